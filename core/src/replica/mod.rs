@@ -1,0 +1,15 @@
+//! The replicated state machine of one context, as four pure functions:
+//!
+//! 1. *valid*: whether a transaction is well-formed, given its causal past – never depending on when it arrived;
+//! 2. *order*: one sequence, the same on every member that holds the same history;
+//! 3. *execute*: what each transaction did at its place;
+//! 4. *final*: how much of the sequence can never change (not yet: see the status table in the README).
+//!
+//! No clock, randomness, socket, thread or async in here. Reads go through [`StateRead`]; writes, events and verdicts come
+//! out as values.
+
+mod ids;
+mod state_read;
+
+pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
+pub use state_read::{StateRead, Table};

@@ -1,0 +1,129 @@
+//! Keeping bytes: a small trait, and engines that obey it.
+//!
+//! What [`Store::commit`] has acknowledged is there after a crash, whole; what it has not acknowledged is there whole or
+//! not at all. Records carry a checksum of their own, so a damaged one is an error and never a wrong answer.
+
+use crate::Result;
+
+/// A fixed set of named key spaces; there is never one for each context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Keyspace {
+    /// Format, identity of the node, contexts, members' facts.
+    Meta = 0,
+    /// context | author | sequence | id → transaction and what is known about it.
+    Transactions = 1,
+    /// context | id → author | sequence.
+    Ids = 2,
+    /// context | place → id.
+    Order = 3,
+    /// context | key | place → the value written there.
+    Versions = 4,
+    /// context | key → the current value.
+    State = 5,
+    /// context | key or range | place → the transactions that read it.
+    Readers = 6,
+    /// context | id → receipt, reads and writes.
+    Receipts = 7,
+    /// What is still to be delivered.
+    Outbox = 8,
+    /// context | cursor → event.
+    Events = 9,
+    /// Peers and their addresses.
+    Peers = 10,
+    /// Private keys.
+    Keys = 11,
+    /// For engines: parts of large values. Nothing else uses it.
+    Chunks = 12,
+}
+
+impl Keyspace {
+    /// Every key space, in the order of the numbers.
+    pub const ALL: [Keyspace; 13] = [
+        Self::Meta,
+        Self::Transactions,
+        Self::Ids,
+        Self::Order,
+        Self::Versions,
+        Self::State,
+        Self::Readers,
+        Self::Receipts,
+        Self::Outbox,
+        Self::Events,
+        Self::Peers,
+        Self::Keys,
+        Self::Chunks,
+    ];
+}
+
+/// One change: a value to set, or `None` to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Where.
+    pub keyspace: Keyspace,
+    /// Under which key.
+    pub key: Vec<u8>,
+    /// What; `None` removes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Changes that happen together or not at all. A later change of the same key wins.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The changes, in order.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// Sets a key.
+    pub fn put(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.writes.push(Write { keyspace, key: key.into(), value: Some(value.into()) });
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>) {
+        self.writes.push(Write { keyspace, key: key.into(), value: None });
+    }
+}
+
+/// What an acknowledged batch survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power. Concurrent callers share one flush.
+    #[default]
+    Power,
+    /// The death of the process; the loss of power may take the last batches, but tears nothing.
+    Process,
+}
+
+/// One consistent view of everything that was committed before it was taken.
+///
+/// Some engines hold commits back while a snapshot lives: keep it short.
+pub trait Snapshot {
+    /// The value under a key. [`crate::ErrorKind::Corrupt`] if it does not verify.
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// At most `limit` entries with `from <= key < to` (`to` absent: to the end of the key space), in key order, or from
+    /// the end backwards if `reverse`.
+    fn scan(
+        &self,
+        keyspace: Keyspace,
+        from: &[u8],
+        to: Option<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+}
+
+/// An engine. All methods block; none may be called on an async worker.
+pub trait Store: Send + Sync + 'static {
+    /// A consistent view.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>>;
+
+    /// Carries out the batch as one, and returns once it is as durable as asked for. After an error that leaves the
+    /// outcome open (a failed sync), every later call fails until the store is opened again.
+    fn commit(&self, batch: &Batch, durability: Durability) -> Result<()>;
+
+    /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.
+    fn close(&self) -> Result<()>;
+}
