@@ -9,7 +9,13 @@
 //! out as values.
 
 mod ids;
+pub mod payload;
+mod receipt;
 mod state_read;
+mod transaction;
 
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
+pub use payload::Payload;
+pub use receipt::{Place, Receipt, Rejection, TAIL};
 pub use state_read::{StateRead, Table};
+pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};

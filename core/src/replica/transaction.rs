@@ -1,0 +1,353 @@
+//! Transactions: signed entries of a context's history, and what can be said of one without looking at any other.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+
+use super::{ContextId, MemberId, TransactionId};
+use crate::limits;
+
+/// The version of the header's layout. The layout is frozen: another one would be another version.
+pub const HEADER_VERSION: u8 = 1;
+
+const ID_DOMAIN: &str = "kith 2026 transaction id";
+const SIGNATURE_DOMAIN: &[u8] = b"kith 2026 transaction signature";
+const PAYLOAD_DOMAIN: &str = "kith 2026 payload";
+const COMMITMENT_DOMAIN: &str = "kith 2026 payload commitment";
+
+/// What a transaction is. The number is in the header; an unknown number is a transaction like any other, rejected at its
+/// place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// The first transaction of a context.
+    Genesis = 1,
+    /// A method call.
+    Call = 2,
+    /// Lets somebody join.
+    Invite = 3,
+    /// Takes an invitation back.
+    RevokeInvite = 4,
+    /// Admits a member.
+    Add = 5,
+    /// Removes a member.
+    Remove = 6,
+    /// The author leaves.
+    Leave = 7,
+    /// Gives a member another role.
+    SetRole = 8,
+    /// Proves that a member signed two histories.
+    Fork = 9,
+    /// Rejects a call for all, after a local fault.
+    Skip = 10,
+    /// Starts an epoch of keys.
+    Epoch = 11,
+    /// Replaces a member's ratchet key.
+    RefreshKey = 12,
+    /// A vote on a checkpoint.
+    Vote = 13,
+    /// Changes the policy.
+    SetPolicy = 14,
+    /// Raises the format version.
+    Upgrade = 15,
+    /// Says nothing; covers heads.
+    Note = 16,
+}
+
+impl Kind {
+    /// The kind with this number, if this build knows it.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Genesis,
+            2 => Self::Call,
+            3 => Self::Invite,
+            4 => Self::RevokeInvite,
+            5 => Self::Add,
+            6 => Self::Remove,
+            7 => Self::Leave,
+            8 => Self::SetRole,
+            9 => Self::Fork,
+            10 => Self::Skip,
+            11 => Self::Epoch,
+            12 => Self::RefreshKey,
+            13 => Self::Vote,
+            14 => Self::SetPolicy,
+            15 => Self::Upgrade,
+            16 => Self::Note,
+            _ => return None,
+        })
+    }
+
+    /// Whether the transactions of this kind decide who may do what. They are few, and are judged together.
+    #[must_use]
+    pub const fn governs(self) -> bool {
+        matches!(
+            self,
+            Self::Genesis
+                | Self::Invite
+                | Self::RevokeInvite
+                | Self::Add
+                | Self::Remove
+                | Self::Leave
+                | Self::SetRole
+                | Self::Fork
+                | Self::Skip
+        )
+    }
+}
+
+/// A head of another author that a transaction has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Parent {
+    /// Who signed it.
+    pub author: MemberId,
+    /// Its number in that author's chain.
+    pub sequence: u64,
+    /// Its id.
+    pub id: TransactionId,
+}
+
+/// The signed part. Everything that can change the outcome is in here, directly or by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Header {
+    /// [`HEADER_VERSION`].
+    pub version: u8,
+    /// The context; zeros in genesis only.
+    pub context: ContextId,
+    /// The signer.
+    pub author: MemberId,
+    /// 1, 2, 3 … without gaps for each author.
+    pub sequence: u64,
+    /// The author's own previous transaction; zeros exactly when `sequence` is 1.
+    pub previous: TransactionId,
+    /// Other heads seen, sorted by author, authors distinct and not the author itself.
+    pub parents: Vec<Parent>,
+    /// 1 + the greatest lamport of `previous` and `parents`.
+    pub lamport: u64,
+    /// The author's clock in ms since 1970: shown to people, never used for ordering.
+    pub timestamp: u64,
+    /// A [`Kind`]'s number.
+    pub kind: u8,
+    /// The epoch under whose keys the payload is sealed; zeros while contexts are unsealed.
+    pub epoch: [u8; 32],
+    /// Where in the author's key chain the payload is sealed; zero while contexts are unsealed.
+    pub counter: u32,
+    /// Hiding commitment to the payload's plaintext.
+    pub commitment: [u8; 32],
+    /// Hash of the payload as it travels.
+    pub payload_hash: [u8; 32],
+    /// Length of the payload as it travels.
+    pub payload_len: u32,
+}
+
+/// Why bytes are no transaction. It never depends on what else is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Malformed {
+    #[error("the bytes do not decode")]
+    Undecodable,
+    #[error("the header has another version")]
+    Version,
+    #[error("sequence and previous do not agree")]
+    Chain,
+    #[error("the parents are unsorted, repeated, too many, or the author's own")]
+    Parents,
+    #[error("genesis belongs to no context and has no parents; nothing else may be like that")]
+    Genesis,
+    #[error("the payload's length or hash is not the header's")]
+    Payload,
+    #[error("the payload does not open the commitment")]
+    Commitment,
+    #[error("sealed payloads are not in force")]
+    Sealed,
+    #[error("the lamport number is zero or too large")]
+    Lamport,
+    #[error("the signature does not verify")]
+    Signature,
+}
+
+impl Header {
+    /// The id: the hash of the header's bytes.
+    #[must_use]
+    pub fn id(&self) -> TransactionId {
+        let mut hasher = blake3::Hasher::new_derive_key(ID_DOMAIN);
+        // Writing into a hasher cannot fail.
+        let _ = borsh::to_writer(&mut hasher, self);
+        TransactionId(*hasher.finalize().as_bytes())
+    }
+
+    /// The context this belongs to: its own id for genesis.
+    #[must_use]
+    pub fn belongs_to(&self) -> ContextId {
+        if self.is_genesis() { ContextId(self.id().0) } else { self.context }
+    }
+
+    /// Whether this claims to be the first transaction of a context.
+    #[must_use]
+    pub const fn is_genesis(&self) -> bool {
+        self.kind == Kind::Genesis as u8
+    }
+
+    /// Checks all that needs no other transaction and no signature.
+    pub fn check(&self) -> Result<(), Malformed> {
+        if self.version != HEADER_VERSION {
+            return Err(Malformed::Version);
+        }
+        let zeros = self.previous == TransactionId::default();
+        if self.sequence == 0 || (self.sequence == 1) != zeros {
+            return Err(Malformed::Chain);
+        }
+        let sorted = self.parents.windows(2).all(|pair| pair[0].author < pair[1].author);
+        let own = self.parents.iter().any(|parent| parent.author == self.author || parent.sequence == 0);
+        if self.parents.len() > limits::PARENTS || !sorted || own {
+            return Err(Malformed::Parents);
+        }
+        let nowhere = self.context == ContextId::default();
+        let rootless = self.sequence == 1 && self.parents.is_empty();
+        if self.is_genesis() != nowhere || self.is_genesis() != rootless {
+            return Err(Malformed::Genesis);
+        }
+        if self.lamport == 0 || self.lamport == u64::MAX || (self.is_genesis() && self.lamport != 1) {
+            return Err(Malformed::Lamport);
+        }
+        if self.payload_len as usize > limits::PAYLOAD || (self.payload_len as usize) < 32 {
+            return Err(Malformed::Payload);
+        }
+        if self.epoch != [0; 32] || self.counter != 0 {
+            return Err(Malformed::Sealed);
+        }
+        Ok(())
+    }
+
+    /// Verifies a signature on this header, strictly.
+    pub fn verify(&self, id: &TransactionId, signature: &[u8; 64]) -> Result<(), Malformed> {
+        verify(&self.author, &signed_bytes(id), signature).ok_or(Malformed::Signature)
+    }
+}
+
+/// Strict verification of an Ed25519 signature.
+pub(crate) fn verify(key: &MemberId, message: &[u8], signature: &[u8; 64]) -> Option<()> {
+    let key = VerifyingKey::from_bytes(&key.0).ok()?;
+    key.verify_strict(message, &Signature::from_bytes(signature)).ok()
+}
+
+fn signed_bytes(id: &TransactionId) -> [u8; SIGNATURE_DOMAIN.len() + 32] {
+    let mut bytes = [0; SIGNATURE_DOMAIN.len() + 32];
+    bytes[..SIGNATURE_DOMAIN.len()].copy_from_slice(SIGNATURE_DOMAIN);
+    bytes[SIGNATURE_DOMAIN.len()..].copy_from_slice(&id.0);
+    bytes
+}
+
+/// A header, what it carries, and its author's signature.
+///
+/// While contexts are unsealed the payload is the random 32-byte key of the commitment followed by the plaintext.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Transaction {
+    /// The signed part.
+    pub header: Header,
+    /// What it carries, as it travels.
+    pub payload: Vec<u8>,
+    /// The author's signature on the id. `None` where a later signature in the author's chain covers this one.
+    pub signature: Option<[u8; 64]>,
+}
+
+/// What the author decides about a new transaction; the rest follows.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The context; zeros for genesis.
+    pub context: ContextId,
+    /// See [`Header::sequence`].
+    pub sequence: u64,
+    /// See [`Header::previous`].
+    pub previous: TransactionId,
+    /// See [`Header::parents`]; sorted here.
+    pub parents: Vec<Parent>,
+    /// See [`Header::lamport`].
+    pub lamport: u64,
+    /// See [`Header::timestamp`].
+    pub timestamp: u64,
+    /// See [`Kind`].
+    pub kind: Kind,
+    /// What it says.
+    pub plaintext: Vec<u8>,
+    /// 32 random bytes that hide the plaintext behind the commitment.
+    pub commitment_key: [u8; 32],
+}
+
+impl Draft {
+    /// Signs the draft.
+    #[must_use]
+    pub fn sign(mut self, key: &SigningKey) -> Transaction {
+        self.parents.sort();
+        let mut payload = Vec::with_capacity(32 + self.plaintext.len());
+        payload.extend_from_slice(&self.commitment_key);
+        payload.extend_from_slice(&self.plaintext);
+        let header = Header {
+            version: HEADER_VERSION,
+            context: self.context,
+            author: MemberId(key.verifying_key().to_bytes()),
+            sequence: self.sequence,
+            previous: self.previous,
+            parents: self.parents,
+            lamport: self.lamport,
+            timestamp: self.timestamp,
+            kind: self.kind as u8,
+            epoch: [0; 32],
+            counter: 0,
+            commitment: commitment(&payload),
+            payload_hash: blake3::derive_key(PAYLOAD_DOMAIN, &payload),
+            payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        };
+        let signature = key.sign(&signed_bytes(&header.id())).to_bytes();
+        Transaction { header, payload, signature: Some(signature) }
+    }
+}
+
+fn commitment(payload: &[u8]) -> [u8; 32] {
+    blake3::derive_key(COMMITMENT_DOMAIN, payload)
+}
+
+impl Transaction {
+    /// Decodes one transaction that fills `bytes` exactly.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        borsh::from_slice(bytes).map_err(|_| Malformed::Undecodable)
+    }
+
+    /// The bytes that [`Self::decode`] takes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(400 + self.payload.len());
+        // Writing into a vector cannot fail.
+        let _ = borsh::to_writer(&mut bytes, self);
+        bytes
+    }
+
+    /// What the transaction says.
+    #[must_use]
+    pub fn plaintext(&self) -> &[u8] {
+        self.payload.get(32..).unwrap_or_default()
+    }
+
+    /// Checks all that needs no other transaction and no signature; gives the id.
+    pub fn check(&self) -> Result<TransactionId, Malformed> {
+        self.header.check()?;
+        if self.payload.len() != self.header.payload_len as usize
+            || blake3::derive_key(PAYLOAD_DOMAIN, &self.payload) != self.header.payload_hash
+        {
+            return Err(Malformed::Payload);
+        }
+        if commitment(&self.payload) != self.header.commitment {
+            return Err(Malformed::Commitment);
+        }
+        Ok(self.header.id())
+    }
+
+    /// Checks all that needs no other transaction, the signature included; gives the id.
+    pub fn check_signed(&self) -> Result<TransactionId, Malformed> {
+        let id = self.check()?;
+        let signature = self.signature.as_ref().ok_or(Malformed::Signature)?;
+        self.header.verify(&id, signature)?;
+        Ok(id)
+    }
+}
