@@ -8,14 +8,34 @@
 //! No clock, randomness, socket, thread or async in here. Reads go through [`StateRead`]; writes, events and verdicts come
 //! out as values.
 
+mod authoring;
+pub mod commitment;
+mod engine;
+mod execution;
+pub mod faults;
+mod governance;
+mod history;
 mod ids;
+mod memory;
 pub mod payload;
+mod reading;
 mod receipt;
 mod state_read;
+mod tables;
 mod transaction;
+mod view;
+mod waiting;
 
+pub use authoring::{Creation, Signer};
+pub use engine::{Blocked, MembershipChange, Outcome, Replica, Step};
+pub use governance::{InvitationState, Member};
+pub use history::{Invalid, Verdict};
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
-pub use payload::Payload;
+pub use memory::MemoryTables;
+pub use payload::{Payload, Tip};
+pub use reading::Location;
 pub use receipt::{Place, Receipt, Rejection, TAIL};
 pub use state_read::{StateRead, Table};
 pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};
+pub use view::TableWrite;
+pub use waiting::{Deliverer, NoRoom, WaitingRoom};

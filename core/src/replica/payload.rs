@@ -209,6 +209,8 @@ pub struct Fork {
     pub one: SignedRun,
     /// … and the other's have one sequence and two ids.
     pub other: SignedRun,
+    /// The member's tips that the author had seen; at most [`limits::TIPS`], sorted.
+    pub last: Vec<Tip>,
 }
 
 impl Fork {
@@ -346,6 +348,7 @@ impl Payload {
             Self::Add(add) => add.key_package.within_limits(),
             Self::Remove(remove) => tips(&remove.last),
             Self::SetRole(set) => tips(&set.last),
+            Self::Fork(fork) => tips(&fork.last),
             _ => true,
         }
     }

@@ -6,7 +6,7 @@ use crate::Result;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// Facts of the context: heads, counters, the running commitment.
-    Meta,
+    Meta = 0,
     /// author | sequence | id → transaction.
     Transactions,
     /// id → author | sequence.
@@ -21,6 +21,20 @@ pub enum Table {
     Readers,
     /// id → receipt and effects.
     Receipts,
+}
+
+impl Table {
+    /// Every table, in order.
+    pub const ALL: [Table; 8] = [
+        Self::Meta,
+        Self::Transactions,
+        Self::Ids,
+        Self::Order,
+        Self::Versions,
+        Self::State,
+        Self::Readers,
+        Self::Receipts,
+    ];
 }
 
 /// Ordered tables of bytes, read at one moment.

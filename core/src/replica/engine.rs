@@ -1,0 +1,608 @@
+//! The replica of one context: takes transactions, keeps order, state and receipts what a replay from genesis would
+//! give, and does no more work for it than it must.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::commitment::{Entries, SetHash};
+use super::execution::{Executed, StateAt};
+use super::governance::{Acts, Asked, Governance, Member};
+use super::history::{Core, History, Invalid, StoredChains, Tips, Verdict, load_acts};
+use super::payload::{Payload, Tip};
+use super::receipt::{Place, Receipt, Rejection};
+use super::state_read::{StateRead, Table};
+use super::tables::{self, Effects, Read, Version};
+use super::transaction::{Kind, Transaction};
+use super::view::{TableWrite, View, prefix_end, successor};
+use super::{ContextId, MemberId, Role, StateKey, TransactionId, faults};
+use crate::application::{Application, Call};
+use crate::{Error, Result};
+
+/// What one step did. The writes are to be stored as one batch; until they are, nothing has happened, and a replica whose
+/// writes could not be stored has to be opened again.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Changes of the tables.
+    pub writes: Vec<TableWrite>,
+    /// The verdict on each transaction that was handed in, in that order.
+    pub verdicts: Vec<(TransactionId, Verdict)>,
+    /// Those that are part of the history now, ancestors first.
+    pub admitted: Vec<TransactionId>,
+    /// Receipts that are new or changed, in order.
+    pub executed: Vec<Outcome>,
+    /// Entries of the state that changed.
+    pub changed: BTreeSet<StateKey>,
+    /// Changes of the membership at the end of the order.
+    pub membership: Vec<MembershipChange>,
+    /// Members whose equivocation came to light, with two transactions of one sequence.
+    pub equivocations: Vec<(MemberId, TransactionId, TransactionId)>,
+    /// The first place at which something was inserted before what was there, if any.
+    pub reordered: Option<Place>,
+    /// Why applying stands still, if it does.
+    pub blocked: Option<Blocked>,
+    /// How many calls were executed that had been executed before.
+    pub executed_again: usize,
+}
+
+/// A receipt that is new or has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Where it counts.
+    pub place: Place,
+    /// Its author.
+    pub author: MemberId,
+    /// What it is.
+    pub kind: u8,
+    /// What it did.
+    pub receipt: Receipt,
+    /// Whether there was another receipt before.
+    pub again: bool,
+}
+
+/// A change of the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MembershipChange {
+    Joined { member: MemberId, role: Role },
+    Left { member: MemberId },
+    Removed { member: MemberId },
+    RoleChanged { member: MemberId, role: Role },
+}
+
+/// Why applying stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The host has not registered the application.
+    ApplicationMissing(String),
+    /// Executing this transaction failed on this machine.
+    Fault(TransactionId, String),
+}
+
+/// One context's replica. Small: the history and the state stay in the tables.
+#[derive(Debug)]
+pub struct Replica {
+    pub(super) context: ContextId,
+    pub(super) core: Core,
+    pub(super) tips: Tips,
+    pub(super) acts: Acts,
+    pub(super) governance: Governance,
+    /// What is in the order and not yet executed.
+    pub(super) pending: BTreeMap<Place, TransactionId>,
+    stored_pending: BTreeSet<Place>,
+}
+
+impl Replica {
+    /// Opens the replica of a context on its tables, which may be empty.
+    pub fn open(context: ContextId, tables: &dyn StateRead) -> Result<Self> {
+        let view = View::new(tables);
+        let core = match tables.get(Table::Meta, tables::CORE)? {
+            Some(bytes) => tables::decode(&bytes, "a context's core")?,
+            None => Core { ranges: vec![0; 33], ..Core::default() },
+        };
+        let mut replica = Self {
+            context,
+            core,
+            tips: Tips::new(),
+            acts: load_acts(&view, context)?,
+            governance: Governance::default(),
+            pending: BTreeMap::new(),
+            stored_pending: BTreeSet::new(),
+        };
+        for key in keys(&view, tables::TIPS)? {
+            let wrong = || tables::damaged("a tip");
+            let author = key.get(..32).and_then(|id| MemberId::from_slice(id).ok()).ok_or_else(wrong)?;
+            let sequence =
+                key.get(32..40).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or_else(wrong)?;
+            let id = tables::id_of_transaction_key(&key)?;
+            replica.tips.entry(author).or_default().insert(Tip { sequence, id });
+        }
+        for key in keys(&view, tables::PENDING)? {
+            let place = Place::from_key(&key).ok_or_else(|| tables::damaged("a pending place"))?;
+            replica.pending.insert(place, place.id);
+            replica.stored_pending.insert(place);
+        }
+        let chains = StoredChains { tables, tips: &replica.tips };
+        replica.governance = Governance::judge(&replica.acts, &chains)?;
+        Ok(replica)
+    }
+
+    /// Takes transactions whose signatures have been checked, each by itself or by a later one of its author's chain. Those whose
+    /// causal past is not known yet get [`Verdict::NotYet`] and have to be handed in again.
+    ///
+    /// `application` is `None` while the host has not registered it: then the history grows and nothing is executed.
+    pub fn receive(
+        &mut self,
+        tables: &dyn StateRead,
+        transactions: &[Transaction],
+        application: Option<&dyn Application>,
+    ) -> Result<Step> {
+        let mut view = View::new(tables);
+        let mut step = Step::default();
+        let before = self.core.last;
+        for transaction in transactions {
+            self.let_in(&mut view, transaction, before, &mut step)?;
+        }
+        self.settle(view, step, None, application)
+    }
+
+    /// Executes what is pending, after a fault or once the application is there.
+    pub fn resume(&mut self, tables: &dyn StateRead, application: Option<&dyn Application>) -> Result<Step> {
+        self.settle(View::new(tables), Step::default(), None, application)
+    }
+
+    /// Judges a transaction and lets it in if it is valid.
+    pub(super) fn let_in(
+        &mut self,
+        view: &mut View<'_>,
+        transaction: &Transaction,
+        before: Option<Place>,
+        step: &mut Step,
+    ) -> Result<()> {
+        let mut history = History {
+            context: self.context,
+            core: &mut self.core,
+            tips: &mut self.tips,
+            acts: &mut self.acts,
+        };
+        let (id, answer) = history.verdict(view, transaction)?;
+        let verdict = match answer {
+            Err(verdict) => verdict,
+            Ok(admission) => {
+                let rivals = history.insert(view, transaction, &admission)?;
+                let author = admission.position.author;
+                step.equivocations.extend(rivals.into_iter().map(|rival| (author, rival, id)));
+                if before.is_some_and(|before| admission.place < before) {
+                    step.reordered =
+                        Some(step.reordered.map_or(admission.place, |place| place.min(admission.place)));
+                }
+                let kind = Kind::from_number(admission.position.kind);
+                if !kind.is_some_and(Kind::governs) || kind == Some(Kind::Genesis) {
+                    self.pending.insert(admission.place, id);
+                }
+                step.admitted.push(id);
+                Verdict::Valid
+            }
+        };
+        step.verdicts.push((id, verdict));
+        Ok(())
+    }
+
+    /// Brings state and receipts up to date after transactions were let in.
+    pub(super) fn settle(
+        &mut self,
+        mut view: View<'_>,
+        mut step: Step,
+        prepared: Option<(TransactionId, Executed)>,
+        application: Option<&dyn Application>,
+    ) -> Result<Step> {
+        if step.admitted.iter().any(|id| self.acts.number(id).is_some()) {
+            self.govern(&mut view, &mut step)?;
+        }
+        self.execute_pending(&mut view, &mut step, prepared, application)?;
+        step.executed.sort_by_key(|outcome| outcome.place);
+        if !step.admitted.is_empty() || !step.executed.is_empty() {
+            view.put(Table::Meta, tables::CORE, tables::encode(&self.core));
+        }
+        let pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        for gone in self.stored_pending.difference(&pending) {
+            view.delete(Table::Meta, tables::pending_key(gone));
+        }
+        for new in pending.difference(&self.stored_pending) {
+            view.put(Table::Meta, tables::pending_key(new), Vec::new());
+        }
+        self.stored_pending = pending;
+        step.writes = view.into_writes();
+        Ok(step)
+    }
+
+    /// Judges all governing transactions anew, and marks the others whose standing that changes.
+    fn govern(&mut self, view: &mut View<'_>, step: &mut Step) -> Result<()> {
+        let chains = StoredChains { tables: view, tips: &self.tips };
+        let old = std::mem::take(&mut self.governance);
+        self.governance = Governance::judge(&self.acts, &chains)?;
+        self.core.governance = self.governance.commitment(&self.acts);
+
+        for number in 0..self.acts.next() {
+            let Some(act) = self.acts.get(number) else { continue };
+            let receipt = match self.governance.verdict(number) {
+                None => Receipt::accepted_silently(),
+                Some(rejection) => Receipt::rejected(rejection.clone()),
+            };
+            let new = step.admitted.contains(&act.id);
+            if !new && old.verdict(number) == self.governance.verdict(number) {
+                continue;
+            }
+            // Genesis is executed like a call: the application sets up its state.
+            if self.is_genesis(&act.id) {
+                continue;
+            }
+            let effects =
+                Effects { standing: None, receipt: receipt.clone(), reads: Vec::new(), writes: Vec::new() };
+            view.put(Table::Receipts, act.id.0, tables::encode(&effects));
+            let kind = tables::known_position(view, &act.id)?.kind;
+            step.executed.push(Outcome {
+                id: act.id,
+                place: act.place,
+                author: act.author,
+                kind,
+                receipt,
+                again: !new,
+            });
+        }
+        step.membership.extend(membership_changes(&old, &self.governance));
+
+        let authors: BTreeSet<MemberId> = old.authors().chain(self.governance.authors()).copied().collect();
+        for author in authors {
+            if let Some(from) = self.governance.differs(&old, &author) {
+                self.rejudge(view, &author, from)?;
+            }
+        }
+        for id in old.skips().symmetric_difference(self.governance.skips()) {
+            if let Some(position) = tables::position(view, id)? {
+                self.pending.insert(self.place(&position, *id), *id);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_genesis(&self, id: &TransactionId) -> bool {
+        id.0 == self.context.0
+    }
+
+    fn place(&self, position: &tables::Position, id: TransactionId) -> Place {
+        Place::tail(position.lamport, id)
+    }
+
+    /// Marks those transactions of an author whose standing is not what they were judged by.
+    fn rejudge(&mut self, view: &View<'_>, author: &MemberId, from: Option<Place>) -> Result<()> {
+        let end = prefix_end(&author.0);
+        let mut next = author.0.to_vec();
+        loop {
+            let page = view.scan(Table::Transactions, &next, end.as_deref(), false, 32)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            next = successor(last);
+            for (key, _) in &page {
+                let id = tables::id_of_transaction_key(key)?;
+                if self.acts.number(&id).is_some() {
+                    continue;
+                }
+                let position = tables::known_position(view, &id)?;
+                let place = self.place(&position, id);
+                let Some(effects) = tables::effects(view, &id)? else { continue };
+                if from.is_some_and(|from| place < from) {
+                    continue;
+                }
+                let same = match self.standing(view, &position, &id, &place)? {
+                    Ok(role) => effects.standing == Some(role),
+                    Err(rejection) => effects.standing.is_none() && effects.receipt.outcome == Err(rejection),
+                };
+                if !same {
+                    self.pending.insert(place, id);
+                }
+            }
+        }
+    }
+
+    /// The role by which a transaction that does not govern is carried out, or why it is not.
+    fn standing(
+        &self,
+        tables: &dyn StateRead,
+        position: &tables::Position,
+        id: &TransactionId,
+        place: &Place,
+    ) -> Result<std::result::Result<Role, Rejection>> {
+        let needed = match Kind::from_number(position.kind) {
+            Some(Kind::Call) => Role::Writer,
+            Some(Kind::Note) => Role::Reader,
+            _ => return Ok(Err(Rejection::NotInForce)),
+        };
+        let chains = StoredChains { tables, tips: &self.tips };
+        let asked =
+            Asked { author: &position.author, sequence: position.sequence, id, frontier: &position.frontier };
+        let standing = self.governance.standing(&self.acts, &chains, &asked, place)?;
+        Ok(standing
+            .at_least(needed)
+            .and_then(|role| if self.governance.is_skipped(id) { Err(Rejection::Skipped) } else { Ok(role) }))
+    }
+
+    /// Executes what is pending in one ascending pass; what it changes makes later readers pending.
+    fn execute_pending(
+        &mut self,
+        view: &mut View<'_>,
+        step: &mut Step,
+        mut prepared: Option<(TransactionId, Executed)>,
+        application: Option<&dyn Application>,
+    ) -> Result<()> {
+        while let Some((place, id)) = self.pending.first_key_value().map(|(place, id)| (*place, *id)) {
+            let Some(application) = application else {
+                step.blocked = Some(Blocked::ApplicationMissing(self.core.application.clone()));
+                return Ok(());
+            };
+            let executed = match prepared.take() {
+                Some((of, executed)) if of == id => executed,
+                _ => self.execute_at(view, &place, &id, application)?,
+            };
+            let (effects, writes) = match executed {
+                Executed::Done(effects, writes) => (effects, writes),
+                Executed::Fault(cause) => {
+                    step.blocked = Some(Blocked::Fault(id, cause));
+                    return Ok(());
+                }
+            };
+            self.pending.pop_first();
+            self.replace(view, step, place, id, effects, writes)?;
+        }
+        Ok(())
+    }
+
+    /// Executes one transaction at its place; changes nothing.
+    pub(super) fn execute_at(
+        &self,
+        view: &View<'_>,
+        place: &Place,
+        id: &TransactionId,
+        application: &dyn Application,
+    ) -> Result<Executed> {
+        let position = tables::known_position(view, id)?;
+        let transaction = tables::transaction(view, id)?
+            .ok_or_else(|| Error::corrupt(format!("transaction {id} is gone")))?;
+        let payload = Payload::decode(position.kind, transaction.plaintext());
+        let mut state = StateAt::new(view, Some(*place));
+        if let Some(Payload::Genesis(genesis)) = &payload {
+            let answer = application.initialise(&genesis.arguments, &mut state).map(|()| Vec::new());
+            return state.finish(answer, Some(Role::Admin));
+        }
+        let standing = match self.standing(view, &position, id, place)? {
+            Ok(_) if payload.is_none() => Err(Rejection::NotInForce),
+            standing => standing,
+        };
+        let refused = |rejection| {
+            let receipt = Receipt::rejected(rejection);
+            Executed::Done(
+                Effects { standing: None, receipt, reads: Vec::new(), writes: Vec::new() },
+                BTreeMap::new(),
+            )
+        };
+        match (standing, payload) {
+            (Err(rejection), _) => Ok(refused(rejection)),
+            (Ok(role), Some(Payload::Call(call))) => {
+                let call = Call {
+                    method: &call.method,
+                    arguments: &call.arguments,
+                    member: position.author,
+                    role,
+                    transaction: *id,
+                    timestamp: transaction.header.timestamp,
+                };
+                let answer = application.execute(&call, &mut state);
+                state.finish(answer, Some(role))
+            }
+            (Ok(role), _) => state.finish(Ok(Vec::new()), Some(role)),
+        }
+    }
+
+    /// Puts a transaction's effects in the place of its earlier ones.
+    fn replace(
+        &mut self,
+        view: &mut View<'_>,
+        step: &mut Step,
+        place: Place,
+        id: TransactionId,
+        effects: Effects,
+        mut writes: BTreeMap<StateKey, Option<Vec<u8>>>,
+    ) -> Result<()> {
+        let old = tables::effects(view, &id)?;
+        if old.is_some() {
+            step.executed_again += 1;
+        }
+        let (old_reads, old_writes) =
+            old.as_ref().map_or((&[][..], &[][..]), |old| (&old.reads[..], &old.writes[..]));
+        for read in old_reads.iter().filter(|read| !effects.reads.contains(read)) {
+            tables::remove_reader(view, read, &place);
+            self.count_range(read, -1);
+        }
+        for read in effects.reads.iter().filter(|read| !old_reads.contains(read)) {
+            tables::add_reader(view, read, &place);
+            self.count_range(read, 1);
+        }
+        for key in old_writes.iter().filter(|key| !writes.contains_key(key)) {
+            view.delete(Table::Versions, tables::version_key(key, &place));
+            self.changed(view, step, key, &place, None)?;
+        }
+        let old_writes: BTreeSet<StateKey> = old_writes.iter().copied().collect();
+        while let Some((key, value)) = writes.pop_first() {
+            let row = tables::version_key(&key, &place);
+            let version = tables::encode_value(value.as_deref());
+            if old_writes.contains(&key) && view.get(Table::Versions, &row)?.as_ref() == Some(&version) {
+                continue;
+            }
+            view.put(Table::Versions, row, version);
+            self.changed(view, step, &key, &place, Some(value.as_deref()))?;
+        }
+        let same = old.as_ref().is_some_and(|old| old.receipt == effects.receipt);
+        view.put(Table::Receipts, id.0, tables::encode(&effects));
+        if !same {
+            let position = tables::known_position(view, &id)?;
+            step.executed.push(Outcome {
+                id,
+                place,
+                author: position.author,
+                kind: position.kind,
+                receipt: effects.receipt,
+                again: old.is_some(),
+            });
+        }
+        Ok(())
+    }
+
+    fn count_range(&mut self, read: &Read, change: i64) {
+        if let Read::Range(from, to) = read {
+            if let Some(count) = self.core.ranges.get_mut(Read::shared(from, to)) {
+                *count = count.saturating_add_signed(change);
+            }
+        }
+    }
+
+    /// A key has another version at a place, or none any more (`written` is `None`): keeps the current value and its hash, and makes those
+    /// pending that read it.
+    fn changed(
+        &mut self,
+        view: &mut View<'_>,
+        step: &mut Step,
+        key: &StateKey,
+        place: &Place,
+        written: Option<Option<&[u8]>>,
+    ) -> Result<()> {
+        let current = view.get(Table::State, &key.0)?.map(|row| Version::decode(&row)).transpose()?;
+        let is_last = current.as_ref().is_none_or(|current| current.place <= *place);
+        if is_last {
+            let next = match written {
+                Some(value) => Some(Version { place: *place, value: value.map(<[u8]>::to_vec) }),
+                None => tables::last_version_before(view, key, None)?,
+            };
+            let before = current.as_ref().and_then(|version| version.value.as_deref());
+            let after = next.as_ref().and_then(|version| version.value.as_deref());
+            if before != after {
+                step.changed.insert(*key);
+                replace_entry(&mut self.core.state, key, before, after);
+            }
+            match &next {
+                Some(next) => {
+                    view.put(Table::State, key.0, Version::encode(&next.place, next.value.as_deref()));
+                }
+                None => view.delete(Table::State, key.0),
+            }
+        }
+        if self.core.last.is_some_and(|last| last > *place) && !faults::is(faults::Fault::SkipRerun) {
+            self.mark_readers(view, key, place)?;
+        }
+        Ok(())
+    }
+
+    /// Makes those pending that read a key between a place and the key's next version.
+    fn mark_readers(&mut self, view: &View<'_>, key: &StateKey, place: &Place) -> Result<()> {
+        let from = successor(&place.key());
+        let next = view.scan(
+            Table::Versions,
+            &successor(&tables::version_key(key, place)),
+            prefix_end(&key.0).as_deref(),
+            false,
+            1,
+        )?;
+        // The writer of the next version may have read the one before.
+        let last = next.first().and_then(|(row, _)| row.get(32..)).map(<[u8]>::to_vec);
+        let mut mark = |prefix: Vec<u8>, holds: &dyn Fn(&[u8]) -> bool| -> Result<()> {
+            let mut row = [&prefix[..], &from].concat();
+            let end = match &last {
+                // Rows of ranges go on after the place.
+                Some(last) => prefix_end(&[&prefix[..], last].concat()),
+                None => prefix_end(&prefix),
+            };
+            loop {
+                let page = view.scan(Table::Readers, &row, end.as_deref(), false, 256)?;
+                let Some((found, _)) = page.last() else { return Ok(()) };
+                row = successor(found);
+                for (found, _) in &page {
+                    let Some((place, rest)) =
+                        found.get(prefix.len()..).and_then(|r| r.split_at_checked(Place::LENGTH))
+                    else {
+                        return Err(tables::damaged("a reader"));
+                    };
+                    let place = Place::from_key(place).ok_or_else(|| tables::damaged("a reader's place"))?;
+                    if holds(rest) {
+                        self.pending.insert(place, place.id);
+                    }
+                }
+            }
+        };
+        mark(tables::reader_prefix(key), &|_| true)?;
+        for (shared, count) in self.core.ranges.iter().enumerate() {
+            if *count > 0 {
+                let within =
+                    |range: &[u8]| range.len() == 64 && range[..32] <= key.0[..] && key.0[..] <= range[32..];
+                mark(tables::range_prefix(&key.0[..shared]), &within)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state commitment: application state and everything that authorisation reads, at the end of the order.
+    #[must_use]
+    pub fn commitment(&self) -> [u8; 32] {
+        self.core.state.union(&self.core.governance).collapse()
+    }
+
+    /// The hash of the application's entries alone.
+    #[must_use]
+    pub const fn state_hash(&self) -> &SetHash {
+        &self.core.state
+    }
+}
+
+fn replace_entry(hash: &mut SetHash, key: &StateKey, before: Option<&[u8]>, after: Option<&[u8]>) {
+    if let Some(before) = before {
+        hash.remove(Entries::Application, &key.0, before);
+    }
+    if let Some(after) = after {
+        hash.add(Entries::Application, &key.0, after);
+    }
+}
+
+fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChange> {
+    let all: BTreeSet<&MemberId> = old.members.keys().chain(new.members.keys()).collect();
+    let facts = |governance: &Governance, member: &MemberId| -> Option<Member> {
+        governance.members.get(member).cloned()
+    };
+    let change = |member: &MemberId| match (facts(old, member), facts(new, member)) {
+        (None, Some(facts)) => Some(MembershipChange::Joined { member: *member, role: facts.role }),
+        (Some(_), None) if new.removed.contains(member) => {
+            Some(MembershipChange::Removed { member: *member })
+        }
+        (Some(_), None) => Some(MembershipChange::Left { member: *member }),
+        (Some(before), Some(after)) if before.role != after.role => {
+            Some(MembershipChange::RoleChanged { member: *member, role: after.role })
+        }
+        _ => None,
+    };
+    all.into_iter().filter_map(change).collect()
+}
+
+/// All keys with a prefix, without it.
+fn keys(view: &View<'_>, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let end = prefix_end(prefix);
+    let mut from = prefix.to_vec();
+    let mut keys = Vec::new();
+    loop {
+        let page = view.scan(Table::Meta, &from, end.as_deref(), false, 256)?;
+        let Some((last, _)) = page.last() else { return Ok(keys) };
+        from = successor(last);
+        keys.extend(page.iter().map(|(key, _)| key[prefix.len()..].to_vec()));
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid_argument(invalid.to_string())
+    }
+}

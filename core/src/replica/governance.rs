@@ -1,0 +1,588 @@
+//! Who may do what, at each place in the order.
+//!
+//! All governing transactions are judged together, by a replay of all of them: a removal counts against what was
+//! written without knowledge of it, also where that sorts before. The rules are in `docs/replica.md`, word by word.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::commitment::{Entries, SetHash};
+use super::payload::{Invite, Payload, Tip};
+use super::receipt::{Place, Rejection};
+use super::tables::encode;
+use super::{MemberId, Role, TransactionId};
+use crate::{Result, limits};
+
+/// A set of local numbers of governing transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers(Vec<u64>);
+
+impl Numbers {
+    pub(crate) fn insert(&mut self, number: u32) {
+        let (word, bit) = (number as usize / 64, number % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    pub(crate) fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
+    }
+}
+
+/// A governing transaction, as far as judging needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) id: TransactionId,
+    pub(crate) place: Place,
+    pub(crate) author: MemberId,
+    pub(crate) sequence: u64,
+    pub(crate) what: What,
+    /// The governing transactions of its causal past, itself included.
+    pub(crate) past: Numbers,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Genesis,
+    Invite(Invite),
+    RevokeInvite(TransactionId),
+    Add {
+        member: MemberId,
+        role: Role,
+        invite: Option<TransactionId>,
+    },
+    Remove {
+        member: MemberId,
+        last: Vec<Tip>,
+    },
+    Leave,
+    SetRole {
+        member: MemberId,
+        role: Role,
+        last: Vec<Tip>,
+    },
+    Fork {
+        member: MemberId,
+        last: Vec<Tip>,
+    },
+    Skip(TransactionId),
+    /// The payload says nothing that is in force.
+    Nothing,
+}
+
+impl From<Option<Payload>> for What {
+    fn from(payload: Option<Payload>) -> Self {
+        match payload {
+            Some(Payload::Genesis(_)) => Self::Genesis,
+            Some(Payload::Invite(invite)) => Self::Invite(invite),
+            Some(Payload::RevokeInvite(revoke)) => Self::RevokeInvite(revoke.invite),
+            Some(Payload::Add(add)) => Self::Add {
+                member: add.member,
+                role: add.role,
+                invite: add.redeemed.map(|redeemed| redeemed.invite),
+            },
+            Some(Payload::Remove(remove)) => Self::Remove { member: remove.member, last: remove.last },
+            Some(Payload::Leave) => Self::Leave,
+            Some(Payload::SetRole(set)) => {
+                Self::SetRole { member: set.member, role: set.role, last: set.last }
+            }
+            Some(Payload::Fork(fork)) => Self::Fork { member: fork.member, last: fork.last },
+            Some(Payload::Skip(skip)) => Self::Skip(skip.transaction),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// All governing transactions that are known, by local number (the order of arrival, so ancestors come first).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acts {
+    list: Vec<Act>,
+    numbers: HashMap<TransactionId, u32>,
+}
+
+impl Acts {
+    pub(crate) fn push(&mut self, act: Act) {
+        self.numbers.insert(act.id, self.next());
+        self.list.push(act);
+    }
+
+    pub(crate) fn pop(&mut self) {
+        if let Some(act) = self.list.pop() {
+            self.numbers.remove(&act.id);
+        }
+    }
+
+    /// The number that the next one gets. There are never 2³² of them.
+    pub(crate) fn next(&self) -> u32 {
+        u32::try_from(self.list.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn number(&self, id: &TransactionId) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&Act> {
+        self.list.get(number as usize)
+    }
+
+    pub(crate) fn by_id(&self, id: &TransactionId) -> Option<&Act> {
+        self.number(id).and_then(|number| self.get(number))
+    }
+
+    /// Whether a governing transaction is in the causal past that ends at this frontier.
+    pub(crate) fn in_past(&self, number: u32, frontier: &[u32]) -> bool {
+        frontier.iter().any(|head| self.get(*head).is_some_and(|act| act.past.contains(number)))
+    }
+
+    /// The maximal ones of several frontiers.
+    pub(crate) fn join<'a>(&self, frontiers: impl IntoIterator<Item = &'a [u32]>) -> Vec<u32> {
+        let all: BTreeSet<u32> = frontiers.into_iter().flatten().copied().collect();
+        let below = |number: u32| {
+            all.iter()
+                .any(|other| *other > number && self.get(*other).is_some_and(|act| act.past.contains(number)))
+        };
+        all.iter().copied().filter(|number| !below(*number)).collect()
+    }
+
+    /// All that the frontier's causal past holds.
+    pub(crate) fn past(&self, frontier: &[u32]) -> Numbers {
+        let mut past = Numbers::default();
+        frontier.iter().filter_map(|head| self.get(*head)).for_each(|act| past.extend(&act.past));
+        past
+    }
+}
+
+/// A member at the end of the order.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Member {
+    /// What it may do.
+    pub role: Role,
+    /// The transaction that added it, and where.
+    pub added: Place,
+    /// The transaction that made it an admin, if it is one.
+    pub made: Option<TransactionId>,
+}
+
+/// An invitation at the end of the order.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct InvitationState {
+    /// What it says.
+    pub invite: Invite,
+    /// Who invites.
+    pub inviter: MemberId,
+    /// How often it was used.
+    pub uses: u32,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// What a removal or demotion does to what its target wrote without knowing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cap {
+    act: u32,
+    most: Option<Role>,
+    last: Vec<Tip>,
+}
+
+/// Whether a transaction is one of some tips of its author, or before one of them in the author's own chain.
+pub(crate) trait Chains {
+    fn covered(&self, author: &MemberId, sequence: u64, id: &TransactionId, last: &[Tip]) -> Result<bool>;
+}
+
+/// The outcome of judging all governing transactions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Governance {
+    /// For each author, its role after the place of each accepted transaction that changed it.
+    timelines: BTreeMap<MemberId, Vec<(Place, Option<Role>)>>,
+    caps: BTreeMap<MemberId, Vec<Cap>>,
+    skipped: BTreeSet<TransactionId>,
+    decided: BTreeSet<u32>,
+    verdicts: Vec<Option<Rejection>>,
+    pub(crate) members: BTreeMap<MemberId, Member>,
+    pub(crate) removed: BTreeSet<MemberId>,
+    pub(crate) invitations: BTreeMap<TransactionId, InvitationState>,
+}
+
+/// A transaction whose standing is asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) author: &'a MemberId,
+    pub(crate) sequence: u64,
+    pub(crate) id: &'a TransactionId,
+    pub(crate) frontier: &'a [u32],
+}
+
+impl Governance {
+    /// Judges all of them.
+    pub(crate) fn judge(acts: &Acts, chains: &dyn Chains) -> Result<Self> {
+        let mut order: Vec<u32> = (0..acts.next()).collect();
+        order.sort_by_key(|number| acts.get(*number).map(|act| act.place));
+        let mut decided = BTreeSet::new();
+        loop {
+            let mut replay = Replay::new(acts, chains, &decided)?;
+            for number in &order {
+                if let Some(act) = acts.get(*number) {
+                    replay.step(*number, act)?;
+                }
+            }
+            let Some(first) = replay.candidates.iter().map(|(rank, _)| *rank).min() else {
+                return Ok(replay.finish());
+            };
+            decided.extend(
+                replay.candidates.iter().filter(|(rank, _)| *rank == first).map(|(_, number)| *number),
+            );
+        }
+    }
+
+    /// The author's role by the state just before a place.
+    fn role_before(&self, author: &MemberId, place: &Place) -> Option<Role> {
+        let timeline = self.timelines.get(author)?;
+        let after = timeline.partition_point(|(at, _)| at < place);
+        timeline.get(after.checked_sub(1)?)?.1
+    }
+
+    /// The standing of a transaction that does not govern.
+    pub(crate) fn standing(
+        &self,
+        acts: &Acts,
+        chains: &dyn Chains,
+        asked: &Asked<'_>,
+        place: &Place,
+    ) -> Result<Standing> {
+        standing(self.role_before(asked.author, place), self.caps.get(asked.author), acts, chains, asked)
+    }
+
+    pub(crate) fn is_skipped(&self, id: &TransactionId) -> bool {
+        self.skipped.contains(id)
+    }
+
+    pub(crate) fn skips(&self) -> &BTreeSet<TransactionId> {
+        &self.skipped
+    }
+
+    /// Why a governing transaction is rejected, if it is.
+    pub(crate) fn verdict(&self, number: u32) -> Option<&Rejection> {
+        self.verdicts.get(number as usize).and_then(Option::as_ref)
+    }
+
+    /// Where the standing of an author's transactions may differ between two outcomes: everywhere (`Some(None)`), from a place on,
+    /// or nowhere.
+    pub(crate) fn differs(&self, other: &Self, author: &MemberId) -> Option<Option<Place>> {
+        if self.caps.get(author) != other.caps.get(author) {
+            return Some(None);
+        }
+        let none = Vec::new();
+        let one = self.timelines.get(author).unwrap_or(&none);
+        let two = other.timelines.get(author).unwrap_or(&none);
+        let shared = one.iter().zip(two).take_while(|(a, b)| a == b).count();
+        let first =
+            [one.get(shared), two.get(shared)].into_iter().flatten().map(|(place, _)| *place).min()?;
+        Some(Some(first))
+    }
+
+    /// All authors that ever had a role.
+    pub(crate) fn authors(&self) -> impl Iterator<Item = &MemberId> {
+        self.timelines.keys().chain(self.caps.keys())
+    }
+
+    /// The hash of everything that authorisation reads.
+    pub(crate) fn commitment(&self, acts: &Acts) -> SetHash {
+        let mut hash = SetHash::default();
+        for (key, value) in self.entries(acts) {
+            hash.add(Entries::Governance, &key, &value);
+        }
+        hash
+    }
+
+    /// Everything that authorisation reads, at the end of the order: `m` members, `r` removed keys, `i` invitations, `c` cutters
+    /// that are decided.
+    fn entries(&self, acts: &Acts) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let key = |table: u8, id: &[u8; 32]| [&[table], &id[..]].concat();
+        let mut entries = Vec::new();
+        entries.extend(self.members.iter().map(|(member, facts)| (key(b'm', &member.0), encode(facts))));
+        entries.extend(self.removed.iter().map(|member| (key(b'r', &member.0), Vec::new())));
+        entries.extend(self.invitations.iter().map(|(invite, facts)| (key(b'i', &invite.0), encode(facts))));
+        let cutters = self.decided.iter().filter_map(|number| acts.get(*number));
+        entries.extend(cutters.map(|act| (key(b'c', &act.id.0), Vec::new())));
+        entries
+    }
+}
+
+/// What a transaction's author may do with it.
+pub(crate) struct Standing {
+    by_state: Option<Role>,
+    pub(crate) role: Option<Role>,
+}
+
+impl Standing {
+    /// The role, if it suffices.
+    pub(crate) fn at_least(&self, needed: Role) -> std::result::Result<Role, Rejection> {
+        match self.role {
+            Some(role) if role >= needed => Ok(role),
+            _ if self.by_state.is_none() => Err(Rejection::NotMember),
+            _ if self.by_state >= Some(needed) => Err(Rejection::Cut),
+            _ => Err(Rejection::NotPermitted),
+        }
+    }
+}
+
+fn standing(
+    by_state: Option<Role>,
+    caps: Option<&Vec<Cap>>,
+    acts: &Acts,
+    chains: &dyn Chains,
+    asked: &Asked<'_>,
+) -> Result<Standing> {
+    let mut role = by_state;
+    for cap in caps.into_iter().flatten() {
+        if role > cap.most
+            && !acts.in_past(cap.act, asked.frontier)
+            && !chains.covered(asked.author, asked.sequence, asked.id, &cap.last)?
+        {
+            role = cap.most;
+        }
+    }
+    Ok(Standing { by_state, role })
+}
+
+/// (lamport, id) of what made the author of a cutter an admin.
+type Rank = (u64, TransactionId);
+
+/// One replay under a set of decided cutters.
+struct Replay<'a> {
+    acts: &'a Acts,
+    chains: &'a dyn Chains,
+    decided: &'a BTreeSet<u32>,
+    revocations: BTreeMap<TransactionId, Vec<u32>>,
+    candidates: Vec<(Rank, u32)>,
+    outcome: Governance,
+}
+
+impl<'a> Replay<'a> {
+    fn new(acts: &'a Acts, chains: &'a dyn Chains, decided: &'a BTreeSet<u32>) -> Result<Self> {
+        let mut outcome = Governance { verdicts: vec![None; acts.list.len()], ..Governance::default() };
+        let mut revocations: BTreeMap<TransactionId, Vec<u32>> = BTreeMap::new();
+        for number in decided {
+            let Some(act) = acts.get(*number) else { continue };
+            let mut cap = |member: &MemberId, most, last: &Vec<Tip>| {
+                outcome.caps.entry(*member).or_default().push(Cap { act: *number, most, last: last.clone() });
+            };
+            match &act.what {
+                What::Remove { member, last } | What::Fork { member, last } => cap(member, None, last),
+                What::SetRole { member, role, last } => cap(member, Some(*role), last),
+                What::RevokeInvite(invite) => revocations.entry(*invite).or_default().push(*number),
+                What::Skip(transaction) => {
+                    outcome.skipped.insert(*transaction);
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { acts, chains, decided, revocations, candidates: Vec::new(), outcome })
+    }
+
+    fn step(&mut self, number: u32, act: &Act) -> Result<()> {
+        let decided = self.decided.contains(&number);
+        if !decided {
+            if let Err(rejection) = self.permitted(number, act)? {
+                self.outcome.verdicts[number as usize] = Some(rejection);
+                return Ok(());
+            }
+            if self.cuts(act) {
+                self.candidates.push((self.rank(act), number));
+            }
+        }
+        self.take_effect(act);
+        self.keep_an_admin(act);
+        Ok(())
+    }
+
+    /// The rules of the table in `docs/replica.md`.
+    fn permitted(&self, number: u32, act: &Act) -> Result<std::result::Result<(), Rejection>> {
+        let by_state = self.role(&act.author);
+        let asked = Asked { author: &act.author, sequence: act.sequence, id: &act.id, frontier: &[number] };
+        let standing =
+            standing(by_state, self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
+        let needed = match act.what {
+            What::Nothing => return Ok(Err(Rejection::NotInForce)),
+            What::Genesis | What::Fork { .. } => return Ok(Ok(())),
+            What::Leave | What::Add { invite: Some(_), .. } => Role::Reader,
+            _ => Role::Admin,
+        };
+        if let Err(rejection) = standing.at_least(needed) {
+            return Ok(Err(rejection));
+        }
+        Ok(self.sensible(number, act))
+    }
+
+    /// What is asked of a transaction whose author has the standing for it.
+    fn sensible(&self, number: u32, act: &Act) -> std::result::Result<(), Rejection> {
+        let refuse_if = |refused, rejection| if refused { Err(rejection) } else { Ok(()) };
+        let members = &self.outcome.members;
+        match &act.what {
+            What::Invite(invite) => {
+                let taken = self.outcome.invitations.values().any(|other| other.invite.key == invite.key);
+                refuse_if(taken, Rejection::InvitationInvalid)
+            }
+            What::RevokeInvite(invite) => {
+                refuse_if(!self.outcome.invitations.contains_key(invite), Rejection::InvitationInvalid)
+            }
+            What::Add { member, invite, .. } => {
+                let invitation = match invite {
+                    Some(invite) => Some(self.redeemable(number, invite)?),
+                    None => None,
+                };
+                refuse_if(members.contains_key(member), Rejection::AlreadyMember)?;
+                if let Some(invitation) = invitation {
+                    refuse_if(self.outcome.removed.contains(member), Rejection::RemovedKey)?;
+                    refuse_if(invitation.uses >= invitation.invite.max_uses, Rejection::InvitationUsed)?;
+                }
+                refuse_if(members.len() >= limits::MEMBERS, Rejection::Full)
+            }
+            What::Remove { member, .. } => {
+                let role = self.role(member).ok_or(Rejection::UnknownMember)?;
+                refuse_if(role == Role::Admin && !self.yields(member, &act.author), Rejection::NotSenior)
+            }
+            What::SetRole { member, role, .. } => {
+                let present = self.role(member).ok_or(Rejection::UnknownMember)?;
+                let lowers_admin = present == Role::Admin && *role < present;
+                refuse_if(lowers_admin && !self.yields(member, &act.author), Rejection::NotSenior)
+            }
+            What::Genesis | What::Leave | What::Fork { .. } | What::Skip(_) | What::Nothing => Ok(()),
+        }
+    }
+
+    /// The invitation, if it counts at this place for this `Add`.
+    fn redeemable(
+        &self,
+        add: u32,
+        invite: &TransactionId,
+    ) -> std::result::Result<&InvitationState, Rejection> {
+        let invitation = self.outcome.invitations.get(invite).ok_or(Rejection::InvitationInvalid)?;
+        let before = |revocation: &u32| self.acts.get(*revocation).is_some_and(|act| act.past.contains(add));
+        if !self.revocations.get(invite).is_none_or(|all| all.iter().all(before)) {
+            return Err(Rejection::InvitationRevoked);
+        }
+        if self.role(&invitation.inviter) != Some(Role::Admin) {
+            return Err(Rejection::InvitationInvalid);
+        }
+        Ok(invitation)
+    }
+
+    fn role(&self, member: &MemberId) -> Option<Role> {
+        self.outcome.members.get(member).map(|facts| facts.role)
+    }
+
+    /// Whether an admin gives way: to itself, and to those whose `made` is a causal ancestor of its own.
+    fn yields(&self, member: &MemberId, to: &MemberId) -> bool {
+        let made =
+            |member: &MemberId| self.outcome.members.get(member)?.made.and_then(|id| self.acts.number(&id));
+        let senior = || {
+            let (junior, senior) = (made(member)?, made(to)?);
+            Some(junior != senior && self.acts.get(junior)?.past.contains(senior))
+        };
+        member == to || senior().unwrap_or(false)
+    }
+
+    /// Whether this acts on others wherever they sort.
+    fn cuts(&self, act: &Act) -> bool {
+        match &act.what {
+            What::Remove { .. } | What::Fork { .. } | What::RevokeInvite(_) | What::Skip(_) => true,
+            What::SetRole { member, role, .. } => Some(*role) < self.role(member),
+            _ => false,
+        }
+    }
+
+    fn rank(&self, act: &Act) -> Rank {
+        if let What::Fork { .. } = act.what {
+            return (0, TransactionId::default());
+        }
+        let made = self.outcome.members.get(&act.author).and_then(|facts| facts.made);
+        made.and_then(|id| self.acts.by_id(&id)).map_or((u64::MAX, act.id), |act| (act.place.lamport, act.id))
+    }
+
+    fn take_effect(&mut self, act: &Act) {
+        let place = act.place;
+        match &act.what {
+            What::Genesis => self.admit(act.author, Role::Admin, place),
+            What::Invite(invite) => {
+                let state =
+                    InvitationState { invite: invite.clone(), inviter: act.author, uses: 0, revoked: false };
+                self.outcome.invitations.insert(act.id, state);
+            }
+            What::RevokeInvite(invite) => {
+                if let Some(invitation) = self.outcome.invitations.get_mut(invite) {
+                    invitation.revoked = true;
+                }
+            }
+            What::Add { member, role, invite } => {
+                if let Some(invitation) = invite.and_then(|invite| self.outcome.invitations.get_mut(&invite))
+                {
+                    invitation.uses += 1;
+                }
+                self.outcome.removed.remove(member);
+                self.admit(*member, *role, place);
+            }
+            What::Remove { member, .. } | What::Fork { member, .. } => {
+                self.outcome.removed.insert(*member);
+                self.dismiss(member, place);
+            }
+            What::Leave => self.dismiss(&act.author, place),
+            What::SetRole { member, role, .. } => self.set_role(*member, *role, place),
+            What::Skip(_) | What::Nothing => {}
+        }
+    }
+
+    fn admit(&mut self, member: MemberId, role: Role, place: Place) {
+        let made = (role == Role::Admin).then_some(place.id);
+        self.outcome.members.insert(member, Member { role, added: place, made });
+        self.mark(member, place, Some(role));
+    }
+
+    fn dismiss(&mut self, member: &MemberId, place: Place) {
+        if self.outcome.members.remove(member).is_some() {
+            self.mark(*member, place, None);
+        }
+    }
+
+    fn set_role(&mut self, member: MemberId, role: Role, place: Place) {
+        let Some(facts) = self.outcome.members.get_mut(&member) else { return };
+        if facts.role != role {
+            facts.made = (role == Role::Admin).then_some(place.id);
+            facts.role = role;
+            self.mark(member, place, Some(role));
+        }
+    }
+
+    fn mark(&mut self, member: MemberId, place: Place, role: Option<Role>) {
+        let timeline = self.outcome.timelines.entry(member).or_default();
+        match timeline.last_mut() {
+            Some((at, last)) if *at == place => *last = role,
+            _ => timeline.push((place, role)),
+        }
+    }
+
+    /// Where nobody is an admin any more, the member added first among the writers (else the readers) becomes one.
+    fn keep_an_admin(&mut self, act: &Act) {
+        let members = &self.outcome.members;
+        if members.values().any(|facts| facts.role == Role::Admin) {
+            return;
+        }
+        let heir = members.iter().min_by_key(|(_, facts)| (std::cmp::Reverse(facts.role), facts.added));
+        if let Some(heir) = heir.map(|(member, _)| *member) {
+            self.set_role(heir, Role::Admin, act.place);
+        }
+    }
+
+    fn finish(self) -> Governance {
+        Governance { decided: self.decided.clone(), ..self.outcome }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a replica can be asked.
+
+use super::engine::Replica;
+use super::execution::{StateAt, entries_before, key_range, value_before};
+use super::governance::{InvitationState, Member};
+use super::payload::Tip;
+use super::receipt::{Place, Receipt};
+use super::state_read::{StateRead, Table};
+use super::tables::{self, damaged};
+use super::transaction::Transaction;
+use super::view::{prefix_end, successor};
+use super::{ContextId, MemberId, StateKey, TransactionId};
+use crate::application::{Application, ApplicationError};
+use crate::{Error, ErrorKind, Result, limits};
+
+/// Where a transaction is in its author's chain and in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Who signed it.
+    pub author: MemberId,
+    /// Its number.
+    pub sequence: u64,
+    /// Its lamport number.
+    pub lamport: u64,
+    /// What it is.
+    pub kind: u8,
+}
+
+impl Replica {
+    /// The context.
+    #[must_use]
+    pub const fn context(&self) -> ContextId {
+        self.context
+    }
+
+    /// The name of the application; empty before genesis is here.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        &self.core.application
+    }
+
+    /// What the context is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Proves to peers that one may know that the context exists.
+    #[must_use]
+    pub const fn access_key(&self) -> &[u8; 32] {
+        &self.core.access_key
+    }
+
+    /// How many transactions the history has.
+    #[must_use]
+    pub const fn transactions(&self) -> u64 {
+        self.core.transactions
+    }
+
+    /// How many transactions are in the order and not executed.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The members at the end of the order.
+    pub fn members(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
+        self.governance.members.iter()
+    }
+
+    /// One member at the end of the order.
+    #[must_use]
+    pub fn member(&self, member: &MemberId) -> Option<&Member> {
+        self.governance.members.get(member)
+    }
+
+    /// Whether the key was a member's that was removed.
+    #[must_use]
+    pub fn is_removed(&self, member: &MemberId) -> bool {
+        self.governance.removed.contains(member)
+    }
+
+    /// The invitations at the end of the order.
+    pub fn invitations(&self) -> impl Iterator<Item = (&TransactionId, &InvitationState)> {
+        self.governance.invitations.iter()
+    }
+
+    /// One invitation at the end of the order.
+    #[must_use]
+    pub fn invitation(&self, invite: &TransactionId) -> Option<&InvitationState> {
+        self.governance.invitations.get(invite)
+    }
+
+    /// All tips of each author that wrote something.
+    pub fn tips(&self) -> impl Iterator<Item = (&MemberId, Vec<Tip>)> {
+        self.tips.iter().map(|(author, tips)| (author, tips.iter().copied().collect()))
+    }
+
+    /// The tips of one author.
+    #[must_use]
+    pub fn tips_of(&self, author: &MemberId) -> Vec<Tip> {
+        self.tips.get(author).map(|tips| tips.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Names the whole history: equal digests, equal histories.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("kith 2026 history digest");
+        for (author, tips) in &self.tips {
+            for tip in tips {
+                hasher.update(&author.0).update(&tip.sequence.to_le_bytes()).update(&tip.id.0);
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Whether the history has a transaction.
+    pub fn has(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<bool> {
+        Ok(tables::position(tables, id)?.is_some())
+    }
+
+    /// Where a transaction is.
+    pub fn location(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Location>> {
+        Ok(tables::position(tables, id)?.map(|position| Location {
+            author: position.author,
+            sequence: position.sequence,
+            lamport: position.lamport,
+            kind: position.kind,
+        }))
+    }
+
+    /// A transaction of the history.
+    pub fn transaction(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Transaction>> {
+        tables::transaction(tables, id)
+    }
+
+    /// At most `limit` transactions of an author from a sequence on, all branches, by (sequence, id); `after` skips those up to it.
+    pub fn chain(
+        &self,
+        tables: &dyn StateRead,
+        author: &MemberId,
+        from: u64,
+        after: Option<Tip>,
+        limit: usize,
+    ) -> Result<Vec<(TransactionId, Transaction)>> {
+        let start = match after {
+            Some(tip) => successor(&tables::transaction_key(author, tip.sequence, &tip.id)),
+            None => [&author.0[..], &from.to_be_bytes()].concat(),
+        };
+        let rows =
+            tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
+        rows.into_iter()
+            .map(|(key, row)| {
+                Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?))
+            })
+            .collect()
+    }
+
+    /// A page of the order: places after one, ascending.
+    pub fn order(&self, tables: &dyn StateRead, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
+        let from = after.map_or_else(Vec::new, |place| successor(&place.key()));
+        let rows = tables.scan(Table::Order, &from, None, false, limit)?;
+        rows.iter().map(|(key, _)| Place::from_key(key).ok_or_else(|| damaged("a place"))).collect()
+    }
+
+    /// What a transaction did, if it was executed.
+    pub fn receipt(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Receipt>> {
+        Ok(tables::effects(tables, id)?.map(|effects| effects.receipt))
+    }
+
+    /// The value under a key at the end of the order.
+    pub fn value(&self, tables: &dyn StateRead, key: &StateKey) -> Result<Option<Vec<u8>>> {
+        value_before(tables, key, None)
+    }
+
+    /// A page of entries at the end of the order, in key order: those with a prefix, after a key.
+    pub fn entries(
+        &self,
+        tables: &dyn StateRead,
+        prefix: &[u8],
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, Vec<u8>)>> {
+        if prefix.len() > 32 {
+            return Err(Error::invalid_argument(format!(
+                "a prefix has at most 32 bytes, not {}",
+                prefix.len()
+            )));
+        }
+        let Some((from, to)) = key_range(prefix, after) else { return Ok(Vec::new()) };
+        let limit = limit.min(limits::PAGE_ENTRIES);
+        Ok(entries_before(tables, &from, &to, None, limit, limits::PAGE_BYTES)?.0)
+    }
+
+    /// A read-only call of the application on the state at the end of the order.
+    pub fn query(
+        &self,
+        tables: &dyn StateRead,
+        method: &str,
+        arguments: &[u8],
+        application: Option<&dyn Application>,
+    ) -> Result<Vec<u8>> {
+        let application = application.ok_or_else(|| {
+            let name = &self.core.application;
+            Error::new(ErrorKind::ApplicationMissing, format!("the application `{name}` is not registered"))
+        })?;
+        let mut state = StateAt::new(tables, None);
+        application.query(method, arguments, &mut state).map_err(|error| match error {
+            ApplicationError::Rejected(text) => Error::rejected(text),
+            ApplicationError::Fault(text) => Error::blocked(text),
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! What the store holds, with the changes of one step laid over it.
+
+use std::collections::{BTreeMap, btree_map};
+use std::iter::{Peekable, Rev};
+use std::ops::Bound;
+
+use super::state_read::{StateRead, Table};
+use crate::Result;
+
+/// One change of a table: a value to set, or `None` to remove.
+pub type TableWrite = (Table, Vec<u8>, Option<Vec<u8>>);
+
+const TABLES: usize = 8;
+
+pub(crate) struct View<'a> {
+    base: &'a dyn StateRead,
+    writes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; TABLES],
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(base: &'a dyn StateRead) -> Self {
+        Self { base, writes: Default::default() }
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Vec<u8>) {
+        self.writes[table as usize].insert(key.into(), Some(value));
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.writes[table as usize].insert(key.into(), None);
+    }
+
+    pub(crate) fn into_writes(self) -> Vec<TableWrite> {
+        let tables = Table::ALL.into_iter().zip(self.writes);
+        tables
+            .flat_map(|(table, writes)| writes.into_iter().map(move |(key, value)| (table, key, value)))
+            .collect()
+    }
+}
+
+impl StateRead for View<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.writes[table as usize].get(key) {
+            Some(written) => Ok(written.clone()),
+            None => self.base.get(table, key),
+        }
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        if to.is_some_and(|to| from >= to) {
+            return Ok(Vec::new());
+        }
+        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let written = self.writes[table as usize].range::<[u8], _>((Bound::Included(from), end));
+        let mut written = Written::new(written, reverse);
+        if written.peek().is_none() {
+            return self.base.scan(table, from, to, reverse, limit);
+        }
+        let mut stored = Stored {
+            base: self.base,
+            table,
+            from: from.to_vec(),
+            to: to.map(<[u8]>::to_vec),
+            reverse,
+            chunk: limit.clamp(1, 256),
+            page: Vec::new().into_iter(),
+            ended: false,
+            next: None,
+        };
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let ordering = match (written.peek(), stored.peek()?) {
+                (None, None) => break,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(written), Some(stored)) if reverse => stored.cmp(written),
+                (Some(written), Some(stored)) => written.cmp(stored),
+            };
+            if ordering.is_ge() {
+                let entry = stored.next.take();
+                // A stored entry that was written again is left to the written one.
+                if ordering.is_gt() {
+                    found.extend(entry);
+                    continue;
+                }
+            }
+            if let Some((key, Some(value))) = written.next() {
+                found.push((key.clone(), value.clone()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+type Range<'a> = btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>;
+
+/// The written entries of a range, in either direction.
+enum Written<'a> {
+    Forward(Peekable<Range<'a>>),
+    Backward(Peekable<Rev<Range<'a>>>),
+}
+
+impl<'a> Written<'a> {
+    fn new(range: Range<'a>, reverse: bool) -> Self {
+        if reverse { Self::Backward(range.rev().peekable()) } else { Self::Forward(range.peekable()) }
+    }
+
+    fn peek(&mut self) -> Option<&'a Vec<u8>> {
+        match self {
+            Self::Forward(range) => range.peek().map(|entry| entry.0),
+            Self::Backward(range) => range.peek().map(|entry| entry.0),
+        }
+    }
+
+    fn next(&mut self) -> Option<(&'a Vec<u8>, &'a Option<Vec<u8>>)> {
+        match self {
+            Self::Forward(range) => range.next(),
+            Self::Backward(range) => range.next(),
+        }
+    }
+}
+
+/// The stored entries of a range, fetched in chunks.
+struct Stored<'a> {
+    base: &'a dyn StateRead,
+    table: Table,
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+    reverse: bool,
+    chunk: usize,
+    page: std::vec::IntoIter<(Vec<u8>, Vec<u8>)>,
+    ended: bool,
+    next: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Stored<'_> {
+    fn peek(&mut self) -> Result<Option<&Vec<u8>>> {
+        if self.next.is_none() {
+            self.next = self.page.next();
+        }
+        if self.next.is_none() && !self.ended {
+            let page =
+                self.base.scan(self.table, &self.from, self.to.as_deref(), self.reverse, self.chunk)?;
+            self.ended = page.len() < self.chunk;
+            if let Some((last, _)) = page.last() {
+                if self.reverse {
+                    self.to = Some(last.clone());
+                } else {
+                    self.from = successor(last);
+                }
+            }
+            self.page = page.into_iter();
+            self.next = self.page.next();
+        }
+        Ok(self.next.as_ref().map(|entry| &entry.0))
+    }
+}
+
+/// The smallest key after this one.
+pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
+/// The end of the range of all keys with this prefix; `None`: the end of the table.
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryTables;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(0u8..4, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn a_view_reads_like_the_merged_table(
+            stored in proptest::collection::btree_map(key(), any::<u8>(), 0..40),
+            written in proptest::collection::btree_map(key(), any::<Option<u8>>(), 0..40),
+            from in key(), to in proptest::option::of(key()), reverse: bool, limit in 0usize..12,
+        ) {
+            let mut tables = MemoryTables::default();
+            tables.apply(stored.iter().map(|(key, value)| (Table::State, key.clone(), Some(vec![*value]))).collect());
+            let mut view = View::new(&tables);
+            let mut model = stored;
+            for (key, value) in written {
+                match value {
+                    Some(value) => {
+                        view.put(Table::State, key.clone(), vec![value]);
+                        model.insert(key, value);
+                    }
+                    None => {
+                        view.delete(Table::State, key.clone());
+                        model.remove(&key);
+                    }
+                }
+            }
+            let inside = |key: &Vec<u8>| *key >= from && to.as_ref().is_none_or(|to| key < to);
+            let mut expected: Vec<_> = model.into_iter().filter(|(key, _)| inside(key)).map(|(key, value)| (key, vec![value])).collect();
+            if reverse {
+                expected.reverse();
+            }
+            expected.truncate(limit);
+            prop_assert_eq!(view.scan(Table::State, &from, to.as_deref(), reverse, limit).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn ends_of_prefixes() {
+        assert_eq!(prefix_end(&[1, 255]), Some(vec![2]));
+        assert_eq!(prefix_end(&[255, 255]), None);
+        assert_eq!(prefix_end(&[]), None);
+    }
+}
