@@ -3,7 +3,25 @@
 //! What [`Store::commit`] has acknowledged is there after a crash, whole; what it has not acknowledged is there whole or
 //! not at all. Records carry a checksum of their own, so a damaged one is an error and never a wrong answer.
 
-use crate::Result;
+mod memory;
+mod record;
+mod view_lock;
+
+#[cfg(test)]
+mod tests;
+
+pub use memory::{Fault, MemoryStore};
+
+use std::collections::BTreeMap;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Longest key, in bytes.
+pub const MAX_KEY: usize = 1024;
+/// Largest value, in bytes.
+pub const MAX_VALUE: usize = 16 << 20;
+/// Most bytes (keys and values) in one batch.
+pub const MAX_BATCH: usize = 256 << 20;
 
 /// A fixed set of named key spaces; there is never one for each context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +51,8 @@ pub enum Keyspace {
     Peers = 10,
     /// Private keys.
     Keys = 11,
-    /// For engines: parts of large values. Nothing else uses it.
+    /// For engines: parts of large values. Nothing else uses it: reading or writing it is
+    /// [`crate::ErrorKind::InvalidArgument`].
     Chunks = 12,
 }
 
@@ -54,6 +73,26 @@ impl Keyspace {
         Self::Keys,
         Self::Chunks,
     ];
+
+    /// The stable name: of the tree or table in an engine, and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Transactions => "transactions",
+            Self::Ids => "ids",
+            Self::Order => "order",
+            Self::Versions => "versions",
+            Self::State => "state",
+            Self::Readers => "readers",
+            Self::Receipts => "receipts",
+            Self::Outbox => "outbox",
+            Self::Events => "events",
+            Self::Peers => "peers",
+            Self::Keys => "keys",
+            Self::Chunks => "chunks",
+        }
+    }
 }
 
 /// One change: a value to set, or `None` to remove.
@@ -74,6 +113,9 @@ pub struct Batch {
     pub writes: Vec<Write>,
 }
 
+/// The last change of each key, in the order of key spaces and keys.
+pub(crate) type LastWrites<'a> = BTreeMap<(Keyspace, &'a [u8]), Option<&'a [u8]>>;
+
 impl Batch {
     /// Sets a key.
     pub fn put(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
@@ -84,6 +126,45 @@ impl Batch {
     pub fn delete(&mut self, keyspace: Keyspace, key: impl Into<Vec<u8>>) {
         self.writes.push(Write { keyspace, key: key.into(), value: None });
     }
+
+    /// The last change of each key, in the order of key spaces and keys, after checking every limit: keys and the batch
+    /// as a whole give [`ErrorKind::LimitExceeded`], [`Keyspace::Chunks`] gives [`ErrorKind::InvalidArgument`].
+    pub(crate) fn last_writes(&self) -> Result<LastWrites<'_>> {
+        let mut bytes = 0usize;
+        let mut last = BTreeMap::new();
+        for write in &self.writes {
+            check_keyspace(write.keyspace)?;
+            let value = write.value.as_deref();
+            let length = value.map_or(0, <[u8]>::len);
+            if write.key.len() > MAX_KEY {
+                return Err(Error::limit_exceeded(format!(
+                    "a key in {} has {} bytes; the limit is {MAX_KEY}",
+                    write.keyspace.name(),
+                    write.key.len()
+                )));
+            }
+            if length > MAX_VALUE {
+                return Err(Error::limit_exceeded(format!(
+                    "a value in {} has {length} bytes; the limit is {MAX_VALUE}",
+                    write.keyspace.name()
+                )));
+            }
+            bytes += write.key.len() + length;
+            if bytes > MAX_BATCH {
+                return Err(Error::limit_exceeded(format!("a batch has more than {MAX_BATCH} bytes")));
+            }
+            last.insert((write.keyspace, write.key.as_slice()), value);
+        }
+        Ok(last)
+    }
+}
+
+/// [`Keyspace::Chunks`] belongs to the engines.
+fn check_keyspace(keyspace: Keyspace) -> Result<()> {
+    if keyspace == Keyspace::Chunks {
+        return Err(Error::new(ErrorKind::InvalidArgument, "the key space `chunks` is for engines only"));
+    }
+    Ok(())
 }
 
 /// What an acknowledged batch survives.
@@ -98,7 +179,8 @@ pub enum Durability {
 
 /// One consistent view of everything that was committed before it was taken.
 ///
-/// Some engines hold commits back while a snapshot lives: keep it short.
+/// Commits wait while a snapshot lives: keep it short. A thread may hold several, but must drop them before it commits or
+/// closes: that is refused with [`crate::ErrorKind::Internal`] instead of waiting for ever.
 pub trait Snapshot {
     /// The value under a key. [`crate::ErrorKind::Corrupt`] if it does not verify.
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>>;
@@ -121,7 +203,8 @@ pub trait Store: Send + Sync + 'static {
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>>;
 
     /// Carries out the batch as one, and returns once it is as durable as asked for. After an error that leaves the
-    /// outcome open (a failed sync), every later call fails until the store is opened again.
+    /// outcome open (a failed sync), every later call fails until the store is opened again. With
+    /// [`crate::ErrorKind::StorageFull`] nothing has happened, reading goes on, and the call may be tried again.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()>;
 
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.

@@ -1,0 +1,4 @@
+//! One suite for every engine.
+
+mod conformance;
+mod memory;
