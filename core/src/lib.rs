@@ -8,6 +8,7 @@
 pub mod application;
 mod error;
 pub mod limits;
+pub mod network;
 pub mod replica;
 pub mod storage;
 

@@ -1,0 +1,198 @@
+//! What a network is started with.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{PeerId, address, link};
+use crate::{Error, Result, limits};
+
+/// What a network is started with.
+#[derive(Clone)]
+pub struct Config {
+    /// The node's Ed25519 secret in the network; [`PeerId`] is its public half.
+    pub identity: Zeroizing<[u8; 32]>,
+    /// Where to listen: `/ip4/0.0.0.0/tcp/0`, `/ip4/0.0.0.0/udp/0/quic-v1` … Port 0 lets the system choose.
+    pub listen: Vec<String>,
+    /// Whether to find peers in the local network by mDNS, and be found.
+    pub discovery: bool,
+    /// Peers to keep connected, with their addresses; more can be named later ([`super::Network::know`]).
+    pub known_peers: Vec<(PeerId, Vec<String>)>,
+    /// What bounds memory, connections and waiting.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Neither listens nor discovers nor knows a peer.
+    #[must_use]
+    pub fn new(identity: [u8; 32]) -> Self {
+        Self {
+            identity: Zeroizing::new(identity),
+            listen: Vec::new(),
+            discovery: false,
+            known_peers: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.limits.check()?;
+        if self.listen.len() > self.limits.addresses {
+            return Err(Error::limit_exceeded(format!(
+                "{} addresses to listen at; at most {}",
+                self.listen.len(),
+                self.limits.addresses
+            )));
+        }
+        if self.known_peers.len() > self.limits.known_peers {
+            return Err(Error::limit_exceeded(format!(
+                "{} peers to keep connected; at most {}",
+                self.known_peers.len(),
+                self.limits.known_peers
+            )));
+        }
+        for (peer, addresses) in &self.known_peers {
+            address::parse_all(*peer, addresses, self.limits.addresses)?;
+        }
+        Ok(())
+    }
+}
+
+/// What bounds memory, connections and waiting. The defaults suit a phone and a desk alike.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest frame, in bytes; at most [`limits::FRAME`].
+    pub frame: usize,
+    /// Bytes of frames that wait to be sent on one link; at least one frame.
+    pub outbound_bytes: usize,
+    /// Frames that wait to be sent on one link.
+    pub outbound_frames: usize,
+    /// Bytes of frames that one peer may have arriving or waiting for the consumer; at least one frame.
+    pub inbound_bytes_per_link: usize,
+    /// Bytes of large frames (over 16 KiB) that all peers together may have arriving or waiting for the consumer; at
+    /// least one frame. Small ones are bounded by `events` and `links`.
+    pub inbound_bytes: usize,
+    /// Events that wait for the consumer.
+    pub events: usize,
+    /// Links at a time.
+    pub links: usize,
+    /// Connections that others made; peers to keep connected are exempt.
+    pub inbound_connections: u32,
+    /// Connections that this node made; peers to keep connected are exempt.
+    pub outbound_connections: u32,
+    /// Connections that are being set up, each way.
+    pub pending_connections: u32,
+    /// Connections with one peer, most of them for a moment only, while both sides agree on one.
+    pub connections_per_peer: usize,
+    /// Known peers that are dialled at the same time.
+    pub dials: usize,
+    /// Peers to keep connected.
+    pub known_peers: usize,
+    /// Addresses of one peer, and addresses to listen at.
+    pub addresses: usize,
+    /// New connections are refused while the process has more than this in memory; `None`: not looked at.
+    pub process_memory: Option<usize>,
+    /// How long reaching an address may take.
+    pub dial: Duration,
+    /// How long a new connection may take until its link is up.
+    pub handshake: Duration,
+    /// How often a connection is probed.
+    pub ping_every: Duration,
+    /// How long the answer to a probe may take; then the connection is dead.
+    pub ping_timeout: Duration,
+    /// How long a frame may take to arrive, besides one second for each 32 KiB.
+    pub frame_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame: limits::FRAME,
+            outbound_bytes: 2 * limits::FRAME,
+            outbound_frames: 256,
+            inbound_bytes_per_link: 2 * limits::FRAME,
+            inbound_bytes: 16 * limits::FRAME,
+            events: 256,
+            links: 256,
+            inbound_connections: 128,
+            outbound_connections: 128,
+            pending_connections: 32,
+            connections_per_peer: 3,
+            dials: 8,
+            known_peers: 1024,
+            addresses: 16,
+            process_memory: None,
+            dial: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            ping_every: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<()> {
+        let wrong = |what: &str| Err(Error::invalid_argument(format!("limits: {what}")));
+        if self.frame > limits::FRAME {
+            return wrong("`frame` is larger than any peer takes");
+        }
+        let rooms = [self.outbound_bytes, self.inbound_bytes_per_link, self.inbound_bytes];
+        if rooms.iter().any(|room| *room < self.frame || *room > link::ROOM) {
+            return wrong("room in bytes is for one frame at least and 1 GiB at most");
+        }
+        let counts = [
+            self.outbound_frames,
+            self.events,
+            self.links,
+            self.connections_per_peer,
+            self.dials,
+            self.pending_connections as usize,
+        ];
+        if counts.iter().any(|count| *count == 0 || *count > 1 << 20) {
+            return wrong("counts are 1 at least and 1,048,576 at most");
+        }
+        let times = [self.dial, self.handshake, self.ping_every, self.ping_timeout, self.frame_timeout];
+        if times.iter().any(|time| time.is_zero() || *time > Duration::from_secs(86_400)) {
+            return wrong("times are more than nothing and a day at most");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn limits_at_the_edge_and_one_past() {
+        let config = |change: fn(&mut Limits)| {
+            let mut config = Config::new([1; 32]);
+            change(&mut config.limits);
+            config.check().map_err(|e| e.kind())
+        };
+        assert_eq!(config(|_| ()), Ok(()));
+        assert_eq!(config(|l| l.outbound_bytes = l.frame), Ok(()));
+        assert_eq!(config(|l| l.outbound_bytes = l.frame - 1), Err(ErrorKind::InvalidArgument));
+        assert_eq!(config(|l| l.frame += 1), Err(ErrorKind::InvalidArgument));
+        assert_eq!(config(|l| l.events = 0), Err(ErrorKind::InvalidArgument));
+        assert_eq!(config(|l| l.handshake = Duration::ZERO), Err(ErrorKind::InvalidArgument));
+    }
+
+    #[test]
+    fn too_many_peers_or_addresses_are_refused() {
+        let mut config = Config::new([1; 32]);
+        config.limits.known_peers = 1;
+        let peer = |n| PeerId::of_identity(&[n; 32]);
+        config.known_peers = vec![(peer(2), vec!["/ip4/192.0.2.1/tcp/1".to_owned(); 16])];
+        assert!(config.check().is_ok());
+        config.known_peers[0].1.push("/ip4/192.0.2.1/tcp/1".to_owned());
+        assert_eq!(config.check().unwrap_err().kind(), ErrorKind::LimitExceeded);
+        config.known_peers = vec![(peer(2), vec![]), (peer(3), vec![])];
+        assert_eq!(config.check().unwrap_err().kind(), ErrorKind::LimitExceeded);
+        config.known_peers = vec![(peer(2), vec!["nonsense".to_owned()])];
+        assert_eq!(config.check().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}

@@ -1,0 +1,144 @@
+//! Moves frames between nodes. It knows peers and *links* – the one long-lived stream with each peer – and nothing of
+//! contexts: what a frame says is the business of the layer above.
+//!
+//! [`Network::start`] opens sockets (TCP and QUIC); [`Hub::join`] gives the same handle over memory. `docs/network.md`
+//! describes the bytes.
+
+mod address;
+mod config;
+mod dial;
+mod handle;
+mod keeper;
+mod link;
+mod memory;
+mod peer;
+
+use std::fmt;
+
+use crate::Error;
+
+pub use config::{Config, Limits};
+pub use handle::Network;
+pub use link::Events;
+pub use memory::Hub;
+pub use peer::PeerId;
+
+/// Names one link of this node; never used again for another one while the node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}
+
+/// What happens on the network. For each link: one `LinkUp`, its frames in the order in which the peer sent them, one
+/// `LinkDown`. A peer's next `LinkUp` comes after the `LinkDown` before it.
+pub enum Event {
+    /// A link is up.
+    LinkUp {
+        /// Names the link from now on.
+        link: LinkId,
+        /// Who is at the other end; proved by the transport's handshake.
+        peer: PeerId,
+        /// The peer's address as this side sees it.
+        address: String,
+        /// Whether this node dialled.
+        outbound: bool,
+    },
+    /// The link is gone; nothing more comes from it.
+    LinkDown {
+        /// Which link.
+        link: LinkId,
+        /// Who was at the other end.
+        peer: PeerId,
+        /// Why.
+        reason: Error,
+    },
+    /// The peer sent a frame.
+    Frame {
+        /// Over which link.
+        link: LinkId,
+        /// The frame, at most [`Limits::frame`] bytes.
+        bytes: Vec<u8>,
+    },
+    /// This node can now be reached (in its own network) at this address.
+    Listening {
+        /// The full address, with the port that the system chose and `/p2p/…`.
+        address: String,
+    },
+    /// A connected peer says where it listens; worth remembering. Only a hint: dropped when the consumer is slow.
+    Addresses {
+        /// Who said so.
+        peer: PeerId,
+        /// Filtered, at most [`Limits::addresses`].
+        addresses: Vec<String>,
+    },
+    /// A peer is in the same local network. Only a hint, and unproved: dropped when the consumer is slow.
+    Discovered {
+        /// Who announced itself.
+        peer: PeerId,
+        /// Filtered, at most [`Limits::addresses`].
+        addresses: Vec<String>,
+    },
+    /// A peer was dialled in vain. Only a hint: dropped when the consumer is slow; [`Network::peers`] has it too.
+    DialFailed {
+        /// Who was dialled.
+        peer: PeerId,
+        /// Why it came to nothing.
+        reason: Error,
+    },
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkUp { link, peer, address, outbound } => f
+                .debug_struct("LinkUp")
+                .field("link", link)
+                .field("peer", peer)
+                .field("address", address)
+                .field("outbound", outbound)
+                .finish(),
+            Self::LinkDown { link, peer, reason } => f
+                .debug_struct("LinkDown")
+                .field("link", link)
+                .field("peer", peer)
+                .field("reason", reason)
+                .finish(),
+            Self::Frame { link, bytes } => {
+                f.debug_struct("Frame").field("link", link).field("len", &bytes.len()).finish()
+            }
+            Self::Listening { address } => f.debug_struct("Listening").field("address", address).finish(),
+            Self::Addresses { peer, addresses } => {
+                f.debug_struct("Addresses").field("peer", peer).field("addresses", addresses).finish()
+            }
+            Self::Discovered { peer, addresses } => {
+                f.debug_struct("Discovered").field("peer", peer).field("addresses", addresses).finish()
+            }
+            Self::DialFailed { peer, reason } => {
+                f.debug_struct("DialFailed").field("peer", peer).field("reason", reason).finish()
+            }
+        }
+    }
+}
+
+/// How it stands with a peer: one that is to be kept connected, or one that has a link.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Who.
+    pub peer: PeerId,
+    /// Whether it is to be kept connected ([`Network::know`]).
+    pub known: bool,
+    /// Where it is dialled.
+    pub addresses: Vec<String>,
+    /// The link that is up.
+    pub link: Option<LinkId>,
+    /// For how long it has been up.
+    pub connected_for: Option<std::time::Duration>,
+    /// Why the last dial failed, until one succeeds.
+    pub last_failure: Option<Error>,
+    /// In how long it is dialled next; zero while a dial is due or under way.
+    pub next_attempt_in: Option<std::time::Duration>,
+}
