@@ -3,6 +3,8 @@
 //! Every member executes every call, so an application must give the same answer for the same inputs everywhere: no
 //! clock, no randomness, no I/O. [`kv`] is built in; hosts bring their own by implementing [`Application`].
 
+pub mod kv;
+
 use crate::replica::{MemberId, Role, StateKey, TransactionId};
 
 /// One method call, as every member sees it.
