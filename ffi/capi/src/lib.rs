@@ -1,0 +1,12 @@
+//! Kith for C. The contract is in `include/kith.h`, which is generated from the doc comments here.
+//!
+//! Rules of this crate: every exported function runs inside [`border::run`] (by the `border!` macro), so that no panic
+//! leaves it; every pointer is checked; outputs are written only on success; handles go in and out by
+//! [`handle::give`], [`handle::borrow`] and [`handle::take`], which know each handle's kind.
+
+#[macro_use]
+pub mod border;
+pub mod bytes;
+mod handle;
+pub mod status;
+pub mod version;

@@ -1,0 +1,41 @@
+//! The library behind Kith's bindings for Python, Kotlin and Swift.
+//!
+//! What is exported here is not the API of those languages: a hand-written layer in each of them is, and it hides this
+//! one. So the functions here are coarse and plain: bytes and texts in, records out, events pulled. Async functions
+//! spawn onto the node's own runtime and await the handle.
+
+mod application;
+mod bench;
+mod bytes;
+mod error;
+
+pub use application::{Call, Entry, HostApplication, HostState};
+pub use bench::ApplicationBench;
+pub use bytes::Bytes;
+pub use error::{ApplicationFailure, Failure};
+
+/// The version of the library; the hand-written layers refuse a library of another version than theirs.
+#[uniffi::export]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The names of the error kinds, the one with number 1 first.
+#[uniffi::export]
+pub fn error_kinds() -> Vec<String> {
+    kith_core::ErrorKind::ALL.iter().map(ToString::to_string).collect()
+}
+
+/// The key of an item of a collection.
+#[uniffi::export]
+pub fn state_key_of(collection: String, name: String) -> Bytes {
+    Bytes(kith_core::replica::StateKey::of(&collection, &name).0.to_vec())
+}
+
+/// The prefix of the keys of a collection.
+#[uniffi::export]
+pub fn state_key_collection(collection: String) -> Bytes {
+    Bytes(kith_core::replica::StateKey::collection(&collection).to_vec())
+}
+
+uniffi::setup_scaffolding!("kith_native");
