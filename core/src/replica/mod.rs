@@ -39,3 +39,6 @@ pub use state_read::{StateRead, Table};
 pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};
 pub use view::TableWrite;
 pub use waiting::{Deliverer, NoRoom, WaitingRoom};
+
+pub(crate) use transaction::verify as verify_signature;
+pub(crate) use view::View;

@@ -1,0 +1,317 @@
+//! A handle on one context.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::command::Command;
+use super::events::{Cursor, Event, Events};
+use super::info::{ContextStatus, Entry, Executed, IssuedInvitation, Level, MemberInfo, TransactionInfo};
+use super::options::InviteOptions;
+use super::shared::ContextShared;
+use crate::application::kv;
+use crate::invitation::Invitation;
+use crate::replica::payload::{CallPayload, RevokeInvite};
+use crate::replica::{ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
+use crate::{Error, ErrorKind, Result, limits};
+
+/// A handle on one context. Cheap to clone; all clones are the same context. Dropping it does nothing: the context lives with its node.
+///
+/// Functions that write return once what they wrote is durable and on its way; dropping their future lets them finish in the
+/// background. After the node's `shutdown` every function is [`ErrorKind::Closed`].
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(crate) shared: Arc<ContextShared>,
+}
+
+impl Context {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || self.shared.closed_error();
+        self.shared.commands.send(command(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&ContextShared) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.shared.check_open()?;
+        let shared = Arc::clone(&self.shared);
+        let task = self.shared.runtime.spawn_blocking(move || read(&shared));
+        task.await.map_err(|_| self.shared.closed_error())?
+    }
+
+    /// The context's id.
+    #[must_use]
+    pub fn id(&self) -> ContextId {
+        self.shared.id
+    }
+
+    /// This node's member in the context.
+    #[must_use]
+    pub fn me(&self) -> MemberId {
+        self.shared.me
+    }
+
+    /// This node's role at the end of the order; `None` if it is no member (yet, or any more).
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.shared.facts().role
+    }
+
+    /// The name of the application; empty before genesis is here.
+    #[must_use]
+    pub fn application(&self) -> String {
+        self.shared.facts().application
+    }
+
+    /// What the context is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.shared.facts().name
+    }
+
+    /// Carries out a method call of the application: executed, durable and on its way when it returns. What the application
+    /// refuses is [`ErrorKind::Rejected`] and is not published.
+    pub async fn execute(&self, method: &str, arguments: &[u8]) -> Result<Executed> {
+        if method.is_empty() {
+            return Err(Error::invalid_argument("a method has a name"));
+        }
+        if method.len() > limits::METHOD {
+            return Err(Error::limit_exceeded(format!(
+                "the method's name has {} bytes; at most {}",
+                method.len(),
+                limits::METHOD
+            )));
+        }
+        if arguments.len() > limits::ARGUMENTS {
+            return Err(Error::limit_exceeded(format!(
+                "the arguments have {} bytes; at most {}",
+                arguments.len(),
+                limits::ARGUMENTS
+            )));
+        }
+        let call = CallPayload { method: method.into(), arguments: arguments.into() };
+        self.ask(|reply| Command::Call { call, reply }).await
+    }
+
+    /// A read-only call of the application, on this member only.
+    pub async fn query(&self, method: &str, arguments: &[u8]) -> Result<Vec<u8>> {
+        let (method, arguments) = (method.to_string(), arguments.to_vec());
+        self.ask(|reply| Command::Query { method, arguments, reply }).await
+    }
+
+    /// The value under a key.
+    pub async fn get(&self, key: StateKey, level: Level) -> Result<Option<Vec<u8>>> {
+        check_level(level)?;
+        self.read(move |shared| shared.value(&key)).await
+    }
+
+    /// A page of entries in key order: those whose keys begin with `prefix` and sort after `after`, at most `limit` and at most
+    /// 1,000 entries or 1 MiB.
+    pub async fn entries(
+        &self,
+        prefix: &[u8],
+        after: Option<StateKey>,
+        limit: usize,
+        level: Level,
+    ) -> Result<Vec<Entry>> {
+        check_level(level)?;
+        let prefix = prefix.to_vec();
+        self.read(move |shared| shared.entries(&prefix, after.as_ref(), limit)).await
+    }
+
+    /// Sets a key to a value of at most 1 MiB. Needs the `kv` application, as the following do.
+    pub async fn put(&self, key: StateKey, value: &[u8]) -> Result<TransactionId> {
+        check_value(value)?;
+        Ok(self.call(kv::put(&key, value)).await?.transaction)
+    }
+
+    /// Removes a key; nothing happens if it is absent.
+    pub async fn delete(&self, key: StateKey) -> Result<TransactionId> {
+        Ok(self.call(kv::delete(&key)).await?.transaction)
+    }
+
+    /// Adds to a counter; gives its new value, which may still move with the order.
+    pub async fn add(&self, key: StateKey, delta: i64) -> Result<i64> {
+        let output = self.call(kv::add(&key, delta)).await?.output;
+        let bytes = output.try_into().map_err(|_| Error::internal("a counter's value has 8 bytes"))?;
+        Ok(i64::from_le_bytes(bytes))
+    }
+
+    /// Sets a key (or removes it) if its value is the expected one; [`ErrorKind::Rejected`] otherwise.
+    pub async fn compare_and_set(
+        &self,
+        key: StateKey,
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<TransactionId> {
+        value.map_or(Ok(()), check_value)?;
+        Ok(self.call(kv::compare_and_set(&key, expected, value)).await?.transaction)
+    }
+
+    /// Appends to a value; the result has at most 1 MiB.
+    pub async fn append(&self, key: StateKey, bytes: &[u8]) -> Result<TransactionId> {
+        check_value(bytes)?;
+        Ok(self.call(kv::append(&key, bytes)).await?.transaction)
+    }
+
+    /// Carries out several operations, all or none.
+    pub async fn batch(&self, operations: Vec<kv::Operation>) -> Result<TransactionId> {
+        Ok(self.call(kv::batch(operations)).await?.transaction)
+    }
+
+    async fn call(&self, (method, arguments): kv::Encoded) -> Result<Executed> {
+        let application = self.application();
+        if application != "kv" && !application.is_empty() {
+            return Err(Error::unsupported(format!("this is for the application `kv`, not `{application}`")));
+        }
+        self.execute(method, &arguments).await
+    }
+
+    /// The events from now on, or those after a cursor and then from now on.
+    /// [`ErrorKind::CursorExpired`] if what followed the cursor is not kept any more.
+    pub async fn events(&self, after: Option<Cursor>) -> Result<Events> {
+        let latest = self.shared.latest.subscribe();
+        let passing = self.shared.passing.subscribe();
+        let newest = *latest.borrow();
+        if let Some(after) = after.filter(|after| *after < newest) {
+            let oldest = self.read(move |shared| shared.oldest_event()).await?;
+            if oldest.is_none_or(|oldest| after + 1 < oldest) {
+                return Err(Error::new(
+                    ErrorKind::CursorExpired,
+                    format!("what followed cursor {after} is not kept any more"),
+                ));
+            }
+        }
+        self.shared.check_open()?;
+        let after = after.unwrap_or(newest);
+        Ok(Events { shared: Arc::clone(&self.shared), after, ready: Default::default(), latest, passing })
+    }
+
+    /// The members at the end of the order.
+    pub async fn members(&self) -> Result<Vec<MemberInfo>> {
+        self.ask(|reply| Command::Members { reply }).await
+    }
+
+    /// Gives a member another role. Needs an admin; an admin is demoted only by a senior one or by itself.
+    pub async fn set_role(&self, member: MemberId, role: Role) -> Result<TransactionId> {
+        self.ask(|reply| Command::SetRole { member, role, reply }).await
+    }
+
+    /// Removes a member. Needs an admin; an admin is removed only by a senior one. What it wrote and this node has not seen does not count.
+    pub async fn remove(&self, member: MemberId) -> Result<TransactionId> {
+        self.ask(|reply| Command::Remove { member, reply }).await
+    }
+
+    /// Leaves the context: tells the others and deletes this node's copy. The last admin of a context with other members has to name
+    /// another one first ([`ErrorKind::PermissionDenied`]).
+    pub async fn leave(&self) -> Result<()> {
+        let node = self.shared.node()?;
+        node.leave(self).await
+    }
+
+    /// Makes an invitation. Needs an admin.
+    pub async fn invite(&self, options: InviteOptions) -> Result<Invitation> {
+        if options.note.len() > limits::NOTE {
+            return Err(Error::limit_exceeded(format!(
+                "the note has {} bytes; at most {}",
+                options.note.len(),
+                limits::NOTE
+            )));
+        }
+        if options.max_uses == 0 {
+            return Err(Error::invalid_argument("an invitation has at least one use"));
+        }
+        let addresses = self.shared.node()?.addresses();
+        self.ask(|reply| Command::Invite { options, addresses, reply }).await
+    }
+
+    /// All invitations of the context.
+    pub async fn invitations(&self) -> Result<Vec<IssuedInvitation>> {
+        self.ask(|reply| Command::Invitations { reply }).await
+    }
+
+    /// Takes an invitation back. Needs an admin. Who joined by it without this having been seen is out.
+    pub async fn revoke(&self, invite: TransactionId) -> Result<TransactionId> {
+        let payload = Payload::RevokeInvite(RevokeInvite { invite });
+        self.ask(|reply| Command::Author { payload, reply }).await
+    }
+
+    /// Rejects a call for all members, after a local fault that stops applying. Needs an admin.
+    pub async fn skip(&self, transaction: TransactionId) -> Result<TransactionId> {
+        let payload = Payload::Skip(crate::replica::payload::Skip { transaction });
+        self.ask(|reply| Command::Author { payload, reply }).await
+    }
+
+    /// How it stands with a transaction; `None` if it is not in the history.
+    pub async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionInfo>> {
+        self.read(move |shared| shared.transaction(&id)).await
+    }
+
+    /// A page of the order: at most `limit` (and 1,000) transactions after a place.
+    pub async fn history(&self, after: Option<Place>, limit: usize) -> Result<Vec<TransactionInfo>> {
+        self.read(move |shared| shared.history(after.as_ref(), limit)).await
+    }
+
+    /// How it stands with the context, peer by peer.
+    pub async fn status(&self) -> Result<ContextStatus> {
+        self.ask(|reply| Command::Status { reply }).await
+    }
+
+    /// The state commitment: equal on all members that hold the same history.
+    pub async fn commitment(&self) -> Result<[u8; 32]> {
+        self.ask(|reply| Command::Commitment { reply }).await
+    }
+
+    /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
+    /// [`ErrorKind::Timeout`].
+    pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
+        let this = self.clone();
+        let task = self.shared.runtime.spawn(async move {
+            let mut changes = this.shared.synced.subscribe();
+            let wait = async {
+                loop {
+                    if *changes.borrow_and_update() {
+                        return Ok(());
+                    }
+                    changes.changed().await.map_err(|_| this.shared.closed_error())?;
+                }
+            };
+            tokio::time::timeout(timeout, wait)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "not in step with a peer in time")))
+        });
+        task.await.map_err(|_| self.shared.closed_error())?
+    }
+
+    /// New keys for the context: not there while contexts are unsealed.
+    pub async fn rotate_keys(&self) -> Result<()> {
+        Err(Error::unsupported("contexts are not sealed yet"))
+    }
+
+    /// Sends a passing event.
+    pub(crate) fn passing(&self, event: Event) {
+        self.shared.pass(event);
+    }
+}
+
+fn check_level(level: Level) -> Result<()> {
+    match level {
+        Level::Tentative => Ok(()),
+        Level::Final => Err(Error::unsupported("nothing becomes final yet")),
+    }
+}
+
+fn check_value(value: &[u8]) -> Result<()> {
+    if value.len() > limits::VALUE {
+        return Err(Error::limit_exceeded(format!(
+            "the value has {} bytes; at most {}",
+            value.len(),
+            limits::VALUE
+        )));
+    }
+    Ok(())
+}

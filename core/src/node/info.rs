@@ -1,0 +1,194 @@
+//! What people and programs read of a node.
+
+use serde::Serialize;
+
+use crate::replica::{ContextId, MemberId, Place, Receipt, Role, StateKey, TransactionId};
+
+/// What an invitation says. Nothing is joined by reading it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct InvitationInfo {
+    pub context: ContextId,
+    pub application: String,
+    pub inviter: MemberId,
+    pub role: Role,
+    /// ms since 1970; `None`: no end.
+    pub expires_at: Option<u64>,
+    pub note: String,
+    pub addresses: Vec<String>,
+    /// Whether this node is a member of the context already.
+    pub member: bool,
+}
+
+/// An invitation of a context, as its members see it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct IssuedInvitation {
+    /// The `Invite` transaction; names the invitation.
+    pub id: TransactionId,
+    pub inviter: MemberId,
+    pub role: Role,
+    /// ms since 1970; `None`: no end.
+    pub expires_at: Option<u64>,
+    pub max_uses: u32,
+    pub uses: u32,
+    pub revoked: bool,
+    pub note: String,
+}
+
+/// A context that this node holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ContextInfo {
+    /// Its id.
+    pub id: ContextId,
+    /// What it is called; empty before genesis is here.
+    pub name: String,
+    /// Its application; empty before genesis is here.
+    pub application: String,
+    /// Whether joining it has not come to its end.
+    pub joining: bool,
+}
+
+/// A member of a context.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MemberInfo {
+    /// The member.
+    pub id: MemberId,
+    /// What it may do.
+    pub role: Role,
+    /// The transaction that added it.
+    pub added: TransactionId,
+}
+
+/// How it stands with a transaction.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransactionInfo {
+    /// Its id.
+    pub id: TransactionId,
+    /// Who signed it.
+    pub author: MemberId,
+    /// Its number in the author's chain.
+    pub sequence: u64,
+    /// Its place in the order; tentative until something is final.
+    pub place: Place,
+    /// The author's clock, ms since 1970.
+    pub timestamp: u64,
+    /// The kind's number.
+    pub kind: u8,
+    /// For calls: the method.
+    pub method: Option<String>,
+    /// For calls: the arguments.
+    pub arguments: Vec<u8>,
+    /// What it did; `None` while it has not been executed.
+    pub receipt: Option<Receipt>,
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Executed {
+    /// The transaction that carries the call; durable and on its way.
+    pub transaction: TransactionId,
+    /// The application's answer, at the tentative place.
+    pub output: Vec<u8>,
+}
+
+/// One entry of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where.
+    pub key: StateKey,
+    /// What.
+    pub value: Vec<u8>,
+}
+
+/// Which state is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// With everything that is known, in an order that may still move.
+    #[default]
+    Tentative,
+    /// Only what never changes again. [`crate::ErrorKind::Unsupported`] until finality is here.
+    Final,
+}
+
+/// How it stands with a node.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// The node's peer id.
+    pub id: String,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// The peers that it knows or is connected to.
+    pub peers: Vec<PeerInfo>,
+    /// The contexts, as hexadecimal ids.
+    pub contexts: Vec<String>,
+    /// What is kept is not sealed: no key was given. (Sealing is not there yet.)
+    pub sealed: bool,
+    /// Whether the directory is a copy of another node's.
+    pub copied: bool,
+}
+
+/// A peer as the network sees it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Its peer id.
+    pub peer: String,
+    /// Whether there is a link.
+    pub connected: bool,
+    /// Where it is dialled.
+    pub addresses: Vec<String>,
+    /// Why the last dial failed, until one succeeds.
+    pub last_failure: Option<String>,
+    /// In how many ms it is dialled next.
+    pub next_attempt_in: Option<u64>,
+}
+
+/// How it stands with a context.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ContextStatus {
+    /// Transactions in the history.
+    pub transactions: u64,
+    /// Transactions in the order that are not executed.
+    pub pending: u64,
+    /// Transactions that wait for their parents.
+    pub waiting: u64,
+    /// Transactions that are known of and missing.
+    pub missing: Vec<String>,
+    /// Why applying stands still, if it does.
+    pub blocked: Option<String>,
+    /// Why this node writes nothing here, if it does not.
+    pub frozen: Option<String>,
+    /// The state commitment, in hexadecimal.
+    pub commitment: String,
+    /// The digest of the history, in hexadecimal.
+    pub digest: String,
+    /// The peers of this context that there is a link to.
+    pub peers: Vec<ContextPeer>,
+}
+
+/// A connected peer of a context.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ContextPeer {
+    /// Its peer id.
+    pub peer: String,
+    /// The member that it proved to be, in hexadecimal.
+    pub member: Option<String>,
+    /// Whether both histories are known to be the same.
+    pub equal: bool,
+    /// Transactions that it has and this node lacks, by the last comparison.
+    pub lacking: u64,
+    /// Transactions that it lacks, by the last comparison.
+    pub lacks: u64,
+    /// For how many ms the session has been up.
+    pub since: u64,
+}

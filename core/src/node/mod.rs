@@ -1,0 +1,118 @@
+//! A node: a store, an endpoint in the network, and any number of contexts, with one handle for all.
+//!
+//! The node owns its async runtime and its threads: one for each context, where the replica runs and the store is written, joined to the
+//! network by bounded queues. Functions may be awaited on any executor. Dropping the last handle closes the node in the
+//! background; [`Node::shutdown`] waits for it.
+
+mod actor;
+mod command;
+mod context;
+mod events;
+mod info;
+mod membership;
+mod options;
+mod registry;
+mod shared;
+mod switchboard;
+
+use std::sync::Arc;
+
+use crate::application::Application;
+use crate::invitation::Invitation;
+use crate::replica::ContextId;
+use crate::{Error, ErrorKind, Result};
+
+pub use context::Context;
+pub use events::{Cursor, Event, Events};
+pub use info::{
+    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level, MemberInfo,
+    NodeStatus, PeerInfo, TransactionInfo,
+};
+pub use options::{CreateOptions, Durability, InviteOptions, JoinOptions, Options, Transport};
+use registry::Registry;
+
+/// A node. Cheap to clone; all clones are the same node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    registry: Arc<Registry>,
+}
+
+impl Node {
+    /// Opens a node. A directory that another node has open is [`ErrorKind::Busy`] at once.
+    pub async fn open(options: Options) -> Result<Self> {
+        Ok(Self { registry: Registry::open(options).await? })
+    }
+
+    /// The node's peer id, as text.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.registry.peer_id()
+    }
+
+    /// Where the node listens, as multiaddresses with `/p2p/…`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.registry.addresses()
+    }
+
+    /// How it stands with the node.
+    pub async fn status(&self) -> Result<NodeStatus> {
+        self.registry.status().await
+    }
+
+    /// Registers an application of the host's own under a name of 1 to 64 bytes. Contexts of that application that wait for it begin to
+    /// execute. A name that is taken is [`ErrorKind::InvalidArgument`].
+    pub fn register(&self, name: &str, application: Arc<dyn Application>) -> Result<()> {
+        self.registry.register(name, application)
+    }
+
+    /// Creates a context with this node as its first member and admin.
+    pub async fn create_context(&self, options: CreateOptions) -> Result<Context> {
+        self.registry.create_context(options).await
+    }
+
+    /// Reads an invitation. Joins nothing.
+    pub fn inspect(&self, invitation: &str) -> Result<InvitationInfo> {
+        let invitation = Invitation::from_text(invitation)?;
+        Ok(InvitationInfo {
+            member: self.registry.context(&invitation.context).is_some(),
+            context: invitation.context,
+            application: invitation.application,
+            inviter: invitation.inviter,
+            role: invitation.role,
+            expires_at: (invitation.not_after > 0).then_some(invitation.not_after),
+            note: invitation.note,
+            addresses: invitation.addresses,
+        })
+    }
+
+    /// Joins a context by an invitation, and returns once this node is a member and has caught up. If that fails, nothing of the context
+    /// stays. Joining a context that this node is a member of gives that context.
+    pub async fn join(&self, invitation: &str, options: JoinOptions) -> Result<Context> {
+        let invitation = Invitation::from_text(invitation)?;
+        self.registry.join(invitation, options).await
+    }
+
+    /// The contexts that this node holds.
+    pub fn contexts(&self) -> Result<Vec<ContextInfo>> {
+        self.registry.contexts()
+    }
+
+    /// A context that this node holds; [`ErrorKind::NotFound`] if it does not.
+    pub fn context(&self, id: ContextId) -> Result<Context> {
+        self.registry.check_open()?;
+        self.registry
+            .context(&id)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("this node does not hold context {id}")))
+    }
+
+    /// Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on.
+    pub async fn connect(&self, address: &str) -> Result<()> {
+        self.registry.connect(address).await
+    }
+
+    /// Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.registry.shutdown().await
+    }
+}

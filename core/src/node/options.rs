@@ -1,0 +1,149 @@
+//! What a node, a context, an invitation are made with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Hub;
+use crate::replica::Role;
+
+/// What a node is opened with. The defaults are a node in memory that is reached by nobody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Options {
+    /// The node's directory, made if it does not exist. `None`: everything is kept in memory and gone at `shutdown`.
+    pub path: Option<PathBuf>,
+    /// Where to listen, as multiaddresses (`/ip4/0.0.0.0/udp/0/quic-v1`, `/ip4/127.0.0.1/tcp/0`). Port 0: the system chooses, and the
+    /// node keeps the port for its next start where it can.
+    pub listen: Vec<String>,
+    /// Peers to connect to, as multiaddresses with `/p2p/…`.
+    pub bootstrap: Vec<String>,
+    /// Whether to find peers in the local network by mDNS, and be found.
+    pub discovery: bool,
+    /// What acknowledged changes survive.
+    pub durability: Durability,
+    /// How many batches of events are kept for those who start after a cursor.
+    pub event_retention: u64,
+    /// Where the node's links go.
+    #[serde(skip)]
+    pub transport: Transport,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            path: None,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            discovery: false,
+            durability: Durability::Power,
+            event_retention: 10_000,
+            transport: Transport::Sockets,
+        }
+    }
+}
+
+impl Options {
+    /// A node in a directory, reachable over TCP and QUIC on all of the machine's addresses and found in the local network.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let listen = ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"].map(String::from).to_vec();
+        Self { path: Some(path.into()), listen, discovery: true, ..Self::default() }
+    }
+
+    /// A node in a directory, reachable only from this machine.
+    #[must_use]
+    pub fn local(path: impl Into<PathBuf>) -> Self {
+        let listen = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"].map(String::from).to_vec();
+        Self { path: Some(path.into()), listen, ..Self::default() }
+    }
+}
+
+/// What acknowledged changes survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The loss of power. Concurrent callers share one flush.
+    #[default]
+    Power,
+    /// The death of the process.
+    Process,
+}
+
+/// Where a node's links go.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Transport {
+    /// TCP and QUIC.
+    #[default]
+    Sockets,
+    /// Other nodes of this process, for tests.
+    Memory(Hub),
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sockets => "Sockets",
+            Self::Memory(_) => "Memory",
+        })
+    }
+}
+
+/// What a context is created with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CreateOptions {
+    /// The application: `kv`, or one that the host has registered.
+    pub application: String,
+    /// What the application is set up with.
+    pub arguments: Vec<u8>,
+    /// What the context is called, for people; at most 128 bytes.
+    pub name: String,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self { application: "kv".into(), arguments: Vec::new(), name: String::new() }
+    }
+}
+
+/// What an invitation allows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InviteOptions {
+    /// The role that it gives.
+    pub role: Role,
+    /// For how long it may be used; `None`: no end. Checked by the clock of the member that admits.
+    pub expires_in: Option<Duration>,
+    /// How many may join by it; at least 1.
+    pub max_uses: u32,
+    /// For people; at most 128 bytes.
+    pub note: String,
+}
+
+impl Default for InviteOptions {
+    fn default() -> Self {
+        Self { role: Role::Writer, expires_in: Some(Duration::from_secs(7 * 24 * 3600)), max_uses: 1, note: String::new() }
+    }
+}
+
+/// How to join.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct JoinOptions {
+    /// After how long to give up; `None`: 60 s. What was received until then is deleted.
+    pub timeout: Option<Duration>,
+    /// Called with (transactions received, transactions expected) on a thread of the node's own; must not block.
+    pub on_progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
+}
+
+impl std::fmt::Debug for JoinOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinOptions").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
