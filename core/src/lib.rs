@@ -10,5 +10,6 @@ mod error;
 pub mod limits;
 pub mod replica;
 pub mod storage;
+pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

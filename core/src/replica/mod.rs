@@ -19,3 +19,4 @@ pub use payload::Payload;
 pub use receipt::{Place, Receipt, Rejection, TAIL};
 pub use state_read::{StateRead, Table};
 pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};
+pub(crate) use transaction::verify;
