@@ -114,7 +114,7 @@ impl Invitation {
         }
         let invitation: Self = borsh::from_slice(bytes).map_err(|_| invalid("is damaged"))?;
         let message = invitation.signed_bytes();
-        crate::replica::verify_signature(&invitation.inviter, &message, &invitation.signature)
+        crate::replica::verify(&invitation.inviter, &message, &invitation.signature)
             .ok_or_else(|| invalid("is damaged: its signature does not verify"))?;
         Ok(invitation)
     }

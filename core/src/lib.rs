@@ -11,5 +11,6 @@ pub mod limits;
 pub mod network;
 pub mod replica;
 pub mod storage;
+pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

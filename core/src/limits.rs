@@ -38,3 +38,31 @@ pub const RUN: usize = 256;
 pub const PAYLOAD: usize = ARGUMENTS + METHOD + 64;
 /// Most tips of one author that a `Remove` or `SetRole` names.
 pub const TIPS: usize = 64;
+/// Aim for the size of a batch of transactions in catch-up, in bytes before compression.
+pub const SYNC_BATCH: usize = 1 << 20;
+/// Most bytes of a batch before compression; checked before it is decompressed.
+pub const SYNC_BATCH_MOST: usize = 3 << 20;
+/// Most bytes of batches (before compression) that a peer may send ahead of what was made durable here.
+pub const SYNC_WINDOW: usize = 4 << 20;
+/// Most batches that a peer may send ahead of what was made durable here.
+pub const SYNC_WINDOW_BATCHES: usize = 64;
+/// Most transactions that are asked for by id at once.
+pub const SYNC_WANTED: usize = 256;
+/// Most tips in one page of a state vector, unless one author has more.
+pub const SYNC_VECTOR_PAGE: usize = 4096;
+/// Most tips in a whole state vector.
+pub const SYNC_VECTOR: usize = 1 << 16;
+/// Most new transactions that wait to be pushed to one peer.
+pub const SYNC_PUSHES: usize = 4096;
+/// Most transactions that a member hands over with its proof.
+pub const SYNC_SUPPORTING: usize = 8;
+/// Most transactions of the evidence that a former member gets.
+pub const SYNC_EVIDENCE: usize = 4096;
+/// Most bytes of such transactions in one message.
+pub const SYNC_COVERED: usize = 2 << 20;
+/// Most channels that are open on one link.
+pub const SYNC_CHANNELS: usize = 1024;
+/// Most wrong openings that one link answers before it is cut.
+pub const SYNC_WRONG_OPENINGS: usize = 4096;
+/// Longest peer id, in bytes.
+pub const PEER_ID: usize = 128;

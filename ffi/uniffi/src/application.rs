@@ -43,8 +43,12 @@ pub trait HostApplication: Send + Sync {
     /// Executes a call.
     fn execute(&self, call: Call, state: Arc<HostState>) -> Result<Bytes, ApplicationFailure>;
     /// Answers a read-only call; what it writes is thrown away.
-    fn query(&self, method: String, arguments: Bytes, state: Arc<HostState>)
-    -> Result<Bytes, ApplicationFailure>;
+    fn query(
+        &self,
+        method: String,
+        arguments: Bytes,
+        state: Arc<HostState>,
+    ) -> Result<Bytes, ApplicationFailure>;
 }
 
 /// The state during one call of an application. After the call it is closed, and it belongs to the call's thread.

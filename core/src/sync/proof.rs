@@ -1,0 +1,173 @@
+//! What is signed and keyed to show who one is, tied to one channel of one connection.
+
+use std::collections::HashMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::{Signer, SigningKey};
+
+use super::History;
+use super::link::Channel;
+use crate::limits;
+use crate::replica::payload::Tip;
+use crate::replica::{ContextId, Header, MemberId, Transaction, TransactionId};
+use crate::{Error, Result};
+
+const MAC_DOMAIN: &str = "kith 2026 channel mac";
+const PROOF_DOMAIN: &str = "kith 2026 proof of a member key";
+
+/// Who shows the access key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Direction {
+    Open = 0,
+    Answer = 1,
+}
+
+/// What makes a channel this one and no other: nothing that was shown on one is good on another, or for the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The context.
+    pub context: ContextId,
+    /// Names the channel on its link.
+    pub channel: Channel,
+    /// Whether this side opened it.
+    pub opener: bool,
+    /// Random, of the side that opened it.
+    pub opener_nonce: [u8; 32],
+    /// Random, of the other side.
+    pub answerer_nonce: [u8; 32],
+    /// Peer id of the side that opened it.
+    pub opener_peer: Vec<u8>,
+    /// Peer id of the other side.
+    pub answerer_peer: Vec<u8>,
+}
+
+impl Binding {
+    fn transcript(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&self.opener_nonce).update(&self.answerer_nonce);
+        for peer in [&self.opener_peer, &self.answerer_peer] {
+            hasher.update(&(peer.len() as u64).to_le_bytes()).update(peer);
+        }
+        hasher.update(&self.channel.to_le_bytes());
+    }
+
+    /// Shows knowledge of the access key.
+    pub(super) fn mac(&self, access_key: &[u8; 32], direction: Direction) -> [u8; 32] {
+        let key = blake3::derive_key(MAC_DOMAIN, access_key);
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(&[direction as u8]).update(&self.context.0);
+        self.transcript(&mut hasher);
+        *hasher.finalize().as_bytes()
+    }
+
+    fn proof_bytes(&self, by_opener: bool, joiner: bool, member: &MemberId) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(PROOF_DOMAIN);
+        hasher.update(&[u8::from(by_opener), u8::from(joiner)]).update(&self.context.0).update(&member.0);
+        self.transcript(&mut hasher);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Shows that this side holds the member key.
+    pub(super) fn prove(&self, key: &SigningKey, joiner: bool) -> [u8; 64] {
+        let member = MemberId(key.verifying_key().to_bytes());
+        key.sign(&self.proof_bytes(self.opener, joiner, &member)).to_bytes()
+    }
+
+    /// Whether the other side holds the member key.
+    pub(super) fn proves(&self, member: &MemberId, joiner: bool, signature: &[u8; 64]) -> bool {
+        crate::replica::verify(member, &self.proof_bytes(!self.opener, joiner, member), signature).is_some()
+    }
+}
+
+/// A transaction with the headers of its author's chain up to one that is signed, so that it can be checked alone.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Covered {
+    pub(super) header: Header,
+    pub(super) payload: Vec<u8>,
+    /// What follows it, up to the signed one; none if it is signed itself.
+    pub(super) cover: Vec<Header>,
+    pub(super) signature: [u8; 64],
+}
+
+impl Covered {
+    /// From the history. `None` if it is not there, or nothing that is kept covers it.
+    pub(super) fn read(history: &dyn History, id: &TransactionId) -> Result<Option<Self>> {
+        let Some(Transaction { header, payload, signature }) = history.transaction(id)? else { return Ok(None) };
+        if let Some(signature) = signature {
+            return Ok(Some(Self { header, payload, cover: Vec::new(), signature }));
+        }
+        let run = covering_run(history, id, &header)?;
+        let Some(signature) = run.last().and_then(|(_, last)| last.signature) else { return Ok(None) };
+        let cover = run.into_iter().map(|(_, transaction)| transaction.header).collect();
+        Ok(Some(Self { header, payload, cover, signature }))
+    }
+
+    /// Those of `ids` that can be shown, as far as they fit into one message.
+    pub(super) fn read_all(history: &dyn History, ids: &[TransactionId], most: usize) -> Result<Vec<Self>> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for id in ids.iter().take(most) {
+            if let Some(covered) = Self::read(history, id)? {
+                bytes += borsh::object_length(&covered).map_err(|e| Error::internal(e.to_string()))?;
+                if bytes > limits::SYNC_COVERED {
+                    break;
+                }
+                all.push(covered);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The transaction, if it is one of this context and its author's signature covers it.
+    pub(super) fn check(self, context: &ContextId) -> Option<Transaction> {
+        if self.cover.len() >= limits::RUN {
+            return None;
+        }
+        let direct = self.cover.is_empty().then_some(self.signature);
+        let transaction = Transaction { header: self.header, payload: self.payload, signature: direct };
+        let mut id = transaction.check().ok()?;
+        let header = &transaction.header;
+        if header.belongs_to() != *context {
+            return None;
+        }
+        for next in &self.cover {
+            next.check().ok()?;
+            if next.previous != id || next.author != header.author || next.belongs_to() != *context {
+                return None;
+            }
+            id = next.id();
+        }
+        self.cover.last().unwrap_or(header).verify(&id, &self.signature).ok()?;
+        Some(transaction)
+    }
+}
+
+/// What follows `id` in its author's chain, up to the next one with a signature, that included. Empty if nothing that is
+/// kept covers `id`. On branches, the first found.
+pub(super) fn covering_run(
+    history: &dyn History,
+    id: &TransactionId,
+    header: &Header,
+) -> Result<Vec<(TransactionId, Transaction)>> {
+    let after = Tip { sequence: header.sequence, id: TransactionId([0xff; 32]) };
+    let mut page: HashMap<TransactionId, Transaction> = HashMap::new();
+    for (next, transaction) in history.chain(&header.author, after, 2 * limits::RUN, limits::SYNC_BATCH_MOST)? {
+        let Header { sequence, previous, .. } = transaction.header;
+        let descends = previous == *id || page.contains_key(&previous);
+        if !descends || sequence - header.sequence >= limits::RUN as u64 {
+            continue;
+        }
+        let signed = transaction.signature.is_some();
+        page.insert(next, transaction);
+        if signed {
+            let (mut run, mut at) = (Vec::new(), next);
+            while let Some(transaction) = page.remove(&at) {
+                let previous = transaction.header.previous;
+                run.push((at, transaction));
+                at = previous;
+            }
+            run.reverse();
+            return Ok(run);
+        }
+    }
+    Ok(Vec::new())
+}
