@@ -3,13 +3,19 @@
 //! What [`Store::commit`] has acknowledged is there after a crash, whole; what it has not acknowledged is there whole or
 //! not at all. Records carry a checksum of their own, so a damaged one is an error and never a wrong answer.
 
+mod files;
+mod high_water;
+mod lock;
 mod memory;
 mod record;
+mod shared_work;
 mod view_lock;
 
 #[cfg(test)]
 mod tests;
 
+pub use high_water::{HighWater, Mark};
+pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
 
 use std::collections::BTreeMap;

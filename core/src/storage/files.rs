@@ -1,0 +1,181 @@
+//! The few file operations that durability hangs on, in one place, so that tests can watch them and make them fail.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Error, ErrorKind};
+
+/// Something that is about to be done to a file or directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// The file's content is made durable.
+    SyncFile(&'a Path),
+    /// The directory's entries are made durable.
+    SyncDirectory(&'a Path),
+    /// An entry gets another name.
+    Rename(&'a Path),
+    /// A file is written anew.
+    Write(&'a Path),
+}
+
+/// Sees every event before it happens; with an error it does not happen.
+pub(crate) trait Observer: Send + Sync {
+    fn before(&self, event: Event<'_>) -> io::Result<()>;
+
+    /// What to report as free space instead of the truth.
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The operations. Without an observer they just happen.
+#[derive(Clone, Default)]
+pub(crate) struct Files {
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.observer.is_some() { "Files(observed)" } else { "Files" })
+    }
+}
+
+impl Files {
+    #[cfg(test)]
+    pub(crate) fn observed(observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer) }
+    }
+
+    fn announce(&self, event: Event<'_>) -> io::Result<()> {
+        self.observer.as_ref().map_or(Ok(()), |observer| observer.before(event))
+    }
+
+    /// Makes the content durable.
+    pub(crate) fn sync_file(&self, path: &Path, file: &File) -> io::Result<()> {
+        self.announce(Event::SyncFile(path))?;
+        file.sync_all()
+    }
+
+    /// Makes creations, renames and removals in the directory durable. Windows cannot open directories, and writes
+    /// its journal in order.
+    pub(crate) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.announce(Event::SyncDirectory(path))?;
+        if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
+    }
+
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.announce(Event::Rename(to))?;
+        fs::rename(from, to)
+    }
+
+    /// Writes the whole file, in place and not durably.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.announce(Event::Write(path))?;
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)?.write_all(bytes)
+    }
+
+    /// Makes the file hold these bytes, durably; after a crash it has either the old content or the new one.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = path.with_extension("new");
+        self.write(&new, bytes)?;
+        self.sync_file(&new, &OpenOptions::new().write(true).open(&new)?)?;
+        self.rename(&new, path)?;
+        self.sync_directory(parent(path))
+    }
+
+    /// Makes everything below a directory durable: its files, its directories, itself.
+    pub(crate) fn sync_tree(&self, directory: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                self.sync_tree(&entry.path())?;
+            } else {
+                self.sync_file(&entry.path(), &OpenOptions::new().write(true).open(entry.path())?)?;
+            }
+        }
+        self.sync_directory(directory)
+    }
+
+    /// How many bytes may still be written where this path lies.
+    pub(crate) fn free_space(&self, path: &Path) -> io::Result<u64> {
+        if let Some(free) = self.observer.as_ref().and_then(|observer| observer.free_space()) {
+            return Ok(free);
+        }
+        free_space(path)
+    }
+}
+
+#[cfg(unix)]
+fn free_space(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Where the system does not tell, a write that fails tells.
+#[cfg(not(unix))]
+fn free_space(_path: &Path) -> io::Result<u64> {
+    Ok(u64::MAX)
+}
+
+/// The directory of an entry; every path that is asked for here has one.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The content, or `None` if there is no such file. Longer than `most` is an error, before memory is taken for it.
+pub(crate) fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is longer than it can be"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Copies a directory with everything below it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The paths in a directory whose names pass.
+pub(crate) fn entries(directory: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(&wanted) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// An error of the system while doing something, as Kith's.
+pub(crate) fn io_error(doing: &str, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
+        _ => ErrorKind::Storage,
+    };
+    Error::new(kind, format!("{doing}: {error}"))
+}

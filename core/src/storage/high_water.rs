@@ -1,0 +1,225 @@
+//! What a node has published under its own keys, kept outside the store, so that a store that is older than what was
+//! published (a restored backup, a copied directory) is recognised before anything is signed twice.
+//!
+//! The file `high-water` in the node's directory is small and written whole: to a new file, synced, renamed, the
+//! directory synced.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::files::{Files, io_error, read_at_most};
+use super::shared_work::SharedWork;
+use crate::replica::{ContextId, MemberId, TransactionId};
+use crate::{Error, ErrorKind, Result};
+
+const NAME: &str = "high-water";
+const MAGIC: [u8; 8] = *b"KITHMARK";
+const VERSION: u32 = 1;
+const HASH: usize = 32;
+/// Room for 600,000 marks.
+const LARGEST: u64 = 64 << 20;
+
+/// The last transaction that was published under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Mark {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its id.
+    pub id: TransactionId,
+}
+
+/// Where the file was first written. The device is kept to be shown, and not compared: many systems number their
+/// devices anew at each start.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Origin {
+    device: u64,
+    inode: u64,
+    machine: Option<[u8; 32]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Content {
+    origin: Origin,
+    marks: BTreeMap<(ContextId, MemberId), Mark>,
+}
+
+/// The marks of one node's directory. Whoever opens them holds the directory's lock.
+#[derive(Debug)]
+pub struct HighWater {
+    path: PathBuf,
+    files: Files,
+    content: Mutex<Content>,
+    here: Origin,
+    writing: SharedWork,
+    fresh: bool,
+}
+
+impl HighWater {
+    /// Reads the marks in the directory, or starts with none. [`ErrorKind::Corrupt`] if they are damaged: signing
+    /// without them would be a risk.
+    pub fn open(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, Files::default())
+    }
+
+    pub(crate) fn open_with(directory: &Path, files: Files) -> Result<Self> {
+        fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
+        let here = Origin::of(directory)?;
+        let path = directory.join(NAME);
+        let found =
+            read_at_most(&path, LARGEST).map_err(|error| io_error("reading the high-water mark", &error))?;
+        let fresh = found.is_none();
+        let content = match found {
+            Some(bytes) => decode(&bytes)?,
+            None => Content { origin: here.clone(), marks: BTreeMap::new() },
+        };
+        let marks =
+            Self { path, files, content: Mutex::new(content), here, writing: SharedWork::default(), fresh };
+        if fresh {
+            marks.write(marks.writing.ask())?;
+        }
+        Ok(marks)
+    }
+
+    /// Each change is one assignment: right after a panic, too.
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was last published by this author in this context.
+    #[must_use]
+    pub fn get(&self, context: &ContextId, author: &MemberId) -> Option<Mark> {
+        self.content().marks.get(&(*context, *author)).copied()
+    }
+
+    /// Notes what is about to be published. On return it is durable; callers at the same time share the work. A mark
+    /// below the present one changes nothing; another transaction with the present one's sequence is
+    /// [`ErrorKind::Equivocation`], and then none of these marks is noted. After a failed write every later call fails
+    /// until the marks are opened again.
+    pub fn raise(&self, marks: &[(ContextId, MemberId, Mark)]) -> Result<()> {
+        let ticket = {
+            let mut content = self.content();
+            let mut raised = BTreeMap::new();
+            for (context, author, mark) in marks {
+                let key = (*context, *author);
+                let present = raised.get(&key).or_else(|| content.marks.get(&key));
+                match present {
+                    Some(present) if present.sequence == mark.sequence && present.id != mark.id => {
+                        return Err(Error::new(
+                            ErrorKind::Equivocation,
+                            format!("{author} has already published another transaction {}", mark.sequence),
+                        ));
+                    }
+                    Some(present) if present.sequence >= mark.sequence => {}
+                    _ => {
+                        raised.insert(key, *mark);
+                    }
+                }
+            }
+            content.marks.append(&mut raised);
+            self.writing.ask()
+        };
+        self.write(ticket)
+    }
+
+    /// Whether the directory is a copy: on another machine, or another directory than the one these marks began in.
+    #[must_use]
+    pub fn copied(&self) -> bool {
+        !self.content().origin.same_place(&self.here)
+    }
+
+    /// Whether there were no marks at all: with a store that is not new, somebody has removed them.
+    #[must_use]
+    pub const fn fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Takes this place as the marks' own from now on: for a directory that was moved, not copied, which only its owner
+    /// can know.
+    pub fn adopt(&self) -> Result<()> {
+        let ticket = {
+            self.content().origin = self.here.clone();
+            self.writing.ask()
+        };
+        self.write(ticket)
+    }
+
+    fn write(&self, ticket: u64) -> Result<()> {
+        self.writing.wait(ticket, || {
+            let bytes = encode(&self.content())?;
+            let written = self.files.replace(&self.path, &bytes);
+            written.map_err(|error| io_error("writing the high-water mark", &error))
+        })
+    }
+
+    /// How often the file was written.
+    #[cfg(test)]
+    pub(crate) fn rounds(&self) -> u64 {
+        self.writing.rounds()
+    }
+}
+
+fn encode(content: &Content) -> Result<Vec<u8>> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    let body = borsh::to_vec(content).map_err(|error| Error::internal(format!("encoding marks: {error}")))?;
+    bytes.extend_from_slice(&body);
+    let hash = blake3::derive_key("kith 2026 high-water file", &bytes);
+    bytes.extend_from_slice(&hash);
+    Ok(bytes)
+}
+
+fn decode(bytes: &[u8]) -> Result<Content> {
+    let damaged = || {
+        Error::corrupt(
+            "the file `high-water` is damaged; restore it from a backup of the same time as the store, or join again \
+             under new keys",
+        )
+    };
+    let (body, hash) = bytes.split_at_checked(bytes.len().saturating_sub(HASH)).ok_or_else(damaged)?;
+    if blake3::derive_key("kith 2026 high-water file", body) != hash {
+        return Err(damaged());
+    }
+    let body = body.strip_prefix(&MAGIC).ok_or_else(damaged)?;
+    let (version, body) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if u32::from_le_bytes(*version) != VERSION {
+        return Err(Error::new(
+            ErrorKind::VersionMismatch,
+            "the file `high-water` is of a version unknown to this build",
+        ));
+    }
+    borsh::from_slice(body).map_err(|_| damaged())
+}
+
+impl Origin {
+    #[cfg(unix)]
+    fn of(directory: &Path) -> Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let found = fs::metadata(directory).map_err(|error| io_error("looking at the directory", &error))?;
+        Ok(Self { device: found.dev(), inode: found.ino(), machine: machine() })
+    }
+
+    /// Elsewhere the machine has to do.
+    #[cfg(not(unix))]
+    fn of(_directory: &Path) -> Result<Self> {
+        Ok(Self { device: 0, inode: 0, machine: machine() })
+    }
+
+    fn same_place(&self, other: &Self) -> bool {
+        let machines_differ = matches!((&self.machine, &other.machine), (Some(a), Some(b)) if a != b);
+        !machines_differ && self.inode == other.inode
+    }
+}
+
+/// A hash of the machine's id, where the system has one: the id itself is nobody's business.
+fn machine() -> Option<[u8; 32]> {
+    let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    let id = id.iter().find_map(|path| fs::read(path).ok()).filter(|id| id.len() >= 32)?;
+    Some(blake3::derive_key("kith 2026 machine id of a directory", id.trim_ascii()))
+}
+
+#[cfg(test)]
+mod tests;
