@@ -7,10 +7,13 @@
 
 pub mod application;
 mod error;
+pub mod invitation;
 pub mod limits;
 pub mod network;
+pub mod node;
 pub mod replica;
 pub mod storage;
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};
+pub use node::{Context, Node, Options};

@@ -294,6 +294,15 @@ impl Governance {
         self.timelines.keys().chain(self.caps.keys())
     }
 
+    /// The accepted transactions that removed a member.
+    pub(crate) fn cutters(&self, acts: &Acts, removed: &MemberId) -> Vec<TransactionId> {
+        let decided = self.decided.iter().filter_map(|number| acts.get(*number));
+        let removes = |act: &&Act| {
+            matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed)
+        };
+        decided.filter(removes).map(|act| act.id).collect()
+    }
+
     /// The hash of everything that authorisation reads.
     pub(crate) fn commitment(&self, acts: &Acts) -> SetHash {
         let mut hash = SetHash::default();

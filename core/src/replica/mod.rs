@@ -33,7 +33,7 @@ pub use history::{Invalid, Verdict};
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
 pub use memory::MemoryTables;
 pub use payload::{Payload, Tip};
-pub use reading::Location;
+pub use reading::{Location, entries, order, receipt, transaction, value};
 pub use receipt::{Place, Receipt, Rejection, TAIL};
 pub use state_read::{StateRead, Table};
 pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};

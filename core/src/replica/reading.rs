@@ -131,46 +131,43 @@ impl Replica {
 
     /// A transaction of the history.
     pub fn transaction(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Transaction>> {
-        tables::transaction(tables, id)
+        transaction(tables, id)
     }
 
-    /// At most `limit` transactions of an author from a sequence on, all branches, by (sequence, id); `after` skips those up to it.
+    /// At most `limit` transactions of an author on all branches, ascending by (sequence, id), the first not before `from`.
     pub fn chain(
         &self,
         tables: &dyn StateRead,
         author: &MemberId,
-        from: u64,
-        after: Option<Tip>,
+        from: Tip,
         limit: usize,
     ) -> Result<Vec<(TransactionId, Transaction)>> {
-        let start = match after {
-            Some(tip) => successor(&tables::transaction_key(author, tip.sequence, &tip.id)),
-            None => [&author.0[..], &from.to_be_bytes()].concat(),
-        };
-        let rows =
-            tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
+        let start = tables::transaction_key(author, from.sequence, &from.id);
+        let rows = tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
         rows.into_iter()
-            .map(|(key, row)| {
-                Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?))
-            })
+            .map(|(key, row)| Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?)))
             .collect()
+    }
+
+    /// The accepted transactions that removed somebody.
+    #[must_use]
+    pub fn removal_of(&self, member: &MemberId) -> Vec<TransactionId> {
+        self.governance.cutters(&self.acts, member)
     }
 
     /// A page of the order: places after one, ascending.
     pub fn order(&self, tables: &dyn StateRead, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
-        let from = after.map_or_else(Vec::new, |place| successor(&place.key()));
-        let rows = tables.scan(Table::Order, &from, None, false, limit)?;
-        rows.iter().map(|(key, _)| Place::from_key(key).ok_or_else(|| damaged("a place"))).collect()
+        order(tables, after, limit)
     }
 
     /// What a transaction did, if it was executed.
     pub fn receipt(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Receipt>> {
-        Ok(tables::effects(tables, id)?.map(|effects| effects.receipt))
+        receipt(tables, id)
     }
 
     /// The value under a key at the end of the order.
     pub fn value(&self, tables: &dyn StateRead, key: &StateKey) -> Result<Option<Vec<u8>>> {
-        value_before(tables, key, None)
+        value(tables, key)
     }
 
     /// A page of entries at the end of the order, in key order: those with a prefix, after a key.
@@ -181,15 +178,7 @@ impl Replica {
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, Vec<u8>)>> {
-        if prefix.len() > 32 {
-            return Err(Error::invalid_argument(format!(
-                "a prefix has at most 32 bytes, not {}",
-                prefix.len()
-            )));
-        }
-        let Some((from, to)) = key_range(prefix, after) else { return Ok(Vec::new()) };
-        let limit = limit.min(limits::PAGE_ENTRIES);
-        Ok(entries_before(tables, &from, &to, None, limit, limits::PAGE_BYTES)?.0)
+        entries(tables, prefix, after, limit)
     }
 
     /// A read-only call of the application on the state at the end of the order.
@@ -210,4 +199,42 @@ impl Replica {
             ApplicationError::Fault(text) => Error::blocked(text),
         })
     }
+}
+
+/// A transaction of the history.
+pub fn transaction(tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Transaction>> {
+    tables::transaction(tables, id)
+}
+
+/// A page of the order: places after one, ascending.
+pub fn order(tables: &dyn StateRead, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
+    let from = after.map_or_else(Vec::new, |place| successor(&place.key()));
+    let rows = tables.scan(Table::Order, &from, None, false, limit)?;
+    rows.iter().map(|(key, _)| Place::from_key(key).ok_or_else(|| damaged("a place"))).collect()
+}
+
+/// What a transaction did, if it was executed.
+pub fn receipt(tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Receipt>> {
+    Ok(tables::effects(tables, id)?.map(|effects| effects.receipt))
+}
+
+/// The value under a key at the end of the order.
+pub fn value(tables: &dyn StateRead, key: &StateKey) -> Result<Option<Vec<u8>>> {
+    value_before(tables, key, None)
+}
+
+/// A page of entries at the end of the order, in key order: those with a prefix of at most 32 bytes, after a key; at most
+/// [`limits::PAGE_ENTRIES`] and about [`limits::PAGE_BYTES`].
+pub fn entries(
+    tables: &dyn StateRead,
+    prefix: &[u8],
+    after: Option<&StateKey>,
+    limit: usize,
+) -> Result<Vec<(StateKey, Vec<u8>)>> {
+    if prefix.len() > 32 {
+        return Err(Error::invalid_argument(format!("a prefix has at most 32 bytes, not {}", prefix.len())));
+    }
+    let Some((from, to)) = key_range(prefix, after) else { return Ok(Vec::new()) };
+    let limit = limit.min(limits::PAGE_ENTRIES);
+    Ok(entries_before(tables, &from, &to, None, limit, limits::PAGE_BYTES)?.0)
 }

@@ -3,6 +3,7 @@
 //! What [`Store::commit`] has acknowledged is there after a crash, whole; what it has not acknowledged is there whole or
 //! not at all. Records carry a checksum of their own, so a damaged one is an error and never a wrong answer.
 
+mod context_tables;
 mod files;
 mod high_water;
 mod lock;
@@ -14,6 +15,7 @@ mod view_lock;
 #[cfg(test)]
 mod tests;
 
+pub use context_tables::{ContextTables, add_writes, context_end, context_key};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};

@@ -1,0 +1,320 @@
+//! A context's thread: the replica, the sessions with peers, and one batch for everything that came together.
+//!
+//! Each round takes what has come, lets the sessions see it while all of the history is durable, stages what is to be written,
+//! commits it as one batch, raises the high-water mark, and only then answers and sends.
+
+mod sessions;
+mod stage;
+mod writing;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use tokio::sync::mpsc;
+
+use self::sessions::Connected;
+use self::stage::Stage;
+use super::command::Command;
+use super::events::{Cursor, Event};
+use super::info::ContextStatus;
+use super::shared::ContextShared;
+use super::switchboard::ToSwitchboard;
+use crate::application::Application;
+use crate::invitation::Invitation;
+use crate::network::LinkId;
+use crate::replica::{Blocked, Replica, View, WaitingRoom};
+use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, Snapshot, add_writes, context_key};
+use crate::{Error, Result};
+
+/// Most commands in one round.
+const ROUND: usize = 256;
+/// How long applying rests after a local fault.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What a context's thread starts with.
+pub(crate) struct Start {
+    pub(crate) shared: Arc<ContextShared>,
+    pub(crate) key: SigningKey,
+    /// The invitation, while joining.
+    pub(crate) invitation: Option<Invitation>,
+    pub(crate) high_water: Option<Arc<HighWater>>,
+    pub(crate) durability: Durability,
+    pub(crate) event_retention: u64,
+    pub(crate) switchboard: mpsc::UnboundedSender<ToSwitchboard>,
+    /// Why nothing is signed, if that is known already.
+    pub(crate) frozen: Option<String>,
+}
+
+pub(crate) struct Actor {
+    start: Start,
+    replica: Replica,
+    room: WaitingRoom,
+    sessions: HashMap<LinkId, Connected>,
+    /// What sessions delivered after the last batch: the next round begins with it.
+    left_over: VecDeque<sessions::Delivery>,
+    cursor: Cursor,
+    pruned: Cursor,
+    clock: Instant,
+    blocked: Option<(Blocked, Instant)>,
+    was_member: bool,
+    leaving: bool,
+}
+
+impl Actor {
+    /// Opens the replica; fails if the store does.
+    pub(crate) fn new(start: Start) -> Result<Self> {
+        let cursor = start.shared.newest_event()?;
+        let pruned = start.shared.oldest_event()?.unwrap_or(cursor + 1).saturating_sub(1);
+        start.shared.latest.send_replace(cursor);
+        let replica = open(&start)?;
+        let was_member = replica.member(&start.shared.me).is_some();
+        let mut actor = Self {
+            start,
+            replica,
+            room: WaitingRoom::default(),
+            sessions: HashMap::new(),
+            left_over: VecDeque::new(),
+            cursor,
+            pruned,
+            clock: Instant::now(),
+            blocked: None,
+            was_member,
+            leaving: false,
+        };
+        actor.check_high_water();
+        actor.show();
+        Ok(actor)
+    }
+
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let runtime = self.start.shared.runtime.clone();
+        loop {
+            let wait = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let first = if self.left_over.is_empty() {
+                runtime.block_on(async {
+                    match wait {
+                        None => commands.recv().await.map(Some),
+                        Some(wait) => match tokio::time::timeout(wait, commands.recv()).await {
+                            Ok(command) => command.map(Some),
+                            Err(_) => Some(None),
+                        },
+                    }
+                })
+            } else {
+                Some(None)
+            };
+            let Some(first) = first else { return };
+            let mut round: Vec<Command> = first.into_iter().collect();
+            while round.len() < ROUND {
+                let Ok(command) = commands.try_recv() else { break };
+                round.push(command);
+            }
+            let stop = round.iter().any(|command| matches!(command, Command::Stop));
+            self.round(round);
+            if stop {
+                self.start.shared.close("the node has been shut down");
+                return;
+            }
+        }
+    }
+
+    /// The thread's own time for sessions, in ms.
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let sessions = self.sessions.values().filter_map(|connected| connected.session.deadline());
+        let session = sessions.min().map(|at| self.clock + Duration::from_millis(at));
+        let retry = self.blocked.as_ref().and_then(|(blocked, since)| match blocked {
+            Blocked::Fault(..) => Some(*since + RETRY),
+            Blocked::ApplicationMissing(_) => None,
+        });
+        [session, retry].into_iter().flatten().min()
+    }
+
+    fn application(&self) -> Option<Arc<dyn Application>> {
+        let registry = self.start.shared.registry.upgrade()?;
+        registry.application(self.replica.application())
+    }
+
+    fn round(&mut self, commands: Vec<Command>) {
+        let mut stage = Stage::default();
+        if let Err(error) = self.try_round(commands, &mut stage) {
+            tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
+            stage.fail(&error);
+            // What the replica has in memory is not what the store holds.
+            match open(&self.start) {
+                Ok(replica) => self.replica = replica,
+                Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
+            }
+            self.drop_sessions();
+        }
+    }
+
+    fn try_round(&mut self, commands: Vec<Command>, stage: &mut Stage) -> Result<()> {
+        let store = Arc::clone(&self.start.shared.store);
+        let number = self.start.shared.number;
+        let (ours, theirs): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(|command| {
+            !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
+        });
+        let writes = {
+            let snapshot = store.snapshot()?;
+            let tables = ContextTables::new(&*snapshot, number);
+            stage.deliveries.extend(self.left_over.drain(..));
+            self.hear(theirs, &tables, stage)?;
+            let mut view = View::new(&tables);
+            for command in ours {
+                self.stage_command(command, &mut view, stage)?;
+            }
+            self.stage_deliveries(&mut view, stage)?;
+            self.stage_admissions(&mut view, stage)?;
+            self.stage_retry(&mut view, stage)?;
+            view.into_writes()
+        };
+        self.commit(writes, stage)?;
+        let snapshot = store.snapshot()?;
+        let tables = ContextTables::new(&*snapshot, number);
+        self.follow_up(&tables, &*snapshot, stage)
+    }
+
+    /// Stores a round as one batch; what was published is marked before anything is sent.
+    fn commit(&mut self, writes: Vec<crate::replica::TableWrite>, stage: &mut Stage) -> Result<()> {
+        let events = std::mem::take(&mut stage.events);
+        if writes.is_empty() && events.is_empty() {
+            return Ok(());
+        }
+        let shared = &self.start.shared;
+        let mut batch = Batch::default();
+        add_writes(&mut batch, shared.number, writes);
+        if !events.is_empty() {
+            let row = borsh::to_vec(&events).unwrap_or_default();
+            batch.put(Keyspace::Events, shared.event_key(self.cursor + 1), row);
+            // Several at a time, so that a shorter retention takes hold too.
+            for _ in 0..4 {
+                if self.cursor + 1 - self.pruned > self.start.event_retention {
+                    self.pruned += 1;
+                    batch.delete(Keyspace::Events, shared.event_key(self.pruned));
+                }
+            }
+        }
+        if let Some(reason) = &stage.freeze {
+            batch.put(Keyspace::Meta, context_key(shared.number, FROZEN), reason.as_bytes());
+            self.start.frozen = Some(reason.clone());
+        }
+        shared.store.commit(&batch, self.start.durability)?;
+        if let (Some(high_water), Some(mark)) = (&self.start.high_water, stage.published) {
+            high_water.raise(&[(shared.id, shared.me, mark)])?;
+        }
+        if !events.is_empty() {
+            self.cursor += 1;
+            shared.latest.send_replace(self.cursor);
+        }
+        Ok(())
+    }
+
+    /// Everything that had to wait until the batch was durable.
+    fn follow_up(
+        &mut self,
+        tables: &ContextTables<'_>,
+        snapshot: &dyn Snapshot,
+        stage: &mut Stage,
+    ) -> Result<()> {
+        let _ = snapshot;
+        self.tell_sessions(tables, stage)?;
+        self.show();
+        for answer in std::mem::take(&mut stage.questions) {
+            self.answer(answer, tables);
+        }
+        stage.answer();
+        self.watch_membership();
+        Ok(())
+    }
+
+    /// Shows the handles what they read without asking.
+    fn show(&self) {
+        let shared = &self.start.shared;
+        let role = self.replica.member(&shared.me).map(|facts| facts.role);
+        let mut facts = shared.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        facts.role = role;
+        facts.application = self.replica.application().to_string();
+        facts.name = self.replica.name().to_string();
+        drop(facts);
+        let proved = || self.sessions.values().map(|connected| connected.session.status()).filter(|s| s.member.is_some());
+        let synced = proved().next().is_some() && proved().all(|status| status.equal) && self.room.is_empty();
+        shared.synced.send_if_modified(|present| std::mem::replace(present, synced) != synced);
+    }
+
+    fn check_high_water(&mut self) {
+        let shared = &self.start.shared;
+        let Some(high_water) = &self.start.high_water else { return };
+        let Some(mark) = high_water.get(&shared.id, &shared.me) else { return };
+        let has = self.replica.tips_of(&shared.me).iter().map(|tip| tip.sequence).max().unwrap_or(0);
+        if has < mark.sequence {
+            self.start.frozen.get_or_insert_with(|| {
+                format!(
+                    "the store is behind what this member has published ({has} of {}): a backup was restored",
+                    mark.sequence
+                )
+            });
+        }
+    }
+
+    fn status(&self) -> ContextStatus {
+        let peers = self.sessions.values().map(|connected| connected.info(self.now())).collect();
+        let hex = |bytes: [u8; 32]| blake3::Hash::from_bytes(bytes).to_hex().to_string();
+        let blocked = self.blocked.as_ref().map(|(blocked, _)| describe(blocked));
+        ContextStatus {
+            transactions: self.replica.transactions(),
+            pending: self.replica.pending() as u64,
+            waiting: self.room.len() as u64,
+            missing: self.room.wanted().iter().take(100).map(ToString::to_string).collect(),
+            blocked,
+            frozen: self.start.frozen.clone(),
+            commitment: hex(self.replica.commitment()),
+            digest: hex(self.replica.digest()),
+            peers,
+        }
+    }
+
+    /// Notices when this node's membership ends.
+    fn watch_membership(&mut self) {
+        let member = self.replica.member(&self.start.shared.me).is_some();
+        self.was_member = member;
+    }
+}
+
+/// Where a context notes that this node signs nothing in it any more.
+pub(crate) const FROZEN: &[u8] = b"frozen";
+
+fn open(start: &Start) -> Result<Replica> {
+    let snapshot = start.shared.store.snapshot()?;
+    Replica::open(start.shared.id, &ContextTables::new(&*snapshot, start.shared.number))
+}
+
+fn describe(blocked: &Blocked) -> String {
+    match blocked {
+        Blocked::ApplicationMissing(name) => format!("the application `{name}` is not registered"),
+        Blocked::Fault(id, cause) => format!("transaction {id} could not be executed: {cause}"),
+    }
+}
+
+/// ms since 1970 by this machine's clock.
+pub(crate) fn wall_clock() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0)
+}
+
+/// 32 random bytes from the system.
+pub(crate) fn random_bytes() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("the system gives no randomness: {e}")))?;
+    Ok(bytes)
+}
+
+/// The event that says that a context ended here.
+fn closed(reason: impl Into<String>) -> Event {
+    Event::Closed { reason: reason.into() }
+}

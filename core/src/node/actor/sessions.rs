@@ -1,0 +1,330 @@
+//! The sessions of a context with its peers, as its thread runs them.
+
+use super::stage::Stage;
+use super::{Actor, random_bytes};
+use crate::network::{LinkId, PeerId};
+use crate::node::command::Command;
+use crate::node::events::Event;
+use crate::node::info::ContextPeer;
+use crate::node::membership::Held;
+use crate::node::shared::Joining;
+use crate::node::switchboard::ToSwitchboard;
+use crate::replica::payload::{Add, KeyPackage};
+use crate::replica::{MemberId, Payload, Role, StateRead, Transaction};
+use crate::storage::ContextTables;
+use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
+use crate::{Error, Result};
+
+/// A session, and what is known of its peer.
+pub(super) struct Connected {
+    pub(super) session: Session,
+    channel: Channel,
+    peer: PeerId,
+    since: u64,
+    member: Option<MemberId>,
+}
+
+/// What a session delivered.
+pub(super) struct Delivery {
+    pub(super) link: LinkId,
+    pub(super) token: u64,
+    pub(super) transactions: Vec<Transaction>,
+}
+
+impl Connected {
+    pub(super) fn info(&self, now: u64) -> ContextPeer {
+        let status = self.session.status();
+        ContextPeer {
+            peer: self.peer.to_string(),
+            member: status.member.map(|member| member.to_string()),
+            equal: status.equal,
+            lacking: status.expected.saturating_sub(status.received).max(status.unknown_tips as u64),
+            lacks: status.to_send.saturating_sub(status.sent),
+            since: now.saturating_sub(self.since),
+        }
+    }
+}
+
+impl Actor {
+    /// Lets the sessions see what came over the network, and the time.
+    pub(super) fn hear(
+        &mut self,
+        commands: Vec<Command>,
+        tables: &ContextTables<'_>,
+        stage: &mut Stage,
+    ) -> Result<()> {
+        for command in commands {
+            match command {
+                Command::Opened { link, peer, channel, binding } => {
+                    self.open_session(link, peer, channel, binding, tables, stage)?;
+                }
+                Command::Message { link, channel, message } => {
+                    self.with_session(link, Some(channel), tables, stage, |session, held, now| {
+                        session.receive(&message, held, now)
+                    })?;
+                }
+                Command::Closed { link, channel } => {
+                    if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) {
+                        self.end_session(link);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let now = self.now();
+        let due = |connected: &Connected| connected.session.deadline().is_some_and(|deadline| deadline <= now);
+        let links: Vec<LinkId> = self.sessions.iter().filter(|(_, c)| due(c)).map(|(link, _)| *link).collect();
+        for link in links {
+            self.with_session(link, None, tables, stage, |session, held, now| session.tick(held, now))?;
+        }
+        Ok(())
+    }
+
+    fn open_session(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        channel: Channel,
+        binding: Binding,
+        tables: &ContextTables<'_>,
+        stage: &mut Stage,
+    ) -> Result<()> {
+        self.end_session(link);
+        let held = Held { replica: &self.replica, tables };
+        let me = self.start.shared.me;
+        let local = match &self.start.invitation {
+            Some(invitation) if self.replica.member(&me).is_none() => Local::Joiner {
+                request: Add::request(
+                    &self.start.shared.id,
+                    &self.start.key,
+                    invitation.role,
+                    KeyPackage::default(),
+                    Some((invitation.invite, &invitation.key())),
+                ),
+            },
+            _ => Local::Member { supporting: held.admission(&me)? },
+        };
+        let seed = random_bytes()?;
+        let seed = u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);
+        let now = self.now();
+        let (session, outputs) = Session::new(binding, &self.start.key, local, seed, &held, now)?;
+        self.sessions.insert(link, Connected { session, channel, peer, since: now, member: None });
+        self.carry_out(link, outputs, tables, stage)
+    }
+
+    fn with_session(
+        &mut self,
+        link: LinkId,
+        channel: Option<Channel>,
+        tables: &ContextTables<'_>,
+        stage: &mut Stage,
+        input: impl FnOnce(&mut Session, &Held<'_>, u64) -> Result<Vec<Output>>,
+    ) -> Result<()> {
+        let now = self.now();
+        let Some(connected) = self.sessions.get_mut(&link) else { return Ok(()) };
+        if channel.is_some_and(|channel| channel != connected.channel) {
+            return Ok(());
+        }
+        let held = Held { replica: &self.replica, tables };
+        let outputs = input(&mut connected.session, &held, now)?;
+        self.carry_out(link, outputs, tables, stage)
+    }
+
+    fn carry_out(
+        &mut self,
+        link: LinkId,
+        outputs: Vec<Output>,
+        tables: &dyn StateRead,
+        stage: &mut Stage,
+    ) -> Result<()> {
+        let Some(connected) = self.sessions.get(&link) else { return Ok(()) };
+        let (channel, peer) = (connected.channel, connected.peer);
+        for output in outputs {
+            match output {
+                Output::Send { message, .. } => {
+                    let context = self.start.shared.id;
+                    self.tell(ToSwitchboard::Send { link, context, channel, message });
+                }
+                Output::Deliver { token, transactions } => {
+                    stage.deliveries.push(Delivery { link, token, transactions });
+                }
+                Output::Admit(request) => stage.requests.push((link, *request)),
+                Output::Event(event) => self.session_event(link, peer, event, tables)?,
+                Output::Ended(ended) => self.ended(link, ended),
+            }
+        }
+        Ok(())
+    }
+
+    /// The switchboard outlives all contexts but in a shutdown, where nothing matters any more.
+    fn tell(&self, what: ToSwitchboard) {
+        let _ = self.start.switchboard.send(what);
+    }
+
+    fn session_event(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        event: SessionEvent,
+        tables: &dyn StateRead,
+    ) -> Result<()> {
+        let shared = &self.start.shared;
+        match event {
+            SessionEvent::Proved { member, .. } => {
+                if let Some(connected) = self.sessions.get_mut(&link) {
+                    connected.member = Some(member);
+                }
+                self.tell(ToSwitchboard::Proved { link, context: shared.id });
+                shared.pass(Event::PeerConnected { peer: peer.to_string(), member });
+            }
+            SessionEvent::Progress { received, expected, .. } => {
+                shared.progress.send_replace((received, expected));
+                shared.pass(Event::SyncProgress { peer: peer.to_string(), done: received, total: expected });
+            }
+            SessionEvent::Synced => shared.pass(Event::Synced { peer: peer.to_string() }),
+            SessionEvent::Equal => {
+                if self.leaving {
+                    shared.left.send_replace(true);
+                }
+            }
+            SessionEvent::Evidence(transactions) => self.take_evidence(&transactions, tables)?,
+            SessionEvent::CannotDeliver(ids) => {
+                tracing::debug!(%peer, missing = ids.len(), "a peer cannot deliver what it refers to");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A peer shows what removed this member. It counts if its author is an admin here, or proves itself.
+    fn take_evidence(&mut self, transactions: &[Transaction], tables: &dyn StateRead) -> Result<()> {
+        let me = self.start.shared.me;
+        let removes = |transaction: &&Transaction| {
+            let admin = self.replica.member(&transaction.header.author).is_some_and(|f| f.role == Role::Admin);
+            match Payload::decode(transaction.header.kind, transaction.plaintext()) {
+                Some(Payload::Remove(remove)) => remove.member == me && admin,
+                Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
+                _ => false,
+            }
+        };
+        let Some(removal) = transactions.iter().find(removes) else { return Ok(()) };
+        let known = self.replica.has(tables, &removal.header.id())?;
+        if !known && self.start.frozen.is_none() {
+            let reason = format!("this member was removed by {}", removal.header.author);
+            self.start.frozen = Some(reason.clone());
+            self.start.shared.pass(super::closed(reason));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, link: LinkId, ended: Ended) {
+        let shared = &self.start.shared;
+        tracing::debug!(context = %shared.id, %link, ?ended, "a session ended");
+        if let Ended::RefusedByPeer(refusal) = ended {
+            let final_word = !matches!(refusal, Refusal::NotNow);
+            if self.start.invitation.is_some() && final_word {
+                let error = Error::new(refusal.kind(), refusal.to_string());
+                shared.joining.send_if_modified(|joining| {
+                    let under_way = matches!(joining, Joining::UnderWay);
+                    if under_way {
+                        *joining = Joining::Failed(error);
+                    }
+                    under_way
+                });
+            }
+        }
+        if let Some(connected) = self.sessions.remove(&link) {
+            self.goodbye(&connected);
+            self.tell(ToSwitchboard::Close { link, context: self.start.shared.id, channel: connected.channel });
+        }
+        self.room.forget(link.0);
+    }
+
+    fn end_session(&mut self, link: LinkId) {
+        if let Some(connected) = self.sessions.remove(&link) {
+            self.goodbye(&connected);
+            self.room.forget(link.0);
+        }
+    }
+
+    fn goodbye(&self, connected: &Connected) {
+        if connected.member.is_some() {
+            self.start.shared.pass(Event::PeerDisconnected { peer: connected.peer.to_string() });
+        }
+    }
+
+    /// Closes all channels: what the sessions know is not what the store holds.
+    pub(super) fn drop_sessions(&mut self) {
+        let links: Vec<LinkId> = self.sessions.keys().copied().collect();
+        for link in links {
+            if let Some(connected) = self.sessions.remove(&link) {
+                let context = self.start.shared.id;
+                self.goodbye(&connected);
+                self.tell(ToSwitchboard::Close { link, context, channel: connected.channel });
+            }
+        }
+    }
+
+    /// Tells the sessions what is durable now. What they deliver in answer waits for the next round.
+    pub(super) fn tell_sessions(&mut self, tables: &ContextTables<'_>, stage: &mut Stage) -> Result<()> {
+        for (link, outcome) in std::mem::take(&mut stage.admitted) {
+            self.with_session(link, None, tables, stage, |session, held, now| match &outcome {
+                Ok(ids) => session.admitted(ids, held, now),
+                Err(refusal) => session.refused(*refusal, held, now),
+            })?;
+        }
+        for (link, token) in std::mem::take(&mut stage.delivered) {
+            self.with_session(link, None, tables, stage, |session, held, now| session.delivered(token, held, now))?;
+        }
+        for (link, missing) in std::mem::take(&mut stage.missing) {
+            // What has come in the same round is not missing any more.
+            let mut still = Vec::new();
+            for id in missing {
+                if !self.replica.has(tables, &id)? {
+                    still.push(id);
+                }
+            }
+            if !still.is_empty() {
+                self.with_session(link, None, tables, stage, |session, held, now| session.missing(&still, held, now))?;
+            }
+        }
+        for link in std::mem::take(&mut stage.dropped) {
+            self.with_session(link, None, tables, stage, |session, held, now| session.compare(held, now))?;
+        }
+        for (from, ids) in std::mem::take(&mut stage.added) {
+            let links: Vec<LinkId> = self.sessions.keys().copied().filter(|link| Some(*link) != from).collect();
+            for link in links {
+                self.with_session(link, None, tables, stage, |session, held, now| session.added(&ids, held, now))?;
+            }
+        }
+        if std::mem::take(&mut stage.membership_changed) {
+            let links: Vec<LinkId> = self.sessions.keys().copied().collect();
+            for link in links {
+                self.with_session(link, None, tables, stage, |session, held, now| session.standing_changed(held, now))?;
+            }
+        }
+        self.left_over.extend(stage.deliveries.drain(..));
+        self.check_joined();
+        self.check_left();
+        Ok(())
+    }
+
+    /// Joining is done once this node is a member and holds what a peer holds.
+    fn check_joined(&mut self) {
+        if self.start.invitation.is_none() || self.replica.member(&self.start.shared.me).is_none() {
+            return;
+        }
+        let in_step = self.sessions.values().any(|connected| connected.session.status().equal);
+        if in_step && self.room.is_empty() {
+            self.start.invitation = None;
+            self.start.shared.joining.send_replace(Joining::Done);
+        }
+    }
+
+    fn check_left(&self) {
+        let knows = || self.sessions.values().any(|connected| connected.session.status().equal);
+        if self.leaving && knows() {
+            self.start.shared.left.send_replace(true);
+        }
+    }
+}

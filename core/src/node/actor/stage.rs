@@ -1,0 +1,119 @@
+//! What one round of a context's thread collects until its batch is durable.
+
+use std::collections::BTreeMap;
+
+use super::sessions::Delivery;
+use crate::network::LinkId;
+use crate::node::command::{Command, Reply};
+use crate::node::events::Event;
+use crate::replica::payload::Add;
+use crate::replica::{Blocked, MembershipChange, Payload, Step, TransactionId, payload};
+use crate::storage::Mark;
+use crate::sync::Refusal;
+use crate::{Error, Result};
+
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Stage {
+    /// Callers who wait for the batch.
+    answers: Vec<Answer>,
+    /// Callers who wait for what will be true after it.
+    pub(super) questions: Vec<Command>,
+    pub(super) events: Vec<Event>,
+    pub(super) deliveries: Vec<Delivery>,
+    /// Joiners' requests, by the link that they came over.
+    pub(super) requests: Vec<(LinkId, Add)>,
+    pub(super) admitted: Vec<(LinkId, std::result::Result<Vec<TransactionId>, Refusal>)>,
+    /// New in the history, and the link that it came over, if any.
+    pub(super) added: BTreeMap<Option<LinkId>, Vec<TransactionId>>,
+    pub(super) delivered: Vec<(LinkId, u64)>,
+    pub(super) missing: BTreeMap<LinkId, Vec<TransactionId>>,
+    /// Links whose deliveries found no room.
+    pub(super) dropped: Vec<LinkId>,
+    /// The last transaction of this node's own.
+    pub(super) published: Option<Mark>,
+    /// Why nothing is signed from now on.
+    pub(super) freeze: Option<String>,
+    pub(super) membership_changed: bool,
+    pub(super) blocked: Option<Option<Blocked>>,
+}
+
+impl Stage {
+    /// Answers with a value once the batch is durable.
+    pub(super) fn answer_later<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
+        self.answers.push(Box::new(move |outcome: Result<()>| {
+            // A caller who went away has lost interest.
+            let _ = reply.send(outcome.map(|()| value));
+        }));
+    }
+
+    pub(super) fn answer(&mut self) {
+        self.answers.drain(..).for_each(|answer| answer(Ok(())));
+    }
+
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.answers.drain(..).for_each(|answer| answer(Err(error.clone())));
+    }
+
+    /// Takes in what a step of the replica did, but for its writes.
+    pub(super) fn absorb(&mut self, step: Step, me: &crate::replica::MemberId) {
+        if let Some(place) = step.reordered {
+            self.events.push(Event::Reordered { from: place.id });
+        }
+        for outcome in step.executed {
+            let call = outcome.kind == crate::replica::Kind::Call as u8;
+            if call {
+                self.events.push(Event::Executed {
+                    transaction: outcome.id,
+                    member: outcome.author,
+                    again: outcome.again,
+                });
+            }
+            match outcome.receipt.outcome {
+                Ok(_) => {
+                    let emitted = outcome.receipt.emitted.into_iter();
+                    self.events.extend(emitted.map(|(name, data)| Event::Emitted {
+                        transaction: outcome.id,
+                        name,
+                        data,
+                    }));
+                }
+                Err(rejection) if outcome.author == *me => {
+                    self.events.push(Event::Rejected { transaction: outcome.id, reason: rejection.to_string() });
+                }
+                Err(_) => {}
+            }
+        }
+        if !step.changed.is_empty() {
+            self.events.push(Event::Changed { keys: step.changed.into_iter().collect() });
+        }
+        self.membership_changed |= !step.membership.is_empty();
+        for change in step.membership {
+            let gone = match &change {
+                MembershipChange::Left { member } => (member == me).then_some("this node has left the context"),
+                MembershipChange::Removed { member } => (member == me).then_some("this member was removed"),
+                _ => None,
+            };
+            self.events.push(match change {
+                MembershipChange::Joined { member, role } => Event::MemberJoined { member, role },
+                MembershipChange::Left { member } => Event::MemberLeft { member },
+                MembershipChange::Removed { member } => Event::MemberRemoved { member },
+                MembershipChange::RoleChanged { member, role } => Event::RoleChanged { member, role },
+            });
+            if let Some(reason) = gone {
+                self.events.push(Event::Closed { reason: reason.into() });
+            }
+        }
+        for (member, one, other) in step.equivocations {
+            self.events.push(Event::Equivocation { member, one, other });
+        }
+        self.blocked = Some(step.blocked);
+    }
+}
+
+/// What an admission by somebody's own hand looks like to the rest of the actor.
+pub(super) fn is_add(payload: &Payload) -> bool {
+    matches!(payload, Payload::Add(payload::Add { .. }))
+}

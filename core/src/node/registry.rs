@@ -1,0 +1,807 @@
+//! What a node holds: its store, its contexts, its peers, its runtime.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::SigningKey;
+use tokio::runtime::Runtime;
+use tokio::sync::{broadcast, mpsc, watch};
+use zeroize::Zeroizing;
+
+use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes, wall_clock};
+use super::command::Command;
+use super::context::Context;
+use super::info::{ContextInfo, NodeStatus, PeerInfo};
+use super::options::{self, CreateOptions, JoinOptions, Options, Transport};
+use super::shared::{ContextShared, Facts, Joining};
+use super::switchboard::{Switchboard, ToSwitchboard};
+use crate::application::Application;
+use crate::application::kv::KeyValue;
+use crate::invitation::Invitation;
+use crate::network::{self, Network, PeerId};
+use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
+use crate::storage::{
+    Batch, Durability, HighWater, Keyspace, Mark, MemoryStore, SledOptions, SledStore, Store, add_writes, context_end,
+    context_key,
+};
+use crate::{Error, ErrorKind, Result, limits};
+
+/// Commands that wait for a context's thread.
+const COMMANDS: usize = 1024;
+/// How long `leave` waits for somebody to acknowledge it.
+const LEAVE: Duration = Duration::from_secs(5);
+/// How long `shutdown` waits for a thread or the network.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A context in the store's list.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Row {
+    number: u32,
+    /// The token, while joining.
+    invitation: Option<Vec<u8>>,
+    /// Its rows are being deleted.
+    deleted: bool,
+    access_key: [u8; 32],
+}
+
+struct Open {
+    context: Context,
+    thread: Option<JoinHandle<()>>,
+    row: Row,
+}
+
+pub(crate) struct Registry {
+    runtime: Mutex<Option<Runtime>>,
+    handle: tokio::runtime::Handle,
+    store: Arc<dyn Store>,
+    high_water: Option<Arc<HighWater>>,
+    network: Network,
+    switchboard: mpsc::UnboundedSender<ToSwitchboard>,
+    applications: RwLock<BTreeMap<String, Arc<dyn Application>>>,
+    contexts: Mutex<BTreeMap<ContextId, Open>>,
+    closed: watch::Sender<bool>,
+    /// Serialises what changes the list of contexts.
+    changing: tokio::sync::Mutex<u32>,
+    options: Options,
+    copied: bool,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.peer_id()).finish_non_exhaustive()
+    }
+}
+
+/// The peers that are worth remembering: those that proved to be members, with their addresses.
+pub(crate) struct Peers {
+    store: Arc<dyn Store>,
+    network: Network,
+    handle: tokio::runtime::Handle,
+    known: Mutex<BTreeMap<PeerId, Known>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    addresses: Vec<String>,
+    friend: bool,
+}
+
+impl Peers {
+    /// Notes addresses of a peer.
+    pub(crate) fn learn(&self, peer: PeerId, addresses: Vec<String>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Strangers come and go; the network keeps their number within limits, and so does this.
+        if known.len() >= limits::MEMBERS && !known.contains_key(&peer) {
+            known.retain(|_, known| known.friend);
+        }
+        let entry = known.entry(peer).or_default();
+        let before = entry.addresses.clone();
+        for address in addresses {
+            entry.addresses.retain(|other| *other != address);
+            entry.addresses.insert(0, address);
+        }
+        entry.addresses.truncate(8);
+        let (entry, changed) = (entry.clone(), entry.addresses != before);
+        drop(known);
+        if entry.friend && changed {
+            self.remember(peer, entry.addresses);
+        }
+    }
+
+    /// The peer is a member's: it is remembered, and kept connected.
+    pub(crate) fn befriend(&self, peer: PeerId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.entry(peer).or_default();
+        if std::mem::replace(&mut entry.friend, true) {
+            return;
+        }
+        let addresses = entry.addresses.clone();
+        drop(known);
+        self.remember(peer, addresses);
+    }
+
+    fn remember(&self, peer: PeerId, addresses: Vec<String>) {
+        if addresses.is_empty() {
+            return;
+        }
+        let (store, network) = (Arc::clone(&self.store), self.network.clone());
+        self.handle.spawn(async move {
+            let row = borsh::to_vec(&addresses).unwrap_or_default();
+            let written = tokio::task::spawn_blocking(move || {
+                let mut batch = Batch::default();
+                batch.put(Keyspace::Peers, peer.to_bytes(), row);
+                // An address that is lost is learnt again.
+                store.commit(&batch, Durability::Process)
+            });
+            if let Ok(Err(error)) = written.await {
+                tracing::warn!(%peer, %error, "a peer's addresses could not be stored");
+            }
+            if let Err(error) = network.know(peer, &addresses).await {
+                tracing::debug!(%peer, %error, "a peer is not kept connected");
+            }
+        });
+    }
+}
+
+impl Registry {
+    pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("kith-async")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::internal(format!("the runtime does not start: {e}")))?;
+        let handle = runtime.handle().clone();
+        let path = options.path.clone();
+        let opened = handle.spawn_blocking(move || open_store(path.as_deref())).await;
+        let opened = opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")));
+        let (store, high_water) = match opened.and_then(|opened| opened) {
+            Ok(opened) => opened,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let kept = Arc::clone(&store);
+        let started = handle.clone();
+        let node = handle.spawn(async move { Self::start(options, started, store, high_water).await });
+        match node.await.map_err(|e| Error::internal(format!("opening panicked: {e}"))).and_then(|node| node) {
+            Ok(node) => {
+                *lock(&node.runtime) = Some(runtime);
+                Ok(node)
+            }
+            Err(error) => {
+                let _ = kept.close();
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    async fn start(
+        options: Options,
+        handle: tokio::runtime::Handle,
+        store: Arc<dyn Store>,
+        high_water: Option<Arc<HighWater>>,
+    ) -> Result<Arc<Self>> {
+        let (identity, known, rows) = load(&*store)?;
+        let mut config = network::Config::new(*identity);
+        config.listen.clone_from(&options.listen);
+        config.discovery = options.discovery;
+        config.known_peers = known.iter().map(|(peer, known)| (*peer, known.addresses.clone())).collect();
+        let (network, events) = start_network(&options, config, &*store)?;
+        let (switchboard, orders) = mpsc::unbounded_channel();
+        let peers = Arc::new(Peers {
+            store: Arc::clone(&store),
+            network: network.clone(),
+            handle: handle.clone(),
+            known: Mutex::new(known),
+        });
+        tokio::spawn(Switchboard::new(network.clone(), peers, switchboard.clone()).run(events, orders));
+        let mut applications: BTreeMap<String, Arc<dyn Application>> = BTreeMap::new();
+        applications.insert("kv".into(), Arc::new(KeyValue));
+        let copied = high_water.as_ref().is_some_and(|high_water| high_water.copied());
+        let greatest = rows.values().map(|row| row.number).max().unwrap_or(0);
+        let node = Arc::new(Self {
+            runtime: Mutex::new(None),
+            handle,
+            store,
+            high_water,
+            network,
+            switchboard,
+            applications: RwLock::new(applications),
+            contexts: Mutex::new(BTreeMap::new()),
+            closed: watch::Sender::new(false),
+            changing: tokio::sync::Mutex::new(greatest),
+            options,
+            copied,
+        });
+        for (id, row) in rows {
+            if row.deleted {
+                node.delete_rows(id, row.number)?;
+            } else {
+                node.start_context(id, row)?;
+            }
+        }
+        node.remember_ports();
+        for address in node.options.bootstrap.clone() {
+            let network = node.network.clone();
+            tokio::spawn(async move {
+                if let Err(error) = network.connect(&address).await {
+                    tracing::warn!(address, %error, "a bootstrap peer is not reached");
+                }
+            });
+        }
+        Ok(node)
+    }
+
+    /// Notes the ports, so that the next start listens at the same ones.
+    fn remember_ports(&self) {
+        let (store, addresses) = (Arc::clone(&self.store), self.network.addresses());
+        let row = borsh::to_vec(&addresses).unwrap_or_default();
+        self.handle.spawn_blocking(move || {
+            let mut batch = Batch::default();
+            batch.put(Keyspace::Meta, context_key(0, b"listening"), row);
+            if let Err(error) = store.commit(&batch, Durability::Process) {
+                tracing::warn!(%error, "the ports could not be stored");
+            }
+        });
+    }
+
+    pub(crate) fn peer_id(&self) -> String {
+        self.network.peer_id().to_string()
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.network.addresses()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if *self.closed.borrow() { Err(Error::closed("the node has been shut down")) } else { Ok(()) }
+    }
+
+    pub(crate) async fn status(&self) -> Result<NodeStatus> {
+        self.check_open()?;
+        let peers = self.network.peers().await?;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Ok(NodeStatus {
+            id: self.peer_id(),
+            addresses: self.addresses(),
+            peers: peers
+                .into_iter()
+                .map(|peer| PeerInfo {
+                    peer: peer.peer.to_string(),
+                    connected: peer.link.is_some(),
+                    addresses: peer.addresses,
+                    last_failure: peer.last_failure.map(|error| error.to_string()),
+                    next_attempt_in: peer.next_attempt_in.map(millis),
+                })
+                .collect(),
+            contexts: lock(&self.contexts).keys().map(ToString::to_string).collect(),
+            sealed: false,
+            copied: self.copied,
+        })
+    }
+
+    pub(crate) fn application(&self, name: &str) -> Option<Arc<dyn Application>> {
+        self.applications.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn register(&self, name: &str, application: Arc<dyn Application>) -> Result<()> {
+        self.check_open()?;
+        if name.is_empty() || name.len() > limits::APPLICATION_NAME {
+            return Err(Error::invalid_argument("an application's name has 1 to 64 bytes"));
+        }
+        let mut applications = self.applications.write().unwrap_or_else(PoisonError::into_inner);
+        if applications.contains_key(name) {
+            return Err(Error::invalid_argument(format!("the application `{name}` is registered already")));
+        }
+        applications.insert(name.to_string(), application);
+        drop(applications);
+        for open in lock(&self.contexts).values() {
+            // A full queue means that the thread is busy and looks for its application soon anyway.
+            let _ = open.context.shared.commands.try_send(Command::ApplicationRegistered);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn create_context(self: &Arc<Self>, options: CreateOptions) -> Result<Context> {
+        self.on_runtime(move |node| async move {
+            let mut last = node.changing.lock().await;
+            node.check_open()?;
+            let number = *last + 1;
+            let this = Arc::clone(&node);
+            let task = node.handle.spawn_blocking(move || this.create(options, number));
+            let (id, row) = task.await.map_err(|e| Error::internal(format!("creating panicked: {e}")))??;
+            *last = number;
+            node.start_context(id, row)
+        })
+        .await
+    }
+
+    fn create(&self, options: CreateOptions, number: u32) -> Result<(ContextId, Row)> {
+        let name = options.application;
+        let application = self.application(&name).ok_or_else(|| {
+            Error::new(ErrorKind::ApplicationMissing, format!("the application `{name}` is not registered"))
+        })?;
+        let secret = Zeroizing::new(random_bytes()?);
+        let key = SigningKey::from_bytes(&secret);
+        let mut fresh = fresh_keys()?;
+        let mut signer = Signer { key: &key, timestamp: wall_clock(), random: &mut fresh };
+        let creation = Creation { application: name, arguments: options.arguments, name: options.name };
+        let (replica, genesis, step) =
+            Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
+        let id = replica.context();
+        let row = Row { number, invitation: None, deleted: false, access_key: *replica.access_key() };
+        let mut batch = Batch::default();
+        add_row(&mut batch, &id, &row);
+        batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
+        add_writes(&mut batch, number, step.writes);
+        self.store.commit(&batch, self.durability())?;
+        if let Some(high_water) = &self.high_water {
+            let me = MemberId(key.verifying_key().to_bytes());
+            high_water.raise(&[(id, me, Mark { sequence: 1, id: genesis.header.id() })])?;
+        }
+        Ok((id, row))
+    }
+
+    fn durability(&self) -> Durability {
+        match self.options.durability {
+            options::Durability::Power => Durability::Power,
+            options::Durability::Process => Durability::Process,
+        }
+    }
+
+    /// Starts the thread of a context whose rows are there.
+    fn start_context(self: &Arc<Self>, id: ContextId, row: Row) -> Result<Context> {
+        let (secret, frozen) = {
+            let snapshot = self.store.snapshot()?;
+            let secret = snapshot.get(Keyspace::Keys, &context_key(row.number, b"member"))?.map(Zeroizing::new);
+            let frozen = snapshot.get(Keyspace::Meta, &context_key(row.number, FROZEN))?;
+            (secret, frozen.map(|reason| String::from_utf8_lossy(&reason).into_owned()))
+        };
+        let secret = secret.as_ref().and_then(|secret| <[u8; 32]>::try_from(secret.as_slice()).ok());
+        let secret = Zeroizing::new(secret.ok_or_else(|| Error::corrupt(format!("the key for context {id} is gone")))?);
+        let key = SigningKey::from_bytes(&secret);
+        let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let joining = if invitation.is_some() { Joining::UnderWay } else { Joining::Done };
+        let facts = Facts {
+            application: invitation.as_ref().map(|i| i.application.clone()).unwrap_or_default(),
+            ..Facts::default()
+        };
+        let shared = Arc::new(ContextShared {
+            id,
+            me: MemberId(key.verifying_key().to_bytes()),
+            number: row.number,
+            store: Arc::clone(&self.store),
+            runtime: self.handle.clone(),
+            commands: commands.clone(),
+            latest: watch::Sender::new(0),
+            passing: broadcast::Sender::new(1024),
+            synced: watch::Sender::new(false),
+            joining: watch::Sender::new(joining),
+            progress: watch::Sender::new((0, 0)),
+            left: watch::Sender::new(false),
+            facts: Mutex::new(facts),
+            closed: Mutex::new(None),
+            registry: Arc::downgrade(self),
+        });
+        let frozen = frozen.or_else(|| {
+            self.copied.then(|| "the node's directory is a copy: two nodes must not write as one member".into())
+        });
+        let ask = invitation.is_some();
+        let start = Start {
+            shared: Arc::clone(&shared),
+            key,
+            invitation,
+            high_water: self.high_water.clone(),
+            durability: self.durability(),
+            event_retention: self.options.event_retention.max(1),
+            switchboard: self.switchboard.clone(),
+            frozen,
+        };
+        let actor = Actor::new(start)?;
+        let thread = std::thread::Builder::new()
+            .name("kith-context".into())
+            .spawn(move || actor.run(receiver))
+            .map_err(|e| Error::internal(format!("a thread does not start: {e}")))?;
+        let context = Context { shared };
+        let access_key = row.access_key;
+        lock(&self.contexts).insert(id, Open { context: context.clone(), thread: Some(thread), row });
+        // Fails only in a shutdown.
+        let _ = self.switchboard.send(ToSwitchboard::Host { context: id, access_key, commands, ask });
+        Ok(context)
+    }
+
+    pub(crate) fn context(&self, id: &ContextId) -> Option<Context> {
+        lock(&self.contexts).get(id).map(|open| open.context.clone())
+    }
+
+    pub(crate) fn contexts(&self) -> Result<Vec<ContextInfo>> {
+        self.check_open()?;
+        let contexts = lock(&self.contexts);
+        let info = |(id, open): (&ContextId, &Open)| {
+            let facts = open.context.shared.facts();
+            let joining = matches!(&*open.context.shared.joining.borrow(), Joining::UnderWay);
+            ContextInfo { id: *id, name: facts.name, application: facts.application, joining }
+        };
+        Ok(contexts.iter().map(info).collect())
+    }
+
+    pub(crate) async fn join(self: &Arc<Self>, invitation: Invitation, options: JoinOptions) -> Result<Context> {
+        self.on_runtime(move |node| async move {
+            let context = node.begin_join(&invitation).await?;
+            let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
+            let reached = node.reach(&invitation);
+            let outcome = tokio::select! {
+                outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
+                // Ends only with the node.
+                () = reached => Ok(Err(Error::closed("the node has been shut down"))),
+            };
+            let error = match outcome {
+                Ok(Ok(())) => {
+                    node.joined(&context.id())?;
+                    return Ok(context);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => node.why_not_reached(&invitation, timeout).await,
+            };
+            if error.kind() != ErrorKind::Closed {
+                node.forget(context.id()).await?;
+            }
+            Err(error)
+        })
+        .await
+    }
+
+    /// A context that is being joined from now on, or that this node is a member of already.
+    async fn begin_join(self: &Arc<Self>, invitation: &Invitation) -> Result<Context> {
+        let mut last = self.changing.lock().await;
+        self.check_open()?;
+        if let Some(context) = self.context(&invitation.context) {
+            return Ok(context);
+        }
+        if invitation.not_after > 0 && wall_clock() > invitation.not_after {
+            return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
+        }
+        let number = *last + 1;
+        let row = Row {
+            number,
+            invitation: Some(invitation.to_bytes()),
+            deleted: false,
+            access_key: invitation.access_key,
+        };
+        let secret = Zeroizing::new(random_bytes()?);
+        let mut batch = Batch::default();
+        add_row(&mut batch, &invitation.context, &row);
+        batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
+        let (store, durability) = (Arc::clone(&self.store), self.durability());
+        let written = self.handle.spawn_blocking(move || store.commit(&batch, durability)).await;
+        written.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
+        *last = number;
+        self.start_context(invitation.context, row)
+    }
+
+    /// Dials the members that an invitation names, again and again.
+    async fn reach(&self, invitation: &Invitation) {
+        let mut closed = self.closed.subscribe();
+        let mut pause = Duration::from_millis(250);
+        loop {
+            for address in &invitation.addresses {
+                if let Err(error) = self.network.connect(address).await {
+                    tracing::debug!(address, %error, "a member is not reached");
+                }
+            }
+            if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
+                return;
+            }
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    async fn why_not_reached(&self, invitation: &Invitation, timeout: Duration) -> Error {
+        let peers = self.network.peers().await.unwrap_or_default();
+        let linked = |address: &String| {
+            peers.iter().any(|peer| peer.link.is_some() && address.ends_with(&peer.peer.to_string()))
+        };
+        if invitation.addresses.iter().any(linked) {
+            return Error::new(ErrorKind::Timeout, format!("joining took longer than {timeout:?}"));
+        }
+        let failure = peers.iter().find_map(|peer| peer.last_failure.as_ref()).map(ToString::to_string);
+        let why = failure.unwrap_or_else(|| "none of its addresses answers".into());
+        Error::new(ErrorKind::Unreachable, format!("no member that the invitation names is reached: {why}"))
+    }
+
+    /// Joining has come to its end: the invitation is not needed any more.
+    fn joined(&self, id: &ContextId) -> Result<()> {
+        let mut contexts = lock(&self.contexts);
+        let Some(open) = contexts.get_mut(id) else { return Ok(()) };
+        if open.row.invitation.take().is_none() {
+            return Ok(());
+        }
+        let row = open.row.clone();
+        drop(contexts);
+        let mut batch = Batch::default();
+        add_row(&mut batch, id, &row);
+        self.store.commit(&batch, self.durability())
+    }
+
+    pub(crate) async fn leave(self: &Arc<Self>, context: &Context) -> Result<()> {
+        let context = context.clone();
+        self.on_runtime(move |node| async move {
+            let mut left = context.shared.left.subscribe();
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            let closed = || context.shared.closed_error();
+            context.shared.commands.send(Command::Leave { reply }).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())??;
+            // Whoever is connected hears of it; who is not learns it from them.
+            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await;
+            if heard.is_err() {
+                tracing::warn!(context = %context.id(), "nobody acknowledged that this node left");
+            }
+            node.forget(context.id()).await
+        })
+        .await
+    }
+
+    /// Ends a context here and deletes all of its rows.
+    async fn forget(self: &Arc<Self>, id: ContextId) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let Some(mut open) = lock(&self.contexts).remove(&id) else { return Ok(()) };
+        // Fails only in a shutdown.
+        let _ = self.switchboard.send(ToSwitchboard::Unhost { context: id });
+        open.context.shared.close("the context was left");
+        // A thread that is gone has stopped.
+        let _ = open.context.shared.commands.send(Command::Stop).await;
+        let node = Arc::clone(self);
+        let task = self.handle.spawn_blocking(move || {
+            if let Some(thread) = open.thread.take() {
+                // A panic there has been logged; the rows are deleted all the same.
+                let _ = thread.join();
+            }
+            let row = Row { deleted: true, invitation: None, ..open.row };
+            let mut batch = Batch::default();
+            add_row(&mut batch, &id, &row);
+            node.store.commit(&batch, node.durability())?;
+            node.delete_rows(id, row.number)
+        });
+        task.await.map_err(|e| Error::internal(format!("deleting panicked: {e}")))?
+    }
+
+    /// Deletes all rows of a context, its entry in the list last.
+    fn delete_rows(&self, id: ContextId, number: u32) -> Result<()> {
+        let (from, to) = (context_key(number, &[]), context_end(number));
+        for keyspace in Keyspace::ALL.into_iter().filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers)) {
+            loop {
+                let rows = self.store.snapshot()?.scan(keyspace, &from, Some(&to), false, 1000)?;
+                if rows.is_empty() {
+                    break;
+                }
+                let mut batch = Batch::default();
+                rows.into_iter().for_each(|(key, _)| batch.delete(keyspace, key));
+                self.store.commit(&batch, Durability::Process)?;
+            }
+        }
+        let mut batch = Batch::default();
+        batch.delete(Keyspace::Meta, list_key(&id));
+        self.store.commit(&batch, self.durability())
+    }
+
+    pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {
+        self.check_open()?;
+        let address = address.to_string();
+        self.on_runtime(move |node| async move { node.network.connect(&address).await.map(|_| ()) }).await
+    }
+
+    /// Runs something on the node's runtime; dropping the returned future lets it finish in the background.
+    async fn on_runtime<T, F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.check_open()?;
+        let task = self.handle.spawn(work(Arc::clone(self)));
+        task.await.map_err(|e| match e.is_panic() {
+            true => Error::internal("a task panicked"),
+            false => Error::closed("the node has been shut down"),
+        })?
+    }
+
+    pub(crate) async fn shutdown(self: &Arc<Self>) -> Result<()> {
+        if self.closed.send_replace(true) {
+            return Ok(());
+        }
+        let node = Arc::clone(self);
+        let task = self.handle.spawn(async move { node.close_down().await });
+        let outcome = task.await.map_err(|e| Error::internal(format!("the shutdown panicked: {e}")))?;
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+        outcome
+    }
+
+    async fn close_down(self: Arc<Self>) -> Result<()> {
+        let open: Vec<Open> = std::mem::take(&mut *lock(&self.contexts)).into_values().collect();
+        for open in &open {
+            // A thread that is gone has stopped.
+            let _ = open.context.shared.commands.send(Command::Stop).await;
+        }
+        let joined = self.handle.spawn_blocking(move || {
+            for mut open in open {
+                if let Some(thread) = open.thread.take() {
+                    // A panic there has been logged.
+                    let _ = thread.join();
+                }
+                open.context.shared.close("the node has been shut down");
+            }
+        });
+        let stopped = tokio::time::timeout(PATIENCE, joined).await;
+        let _ = self.switchboard.send(ToSwitchboard::Stop);
+        // The network bounds its own shutdown.
+        self.network.shutdown().await;
+        let store = Arc::clone(&self.store);
+        let closed = self.handle.spawn_blocking(move || store.close()).await;
+        closed.map_err(|e| Error::internal(format!("closing the store panicked: {e}")))??;
+        stopped.map(|_| ()).map_err(|_| Error::new(ErrorKind::Timeout, "a context's thread does not stop"))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if !self.closed.send_replace(true) {
+            // Nobody waits: the threads end when their queues do, and the store with the last of them.
+            let _ = self.switchboard.send(ToSwitchboard::Stop);
+            for open in lock(&self.contexts).values() {
+                let _ = open.context.shared.commands.try_send(Command::Stop);
+            }
+            let (network, store) = (self.network.clone(), Arc::clone(&self.store));
+            let threads: Vec<JoinHandle<()>> =
+                lock(&self.contexts).values_mut().filter_map(|open| open.thread.take()).collect();
+            let runtime = lock(&self.runtime).take();
+            let cleaning = std::thread::Builder::new().name("kith-close".into()).spawn(move || {
+                for thread in threads {
+                    let _ = thread.join();
+                }
+                if let Some(runtime) = runtime {
+                    runtime.block_on(network.shutdown());
+                    let _ = store.close();
+                    runtime.shutdown_background();
+                }
+            });
+            if let Err(error) = cleaning {
+                tracing::warn!(%error, "a node that was dropped could not be closed");
+            }
+        }
+    }
+}
+
+/// Waits until joining has come to its end, and tells of the progress.
+async fn joined(context: &Context, options: &JoinOptions) -> Result<()> {
+    let mut joining = context.shared.joining.subscribe();
+    let mut progress = context.shared.progress.subscribe();
+    loop {
+        match &*joining.borrow_and_update() {
+            Joining::Done => return Ok(()),
+            Joining::Failed(error) => return Err(error.clone()),
+            Joining::UnderWay => {}
+        }
+        tokio::select! {
+            changed = joining.changed() => changed.map_err(|_| context.shared.closed_error())?,
+            changed = progress.changed() => {
+                changed.map_err(|_| context.shared.closed_error())?;
+                let (done, total) = *progress.borrow_and_update();
+                if let Some(report) = options.on_progress.clone() {
+                    // The host's code must not hold up the runtime.
+                    let _ = tokio::task::spawn_blocking(move || report(done, total)).await;
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn list_key(id: &ContextId) -> Vec<u8> {
+    context_key(0, &[b"context/", &id.0[..]].concat())
+}
+
+fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
+    batch.put(Keyspace::Meta, list_key(id), borsh::to_vec(row).unwrap_or_default());
+}
+
+type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
+
+fn open_store(path: Option<&Path>) -> Result<Opened> {
+    let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
+    let store = SledStore::open(path, SledOptions::default())?;
+    let high_water = HighWater::open(path).inspect_err(|_| {
+        let _ = store.close();
+    })?;
+    Ok((Arc::new(store), Some(Arc::new(high_water))))
+}
+
+type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, BTreeMap<ContextId, Row>);
+
+/// Reads what the store knows of the node; makes the node's identity the first time.
+fn load(store: &dyn Store) -> Result<Loaded> {
+    let identity_key = context_key(0, b"node");
+    let (stored, known, rows) = {
+        let snapshot = store.snapshot()?;
+        let stored = snapshot.get(Keyspace::Keys, &identity_key)?.map(Zeroizing::new);
+        let mut known = BTreeMap::new();
+        for (peer, row) in snapshot.scan(Keyspace::Peers, &[], None, false, limits::MEMBERS)? {
+            let addresses = borsh::from_slice(&row).map_err(|_| Error::corrupt("a peer's addresses do not decode"))?;
+            known.insert(PeerId::from_bytes(&peer)?, Known { addresses, friend: true });
+        }
+        let from = context_key(0, b"context/");
+        let to = context_key(0, b"context0");
+        let mut rows = BTreeMap::new();
+        for (key, row) in snapshot.scan(Keyspace::Meta, &from, Some(&to), false, usize::MAX)? {
+            let id = ContextId::from_slice(&key[from.len()..])?;
+            let row = borsh::from_slice(&row).map_err(|_| Error::corrupt("a context's entry does not decode"))?;
+            rows.insert(id, row);
+        }
+        (stored, known, rows)
+    };
+    let identity = match stored {
+        Some(secret) => {
+            let secret = <[u8; 32]>::try_from(secret.as_slice());
+            Zeroizing::new(secret.map_err(|_| Error::corrupt("the node's key has another length"))?)
+        }
+        None => {
+            let secret = Zeroizing::new(random_bytes()?);
+            let mut batch = Batch::default();
+            batch.put(Keyspace::Keys, identity_key, secret.to_vec());
+            store.commit(&batch, Durability::Power)?;
+            secret
+        }
+    };
+    Ok((identity, known, rows))
+}
+
+/// Starts the network, at the ports of the last time where they are free.
+fn start_network(
+    options: &Options,
+    config: network::Config,
+    store: &dyn Store,
+) -> Result<(Network, network::Events)> {
+    let hub = match &options.transport {
+        Transport::Memory(hub) => return hub.join(config),
+        Transport::Sockets => store,
+    };
+    let row = hub.snapshot()?.get(Keyspace::Meta, &context_key(0, b"listening"))?;
+    let before: Vec<String> = row.and_then(|row| borsh::from_slice(&row).ok()).unwrap_or_default();
+    let again: Vec<String> = config.listen.iter().map(|address| with_port_of(address, &before)).collect();
+    if again != config.listen {
+        let remembered = network::Config { listen: again, ..config.clone() };
+        if let Ok(started) = Network::start(remembered) {
+            return Ok(started);
+        }
+    }
+    Network::start(config)
+}
+
+/// Puts the port that was used the last time in the place of port 0.
+fn with_port_of(address: &str, before: &[String]) -> String {
+    for transport in ["/tcp/", "/udp/"] {
+        let Some((_, rest)) = address.split_once(&format!("{transport}0")) else { continue };
+        if rest.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        let port = before.iter().find_map(|other| {
+            let (_, rest) = other.split_once(transport)?;
+            rest.split('/').next()?.parse::<u16>().ok()
+        });
+        if let Some(port) = port {
+            return address.replacen(&format!("{transport}0"), &format!("{transport}{port}"), 1);
+        }
+    }
+    address.to_string()
+}

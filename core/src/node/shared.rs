@@ -1,0 +1,165 @@
+//! What a context's thread and the handles on it share.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::command::Command;
+use super::events::{Cursor, Event, Passing, cursor_of};
+use super::info::{Entry, TransactionInfo};
+use super::registry::Registry;
+use crate::replica::{self, ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
+use crate::storage::{ContextTables, Keyspace, Store, context_end, context_key};
+use crate::{Error, Result, limits};
+
+/// What the handles show without asking the thread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) application: String,
+    pub(crate) name: String,
+    pub(crate) role: Option<Role>,
+}
+
+/// How far joining is.
+#[derive(Clone, Debug)]
+pub(crate) enum Joining {
+    /// Not done.
+    UnderWay,
+    /// A member, and caught up.
+    Done,
+    /// It came to nothing.
+    Failed(Error),
+}
+
+/// What a context's thread and the handles on it share.
+pub(crate) struct ContextShared {
+    pub(crate) id: ContextId,
+    pub(crate) me: MemberId,
+    /// Tells the context's rows from those of others.
+    pub(crate) number: u32,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) runtime: Handle,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) latest: watch::Sender<Cursor>,
+    pub(crate) passing: broadcast::Sender<Passing>,
+    pub(crate) synced: watch::Sender<bool>,
+    pub(crate) joining: watch::Sender<Joining>,
+    /// (received, expected) of the catch-up under way.
+    pub(crate) progress: watch::Sender<(u64, u64)>,
+    /// Whether some other member's node is known to have this node's `Leave`.
+    pub(crate) left: watch::Sender<bool>,
+    pub(crate) facts: Mutex<Facts>,
+    pub(crate) closed: Mutex<Option<String>>,
+    pub(crate) registry: Weak<Registry>,
+}
+
+impl std::fmt::Debug for ContextShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("id", &self.id).field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl ContextShared {
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn node(&self) -> Result<Arc<Registry>> {
+        self.check_open()?;
+        self.registry.upgrade().ok_or_else(|| self.closed_error())
+    }
+
+    pub(crate) fn close(&self, reason: &str) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.get_or_insert_with(|| reason.to_string());
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        Error::closed(closed.clone().unwrap_or_else(|| "the context is closed".into()))
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        let open = self.closed.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        if open { Ok(()) } else { Err(self.closed_error()) }
+    }
+
+    pub(crate) fn pass(&self, event: Event) {
+        // Nobody listening is fine.
+        let _ = self.passing.send(Passing { cursor: *self.latest.borrow(), event });
+    }
+
+    pub(crate) fn event_key(&self, cursor: Cursor) -> Vec<u8> {
+        context_key(self.number, &cursor.to_be_bytes())
+    }
+
+    pub(crate) fn events_end(&self) -> Vec<u8> {
+        context_end(self.number)
+    }
+
+    pub(crate) fn oldest_event(&self) -> Result<Option<Cursor>> {
+        let snapshot = self.store.snapshot()?;
+        let rows = snapshot.scan(Keyspace::Events, &self.event_key(0), Some(&self.events_end()), false, 1)?;
+        rows.first().map(|(key, _)| cursor_of(key)).transpose()
+    }
+
+    pub(crate) fn newest_event(&self) -> Result<Cursor> {
+        let snapshot = self.store.snapshot()?;
+        let rows = snapshot.scan(Keyspace::Events, &self.event_key(0), Some(&self.events_end()), true, 1)?;
+        rows.first().map_or(Ok(0), |(key, _)| cursor_of(key))
+    }
+
+    pub(crate) fn value(&self, key: &StateKey) -> Result<Option<Vec<u8>>> {
+        let snapshot = self.store.snapshot()?;
+        replica::value(&ContextTables::new(&*snapshot, self.number), key)
+    }
+
+    pub(crate) fn entries(&self, prefix: &[u8], after: Option<&StateKey>, limit: usize) -> Result<Vec<Entry>> {
+        let snapshot = self.store.snapshot()?;
+        let found = replica::entries(&ContextTables::new(&*snapshot, self.number), prefix, after, limit)?;
+        Ok(found.into_iter().map(|(key, value)| Entry { key, value }).collect())
+    }
+
+    pub(crate) fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionInfo>> {
+        let snapshot = self.store.snapshot()?;
+        info(&ContextTables::new(&*snapshot, self.number), id)
+    }
+
+    /// At most 1,000 transactions and about 1 MiB of arguments.
+    pub(crate) fn history(&self, after: Option<&Place>, limit: usize) -> Result<Vec<TransactionInfo>> {
+        let snapshot = self.store.snapshot()?;
+        let tables = ContextTables::new(&*snapshot, self.number);
+        let mut page = Vec::new();
+        let mut size = 0;
+        for place in replica::order(&tables, after, limit.min(limits::PAGE_ENTRIES))? {
+            let Some(info) = info(&tables, &place.id)? else { continue };
+            size += info.arguments.len();
+            page.push(info);
+            if size > limits::PAGE_BYTES {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn info(tables: &ContextTables<'_>, id: &TransactionId) -> Result<Option<TransactionInfo>> {
+    let Some(transaction) = replica::transaction(tables, id)? else { return Ok(None) };
+    let header = &transaction.header;
+    let (method, arguments) = match Payload::decode(header.kind, transaction.plaintext()) {
+        Some(Payload::Call(call)) => (Some(call.method), call.arguments),
+        _ => (None, Vec::new()),
+    };
+    Ok(Some(TransactionInfo {
+        id: *id,
+        author: header.author,
+        sequence: header.sequence,
+        place: Place::tail(header.lamport, *id),
+        timestamp: header.timestamp,
+        kind: header.kind,
+        method,
+        arguments,
+        receipt: replica::receipt(tables, id)?,
+    }))
+}

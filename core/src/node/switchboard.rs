@@ -1,0 +1,299 @@
+//! Joins the network's links to the contexts' threads: channels in, channels out. Async, and never waits for a context or
+//! a peer: what cannot be taken is cut off, and catch-up repairs it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::actor::random_bytes;
+use super::command::Command;
+use super::registry::Peers;
+use crate::network::{self, LinkId, Network, PeerId};
+use crate::replica::ContextId;
+use crate::sync::{Channel, Link, LinkOutput};
+
+/// Most bytes that wait to be sent on one link before the link is cut.
+const OUTBOUND: usize = 64 << 20;
+/// How long until a channel is opened again after a session ended, the first time and at most.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+
+/// What contexts' threads tell the switchboard.
+pub(crate) enum ToSwitchboard {
+    /// A context is here; with `ask`, peers that are connected are asked for it.
+    Host { context: ContextId, access_key: [u8; 32], commands: mpsc::Sender<Command>, ask: bool },
+    /// It is gone.
+    Unhost { context: ContextId },
+    /// A session's message.
+    Send { link: LinkId, context: ContextId, channel: Channel, message: Vec<u8> },
+    /// A session is over.
+    Close { link: LinkId, context: ContextId, channel: Channel },
+    /// The peer is a member's: worth remembering.
+    Proved { link: LinkId, context: ContextId },
+    /// Asks a peer for a context again.
+    Reopen { link: LinkId, context: ContextId },
+    /// Ends the task.
+    Stop,
+}
+
+struct Hosted {
+    access_key: [u8; 32],
+    commands: mpsc::Sender<Command>,
+    ask: bool,
+}
+
+struct Line {
+    link: Link,
+    peer: PeerId,
+    outbound: bool,
+    writer: mpsc::UnboundedSender<Vec<u8>>,
+    waiting: Arc<AtomicUsize>,
+    writing: JoinHandle<()>,
+    /// How often sessions of a context have ended on this link.
+    ended: BTreeMap<ContextId, u32>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.writing.abort();
+    }
+}
+
+pub(crate) struct Switchboard {
+    network: Network,
+    own: PeerId,
+    peers: Arc<Peers>,
+    hosted: HashMap<ContextId, Hosted>,
+    lines: HashMap<LinkId, Line>,
+    itself: mpsc::UnboundedSender<ToSwitchboard>,
+}
+
+impl Switchboard {
+    pub(crate) fn new(
+        network: Network,
+        peers: Arc<Peers>,
+        itself: mpsc::UnboundedSender<ToSwitchboard>,
+    ) -> Self {
+        let own = network.peer_id();
+        Self { network, own, peers, hosted: HashMap::new(), lines: HashMap::new(), itself }
+    }
+
+    pub(crate) async fn run(
+        mut self,
+        mut events: network::Events,
+        mut orders: mpsc::UnboundedReceiver<ToSwitchboard>,
+    ) {
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None | Some(ToSwitchboard::Stop) => return,
+                    Some(order) => self.order(order),
+                },
+                event = events.recv() => match event {
+                    None => return,
+                    Some(event) => self.event(event),
+                },
+            }
+        }
+    }
+
+    fn order(&mut self, order: ToSwitchboard) {
+        match order {
+            ToSwitchboard::Host { context, access_key, commands, ask } => {
+                self.hosted.insert(context, Hosted { access_key, commands, ask });
+                let links: Vec<LinkId> = self.lines.keys().copied().collect();
+                for link in links {
+                    self.on_line(link, |line| line.link.add(context, access_key, ask || line.outbound));
+                }
+            }
+            ToSwitchboard::Unhost { context } => {
+                self.hosted.remove(&context);
+                let links: Vec<LinkId> = self.lines.keys().copied().collect();
+                for link in links {
+                    self.on_line(link, |line| line.link.remove(&context));
+                }
+            }
+            ToSwitchboard::Send { link, context: _, channel, message } => {
+                let Some(line) = self.lines.get(&link) else { return };
+                if let Some(frame) = line.link.message(channel, message) {
+                    self.send(link, frame);
+                }
+            }
+            ToSwitchboard::Close { link, context, channel } => {
+                self.on_line(link, |line| line.link.close(channel));
+                self.open_later(link, context);
+            }
+            ToSwitchboard::Proved { link, context } => {
+                let Some(line) = self.lines.get_mut(&link) else { return };
+                line.ended.remove(&context);
+                self.peers.befriend(line.peer);
+            }
+            ToSwitchboard::Reopen { link, context } => {
+                if self.hosted.contains_key(&context) {
+                    self.on_line(link, |line| line.link.open(&context));
+                }
+            }
+            ToSwitchboard::Stop => {}
+        }
+    }
+
+    /// The side that dialled opens channels, so it is the one that opens them again.
+    fn open_later(&mut self, link: LinkId, context: ContextId) {
+        let ask = self.hosted.get(&context).is_some_and(|hosted| hosted.ask);
+        let Some(line) = self.lines.get_mut(&link) else { return };
+        if !line.outbound && !ask {
+            return;
+        }
+        let ended = line.ended.entry(context).or_default();
+        *ended = ended.saturating_add(1);
+        let delay = REOPEN.0.saturating_mul(1 << (*ended - 1).min(16)).min(REOPEN.1);
+        let itself = self.itself.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            // The switchboard may be gone by then.
+            let _ = itself.send(ToSwitchboard::Reopen { link, context });
+        });
+    }
+
+    fn event(&mut self, event: network::Event) {
+        match event {
+            network::Event::LinkUp { link, peer, address, outbound } => {
+                if outbound {
+                    self.peers.learn(peer, vec![address]);
+                }
+                self.link_up(link, peer, outbound);
+            }
+            network::Event::LinkDown { link, reason, .. } => {
+                tracing::debug!(%link, %reason, "a link is down");
+                if let Some(line) = self.lines.remove(&link) {
+                    for (context, hosted) in &self.hosted {
+                        if let Some(channel) = line.link.open_channel(context) {
+                            hand_over(hosted, Command::Closed { link, channel });
+                        }
+                    }
+                }
+            }
+            network::Event::Frame { link, bytes } => {
+                let Ok(random) = random_bytes() else { return };
+                let mut failed = None;
+                self.on_line(link, |line| match line.link.receive(&bytes, random) {
+                    Ok(outputs) => outputs,
+                    Err(error) => {
+                        failed = Some(error);
+                        Vec::new()
+                    }
+                });
+                if let Some(error) = failed {
+                    tracing::warn!(%link, %error, "a peer broke the protocol");
+                    self.cut(link);
+                }
+            }
+            network::Event::Addresses { peer, addresses } => self.peers.learn(peer, addresses),
+            network::Event::Discovered { peer, addresses } => {
+                let network = self.network.clone();
+                tokio::spawn(async move {
+                    // Who is found in the local network may be gone again, or be nobody: not worth a word.
+                    let _ = network.connect_peer(peer, &addresses).await;
+                });
+            }
+            network::Event::Listening { .. } | network::Event::DialFailed { .. } => {}
+        }
+    }
+
+    fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool) {
+        let Ok(nonce) = random_bytes() else { return self.cut(link) };
+        let (state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a link cannot be used");
+                return self.cut(link);
+            }
+        };
+        let (writer, mut frames) = mpsc::unbounded_channel::<Vec<u8>>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (network, count) = (self.network.clone(), Arc::clone(&waiting));
+        let writing = tokio::spawn(async move {
+            while let Some(frame) = frames.recv().await {
+                let length = frame.len();
+                let sent = network.send(link, frame).await;
+                count.fetch_sub(length, Ordering::Relaxed);
+                if sent.is_err() {
+                    return;
+                }
+            }
+        });
+        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended: BTreeMap::new() };
+        self.lines.insert(link, line);
+        self.send(link, hello);
+        let contexts: Vec<(ContextId, [u8; 32], bool)> =
+            self.hosted.iter().map(|(context, hosted)| (*context, hosted.access_key, hosted.ask)).collect();
+        for (context, access_key, ask) in contexts {
+            self.on_line(link, |line| line.link.add(context, access_key, outbound || ask));
+        }
+    }
+
+    /// Does something with a link's state and carries out what comes of it.
+    fn on_line(&mut self, link: LinkId, input: impl FnOnce(&mut Line) -> Vec<LinkOutput>) {
+        let Some(line) = self.lines.get_mut(&link) else { return };
+        let outputs = input(line);
+        let peer = line.peer;
+        for output in outputs {
+            match output {
+                LinkOutput::Send(frame) => self.send(link, frame),
+                LinkOutput::Opened { channel, binding } => {
+                    let context = binding.context;
+                    self.to_context(link, context, channel, Command::Opened { link, peer, channel, binding });
+                }
+                LinkOutput::Closed { channel, context } => {
+                    self.to_context(link, context, channel, Command::Closed { link, channel });
+                    self.open_later(link, context);
+                }
+                LinkOutput::Message { channel, context, message } => {
+                    self.to_context(link, context, channel, Command::Message { link, channel, message });
+                }
+            }
+        }
+    }
+
+    /// A context that does not keep up loses the channel, not the others their links.
+    fn to_context(&mut self, link: LinkId, context: ContextId, channel: Channel, command: Command) {
+        let taken = self.hosted.get(&context).is_some_and(|hosted| hand_over(hosted, command));
+        if !taken {
+            tracing::debug!(%context, %link, "a context does not keep up: its channel is closed");
+            if let Some(hosted) = self.hosted.get(&context) {
+                let commands = hosted.commands.clone();
+                tokio::spawn(async move {
+                    // The thread may be gone by then.
+                    let _ = commands.send(Command::Closed { link, channel }).await;
+                });
+            }
+            self.on_line(link, |line| line.link.close(channel));
+            self.open_later(link, context);
+        }
+    }
+
+    fn send(&mut self, link: LinkId, frame: Vec<u8>) {
+        let Some(line) = self.lines.get(&link) else { return };
+        let length = frame.len();
+        let waiting = line.waiting.fetch_add(length, Ordering::Relaxed) + length;
+        if waiting > OUTBOUND || line.writer.send(frame).is_err() {
+            tracing::warn!(%link, waiting, "a peer does not take what it is sent");
+            self.cut(link);
+        }
+    }
+
+    fn cut(&self, link: LinkId) {
+        let network = self.network.clone();
+        tokio::spawn(async move {
+            // It may be down already.
+            let _ = network.disconnect(link).await;
+        });
+    }
+}
+
+fn hand_over(hosted: &Hosted, command: Command) -> bool {
+    hosted.commands.try_send(command).is_ok()
+}

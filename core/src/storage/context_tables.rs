@@ -1,0 +1,84 @@
+//! The replica's tables of one context, in the store's key spaces.
+
+use super::{Batch, Keyspace, Snapshot};
+use crate::Result;
+use crate::replica::{StateRead, Table, TableWrite};
+
+/// One context's tables in a snapshot. Contexts are told apart by a local number in front of each key.
+pub struct ContextTables<'a> {
+    snapshot: &'a dyn Snapshot,
+    number: u32,
+}
+
+impl std::fmt::Debug for ContextTables<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContextTables").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+const fn keyspace(table: Table) -> Keyspace {
+    match table {
+        Table::Meta => Keyspace::Meta,
+        Table::Transactions => Keyspace::Transactions,
+        Table::Ids => Keyspace::Ids,
+        Table::Order => Keyspace::Order,
+        Table::Versions => Keyspace::Versions,
+        Table::State => Keyspace::State,
+        Table::Readers => Keyspace::Readers,
+        Table::Receipts => Keyspace::Receipts,
+    }
+}
+
+/// The key of a context's row.
+#[must_use]
+pub fn context_key(number: u32, key: &[u8]) -> Vec<u8> {
+    [&number.to_be_bytes(), key].concat()
+}
+
+/// The end of a context's rows. The last number is never used.
+#[must_use]
+pub fn context_end(number: u32) -> Vec<u8> {
+    number.saturating_add(1).to_be_bytes().to_vec()
+}
+
+/// Adds what the replica wrote to a batch.
+pub fn add_writes(batch: &mut Batch, number: u32, writes: Vec<TableWrite>) {
+    for (table, key, value) in writes {
+        let key = context_key(number, &key);
+        match value {
+            Some(value) => batch.put(keyspace(table), key, value),
+            None => batch.delete(keyspace(table), key),
+        }
+    }
+}
+
+impl<'a> ContextTables<'a> {
+    /// The tables of the context with this local number.
+    #[must_use]
+    pub const fn new(snapshot: &'a dyn Snapshot, number: u32) -> Self {
+        Self { snapshot, number }
+    }
+}
+
+impl StateRead for ContextTables<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.snapshot.get(keyspace(table), &context_key(self.number, key))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let from = context_key(self.number, from);
+        let to = to.map_or_else(|| context_end(self.number), |to| context_key(self.number, to));
+        let mut rows = self.snapshot.scan(keyspace(table), &from, Some(&to), reverse, limit)?;
+        for (key, _) in &mut rows {
+            key.drain(..4);
+        }
+        Ok(rows)
+    }
+}
