@@ -9,6 +9,7 @@ mod lock;
 mod memory;
 mod record;
 mod shared_work;
+mod sled_store;
 mod view_lock;
 
 #[cfg(test)]
@@ -17,6 +18,9 @@ mod tests;
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
+#[cfg(feature = "fault-switches")]
+pub use sled_store::Rules;
+pub use sled_store::{SCHEMA, SledOptions, SledStore, Verify};
 
 use std::collections::BTreeMap;
 
