@@ -55,6 +55,7 @@ pub(super) struct Engine {
     pub(super) files: Files,
     pub(super) rules: Rules,
     flushes: SharedWork,
+    write_outs: SharedWork,
     /// Payload applied, and payload known to be synced, both counted from the opening.
     written: AtomicU64,
     synced: AtomicU64,
@@ -119,6 +120,7 @@ impl Engine {
             files,
             rules,
             flushes: SharedWork::default(),
+            write_outs: SharedWork::default(),
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             applied: Mutex::default(),
@@ -276,6 +278,14 @@ impl Engine {
         self.flushes.wait(ticket, || self.flush())
     }
 
+    /// Returns when everything applied so far is with the system, so that only a loss of power can take it: sled keeps what
+    /// it has not flushed in the process. Callers at the same time share this, too.
+    pub(super) fn write_out(&self) -> Result<()> {
+        self.check()?;
+        let ticket = self.write_outs.ask();
+        self.write_outs.wait(ticket, || self.change("flushing", || self.db.flush()).map(drop))
+    }
+
     fn flush(&self) -> Result<()> {
         let written = self.written.load(Ordering::SeqCst);
         let (batch, digest) = *self.applied();
@@ -300,6 +310,11 @@ impl Engine {
 
     pub(super) fn flush_count(&self) -> u64 {
         self.flushes.rounds()
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_inside(&self) -> Error {
+        self.change("panicking", || -> sled::Result<()> { panic!("on purpose") }).unwrap_err()
     }
 
     /// A pair that is set as a whole.

@@ -214,6 +214,11 @@ impl SledStore {
     }
 
     #[cfg(test)]
+    pub(crate) fn panic_inside(&self) -> Error {
+        self.shared.engine().expect("the test has it open").panic_inside()
+    }
+
+    #[cfg(test)]
     pub(crate) fn waiting_commits(&self) -> usize {
         self.shared.view.waiting_changes()
     }
@@ -285,7 +290,7 @@ impl Store for SledStore {
         drop(writer);
         match durability {
             Durability::Power => engine.barrier(engine.ticket()),
-            Durability::Process => Ok(()),
+            Durability::Process => engine.write_out(),
         }
     }
 
