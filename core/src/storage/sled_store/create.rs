@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::engine::{Engine, guarded};
+use super::engine::{Engine, Failure, guarded};
 use super::marker::{Acknowledged, Marker, Progress};
 use super::{Rules, SledOptions};
 use crate::storage::files::{Files, copy_tree, entries, io_error, parent, read_at_most};
@@ -162,13 +162,12 @@ pub(super) fn open_sled(store: &Path, options: &SledOptions) -> Result<sled::Db>
         match guarded("opening the store", || config.open()) {
             Ok(db) => return Ok(db),
             // A database that was just closed lets go of its file a little later.
-            Err((error, false)) if error.message().contains("could not acquire lock") && tries < 1000 => {
+            Err((_, Failure::Locked)) if tries < 300 => {
                 tries += 1;
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
-            Err((error, panicked)) => {
-                return Err(if panicked { Error::corrupt(error.message()) } else { error });
-            }
+            Err((error, Failure::Damage)) => return Err(Error::corrupt(error.message())),
+            Err((error, _)) => return Err(error),
         }
     }
 }

@@ -101,6 +101,11 @@ impl SledOptions {
         Rules::ALL
     }
 
+    #[cfg(all(test, feature = "fault-switches"))]
+    pub(crate) fn cache_for_test(&self) -> u64 {
+        self.cache()
+    }
+
     /// What sled is told: it takes about five times as much.
     fn cache(&self) -> u64 {
         let share = if self.rules().divide_cache { 5 } else { 1 };
@@ -213,12 +218,12 @@ impl SledStore {
         look(self.shared.engine().expect("the test has it open").tree(keyspace as usize))
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "fault-switches"))]
     pub(crate) fn panic_inside(&self) -> Error {
         self.shared.engine().expect("the test has it open").panic_inside()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "fault-switches"))]
     pub(crate) fn waiting_commits(&self) -> usize {
         self.shared.view.waiting_changes()
     }

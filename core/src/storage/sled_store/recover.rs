@@ -48,8 +48,9 @@ pub(super) fn open(places: &Places, options: &SledOptions, format: &Format) -> R
     )))
 }
 
+/// Not what the system has refused: that says nothing about the store.
 fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage)
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Internal)
 }
 
 /// Removes what makes sled refuse to open, and looks for space.
@@ -95,6 +96,7 @@ fn take_over(places: &Places, options: &SledOptions, format: &Format) -> Result<
     attempt(&places.store, options, format, Verify::Never)
 }
 
+/// Opens the store where it lies. Whatever sled cannot do with it counts as damage.
 fn attempt(store: &Path, options: &SledOptions, format: &Format, verify: Verify) -> Result<(Engine, Marker)> {
     let db = open_sled(store, options)?;
     let progress = Progress::open(&store.join(ACKNOWLEDGED), format.checksum_key())?;

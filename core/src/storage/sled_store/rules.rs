@@ -16,6 +16,8 @@ pub struct Rules {
     pub chunks: bool,
     /// Rule 5: a barrier at least every 64 KiB of payload.
     pub barriers: bool,
+    /// Hand what is acknowledged to the system, also where it need not survive a loss of power.
+    pub write_out: bool,
     /// Rule 5: one transaction for a batch, and an intent for one that is larger than the barrier allows.
     pub one_transaction: bool,
     /// Rule 5: snapshots keep commits out.
@@ -45,6 +47,7 @@ impl Rules {
         safe_creation: true,
         chunks: true,
         barriers: true,
+        write_out: true,
         one_transaction: true,
         snapshot_lock: true,
         delete_generating: true,

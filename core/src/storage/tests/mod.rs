@@ -3,9 +3,12 @@
 mod conformance;
 #[cfg(unix)]
 mod crash;
+#[cfg(unix)]
+mod kill;
 mod memory;
 #[cfg(unix)]
 mod power_loss;
+#[cfg(all(unix, feature = "fault-switches"))]
+mod rules;
 mod sled;
-#[cfg(unix)]
 mod workload;
