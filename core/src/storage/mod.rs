@@ -10,6 +10,7 @@ mod lock;
 mod memory;
 mod record;
 mod shared_work;
+mod sled_store;
 mod view_lock;
 
 #[cfg(test)]
@@ -19,6 +20,9 @@ pub use context_tables::{ContextTables, add_writes, context_end, context_key};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
+#[cfg(feature = "fault-switches")]
+pub use sled_store::Rules;
+pub use sled_store::{SCHEMA, SledOptions, SledStore, Verify};
 
 use std::collections::BTreeMap;
 

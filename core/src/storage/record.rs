@@ -23,6 +23,12 @@ pub(crate) const HEADER: usize = 14;
 #[derive(Clone, Copy)]
 pub(crate) struct ChecksumKey(pub(crate) [u8; 32]);
 
+impl std::fmt::Debug for ChecksumKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChecksumKey(…)")
+    }
+}
+
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -1,4 +1,14 @@
-//! One suite for every engine.
+//! One suite for every engine, and what each engine has to show besides.
 
 mod conformance;
+#[cfg(unix)]
+mod crash;
+#[cfg(unix)]
+mod kill;
 mod memory;
+#[cfg(unix)]
+mod power_loss;
+#[cfg(all(unix, feature = "fault-switches"))]
+mod rules;
+mod sled;
+mod workload;

@@ -1,0 +1,184 @@
+//! What every batch writes about itself, and what was acknowledged of it: together they show a store that went back.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::Keyspace;
+use crate::storage::files::{Files, io_error};
+use crate::storage::record::ChecksumKey;
+use crate::{Error, Result};
+
+/// Written in the same transaction as each batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Marker {
+    /// How many batches there have been.
+    pub(super) batch: u64,
+    /// A hash over all batches, each over the one before it.
+    pub(super) digest: [u8; 32],
+    /// No chunk with this id or a greater one belongs to anything.
+    pub(super) next_chunk: u64,
+    /// For each key space: how many records it has, and the sum of their checksums.
+    pub(super) sums: [Sum; Keyspace::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Sum {
+    pub(super) records: u64,
+    pub(super) checksums: u64,
+    /// A damaged record was replaced, so that what it had counted for is not known: not to be compared.
+    pub(super) unknown: bool,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, checksum: [u8; 8]) {
+        self.records = self.records.wrapping_add(1);
+        self.checksums = self.checksums.wrapping_add(u64::from_le_bytes(checksum));
+    }
+
+    pub(super) fn remove(&mut self, checksum: [u8; 8]) {
+        self.records = self.records.wrapping_sub(1);
+        self.checksums = self.checksums.wrapping_sub(u64::from_le_bytes(checksum));
+    }
+}
+
+impl Marker {
+    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+        borsh::to_vec(self).map_err(|error| Error::internal(format!("encoding the marker: {error}")))
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        borsh::from_slice(bytes).map_err(|_| Error::corrupt("the store's marker is damaged"))
+    }
+}
+
+/// What was acknowledged as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    pub(super) batch: u64,
+    pub(super) digest: [u8; 32],
+    /// The store was closed in order, and not opened since.
+    pub(super) clean: bool,
+}
+
+const SLOT: usize = 64;
+/// The two slots lie in two sectors of the medium.
+const SLOT_DISTANCE: u64 = 4096;
+
+/// The file `acknowledged`: two slots, written in turn. It is written after the sync that makes a batch durable, so what
+/// it says can never be ahead of the truth; it is not synced itself, so it may be behind.
+#[derive(Debug)]
+pub(super) struct Progress {
+    path: PathBuf,
+    file: File,
+    key: ChecksumKey,
+    writes: u64,
+    last: Acknowledged,
+}
+
+impl Progress {
+    pub(super) fn open(path: &Path, key: ChecksumKey) -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = file.map_err(|error| io_error("opening the file `acknowledged`", &error))?;
+        let mut bytes = Vec::new();
+        let read = (&mut file).take(2 * SLOT_DISTANCE).read_to_end(&mut bytes);
+        read.map_err(|error| io_error("reading the file `acknowledged`", &error))?;
+        let second = bytes.get(SLOT_DISTANCE as usize..).unwrap_or_default();
+        let slots = [decode_slot(&key, &bytes), decode_slot(&key, second)];
+        let (writes, last) =
+            slots.into_iter().flatten().max_by_key(|(writes, _)| *writes).unwrap_or_default();
+        Ok(Self { path: path.to_owned(), file, key, writes, last })
+    }
+
+    pub(super) const fn last(&self) -> Acknowledged {
+        self.last
+    }
+
+    pub(super) fn write(&mut self, acknowledged: Acknowledged) -> Result<()> {
+        self.writes += 1;
+        let slot = encode_slot(&self.key, self.writes, &acknowledged);
+        let written = self.file.seek(SeekFrom::Start(self.writes % 2 * SLOT_DISTANCE));
+        let written = written.and_then(|_| self.file.write_all(&slot));
+        written.map_err(|error| io_error("writing the file `acknowledged`", &error))?;
+        self.last = acknowledged;
+        Ok(())
+    }
+
+    pub(super) fn write_durably(&mut self, files: &Files, acknowledged: Acknowledged) -> Result<()> {
+        self.write(acknowledged)?;
+        let synced = files.sync_file(&self.path, &self.file);
+        synced.map_err(|error| io_error("syncing the file `acknowledged`", &error))
+    }
+}
+
+fn slot_checksum(key: &ChecksumKey, slot: &[u8]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new_keyed(&key.0);
+    hasher.update(b"acknowledged").update(slot);
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    sum
+}
+
+fn encode_slot(key: &ChecksumKey, writes: u64, acknowledged: &Acknowledged) -> [u8; SLOT] {
+    let mut slot = [0; SLOT];
+    slot[..8].copy_from_slice(&writes.to_le_bytes());
+    slot[8..16].copy_from_slice(&acknowledged.batch.to_le_bytes());
+    slot[16..48].copy_from_slice(&acknowledged.digest);
+    slot[48] = u8::from(acknowledged.clean);
+    let sum = slot_checksum(key, &slot[..56]);
+    slot[56..].copy_from_slice(&sum);
+    slot
+}
+
+fn decode_slot(key: &ChecksumKey, bytes: &[u8]) -> Option<(u64, Acknowledged)> {
+    let slot = bytes.first_chunk::<SLOT>()?;
+    let number = |at: usize| slot[at..].first_chunk().copied().map(u64::from_le_bytes);
+    let acknowledged =
+        Acknowledged { batch: number(8)?, digest: *slot[16..].first_chunk()?, clean: slot[48] == 1 };
+    (slot[56..] == slot_checksum(key, &slot[..56])).then_some((number(0)?, acknowledged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ChecksumKey = ChecksumKey([5; 32]);
+
+    fn acknowledged(batch: u64) -> Acknowledged {
+        Acknowledged { batch, digest: [batch as u8; 32], clean: batch % 2 == 0 }
+    }
+
+    #[test]
+    fn the_last_write_is_found_and_a_torn_one_leaves_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("acknowledged");
+        assert_eq!(Progress::open(&path, KEY).unwrap().last(), Acknowledged::default());
+        for batch in 1..6 {
+            let mut progress = Progress::open(&path, KEY).unwrap();
+            progress.write(acknowledged(batch)).unwrap();
+            assert_eq!(progress.last(), acknowledged(batch));
+            let good = std::fs::read(&path).unwrap();
+            let mut torn = good.clone();
+            torn[(progress.writes % 2 * SLOT_DISTANCE) as usize + 20] ^= 1;
+            std::fs::write(&path, torn).unwrap();
+            let before = if batch == 1 { Acknowledged::default() } else { acknowledged(batch - 1) };
+            assert_eq!(Progress::open(&path, KEY).unwrap().last(), before);
+            std::fs::write(&path, good).unwrap();
+            assert_eq!(Progress::open(&path, KEY).unwrap().last(), acknowledged(batch));
+        }
+        assert_eq!(Progress::open(&path, ChecksumKey([6; 32])).unwrap().last(), Acknowledged::default());
+    }
+
+    #[test]
+    fn the_marker_comes_back() {
+        let mut marker = Marker { batch: 3, digest: [4; 32], next_chunk: 5, ..Marker::default() };
+        marker.sums[2].add([1; 8]);
+        marker.sums[2].add([2; 8]);
+        marker.sums[2].remove([1; 8]);
+        assert_eq!(marker.sums[2], Sum { records: 1, checksums: u64::from_le_bytes([2; 8]), unknown: false });
+        assert_eq!(Marker::decode(&marker.encode().unwrap()).unwrap(), marker);
+        assert!(Marker::decode(&marker.encode().unwrap()[1..]).is_err());
+    }
+}
