@@ -5,6 +5,7 @@
 //! describes the bytes.
 
 mod address;
+mod choice;
 mod config;
 mod dial;
 mod handle;
@@ -12,6 +13,7 @@ mod keeper;
 mod link;
 mod memory;
 mod peer;
+mod wire;
 
 use std::fmt;
 
