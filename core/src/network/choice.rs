@@ -88,7 +88,8 @@ impl Book {
         self.alive.is_empty()
     }
 
-    pub(super) fn linked(&self) -> Option<u64> {
+    #[cfg(test)]
+    fn linked(&self) -> Option<u64> {
         self.link.as_ref().map(|link| link.own)
     }
 
