@@ -126,6 +126,7 @@ impl Network {
     /// Closes a link after what is queued on it has been sent. A peer that is to be kept connected is dialled again:
     /// [`Self::forget`] it first.
     pub async fn disconnect(&self, link: LinkId) -> Result<()> {
+        self.shared.links.close(link);
         self.command(Command::Disconnect { link }).await
     }
 

@@ -5,13 +5,20 @@
 //! describes the bytes.
 
 mod address;
+mod behaviour;
+mod choice;
 mod config;
 mod dial;
+mod engine;
 mod handle;
 mod keeper;
 mod link;
 mod memory;
 mod peer;
+mod start;
+mod stream;
+mod transport;
+mod wire;
 
 use std::fmt;
 

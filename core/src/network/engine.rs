@@ -1,0 +1,565 @@
+//! The network's task: drives libp2p, keeps the books on peers, connections and streams, and never waits for the consumer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, identify, mdns, ping};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::behaviour::{Happened, What};
+use super::choice::{Book, Choice, chooses};
+use super::handle::{Backend, Command};
+use super::keeper::Keeper;
+use super::link::Sink;
+use super::start::{Composite, CompositeEvent};
+use super::stream::{Granted, LINGER, Note, Setup, carry};
+use super::wire::{Code, Goodbye, Hello};
+use super::{Event, Limits, LinkId, PeerId, address};
+use crate::{Error, ErrorKind, Result};
+
+/// Hints that wait for the consumer; more are dropped.
+const HINTS: usize = 256;
+/// How long closing takes at most, whatever peers do.
+const CLOSING: Duration = Duration::from_secs(3);
+
+pub(super) struct Engine {
+    pub(super) swarm: Swarm<Composite>,
+    pub(super) backend: Backend,
+    pub(super) sink: Sink,
+    pub(super) limits: Arc<Limits>,
+    pub(super) keeper: Keeper,
+    /// Random; another one after each start.
+    pub(super) instance: u64,
+    pub(super) last_stream: u64,
+    /// One permit for each link that is up, or whose end the consumer has not heard of.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) notes: (mpsc::Sender<Note>, mpsc::Receiver<Note>),
+    pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) connections: HashMap<ConnectionId, Connection>,
+    pub(super) streams: HashMap<u64, Stream>,
+    pub(super) dials: HashMap<ConnectionId, (PeerId, Vec<Multiaddr>)>,
+    /// For each peer, the end of its latest link's events.
+    pub(super) latest: HashMap<PeerId, oneshot::Receiver<()>>,
+    pub(super) hints: VecDeque<Event>,
+}
+
+/// A peer that there is something with: a connection, a dial, or somebody who waits for it.
+#[derive(Default)]
+pub(super) struct Peer {
+    book: Book,
+    waiters: Vec<oneshot::Sender<Result<LinkId>>>,
+    /// Why the latest attempt came to nothing, since it was dialled.
+    failure: Option<Error>,
+    dialled: bool,
+}
+
+pub(super) struct Connection {
+    peer: PeerId,
+    remote: Multiaddr,
+    outbound: bool,
+    stream: Option<u64>,
+    since: Instant,
+    /// When the latest probe was answered.
+    answered: Instant,
+    /// Where the peer says it listens, until its link is up.
+    said: Vec<String>,
+}
+
+pub(super) struct Stream {
+    peer: PeerId,
+    connection: ConnectionId,
+    gone: Option<oneshot::Sender<Error>>,
+    link: Option<LinkId>,
+}
+
+enum Turn {
+    Swarm(SwarmEvent<CompositeEvent>),
+    Note(Note),
+    Command(Command),
+    Time,
+}
+
+impl Engine {
+    pub(super) async fn run(mut self) {
+        loop {
+            for (peer, addresses) in self.keeper.due() {
+                self.dial(peer, addresses);
+            }
+            let deadline = self.deadline();
+            let turn = tokio::select! {
+                event = self.swarm.select_next_some() => Turn::Swarm(event),
+                Some(note) = self.notes.1.recv() => Turn::Note(note),
+                command = self.backend.commands.recv() => Turn::Command(command.unwrap_or(Command::Shutdown)),
+                () = self.keeper.wait() => Turn::Time,
+                () = sleep_until(deadline) => Turn::Time,
+                Ok(place) = self.sink.events.reserve(), if !self.hints.is_empty() => {
+                    if let Some(hint) = self.hints.pop_front() {
+                        place.send(hint.into());
+                    }
+                    Turn::Time
+                }
+            };
+            match turn {
+                Turn::Swarm(event) => self.on_swarm(event),
+                Turn::Note(note) => self.on_note(note),
+                Turn::Command(Command::Shutdown) => break,
+                Turn::Command(command) => self.on_command(command),
+                Turn::Time => self.on_time(),
+            }
+        }
+        self.close().await;
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Connect { peer, addresses, reply } => self.connect(peer, addresses, reply),
+            Command::Disconnect { link } => self.disconnect(link),
+            Command::Know { peer, addresses, reply } => {
+                let outcome = if addresses.iter().any(address::is_memory) {
+                    Err(Error::invalid_argument("addresses in memory are for nodes in a hub"))
+                } else {
+                    self.keeper.know(peer, addresses)
+                };
+                if outcome.is_ok() {
+                    self.swarm.behaviour_mut().limits.bypass_peer_id(&peer.0);
+                }
+                let _ = reply.send(outcome);
+            }
+            Command::Forget { peer } => {
+                self.keeper.forget(peer);
+                self.swarm.behaviour_mut().limits.remove_peer_id(&peer.0);
+            }
+            Command::Peers { reply } => {
+                let _ = reply.send(self.keeper.peers());
+            }
+            Command::Shutdown => {}
+        }
+    }
+
+    fn connect(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<LinkId>>) {
+        if let Some(link) = self.keeper.link(peer) {
+            let _ = reply.send(Ok(link));
+            return;
+        }
+        if addresses.iter().any(address::is_memory) {
+            let _ = reply.send(Err(Error::invalid_argument("addresses in memory are for nodes in a hub")));
+            return;
+        }
+        let waiters = &mut self.peers.entry(peer).or_default().waiters;
+        waiters.retain(|waiter| !waiter.is_closed());
+        if waiters.len() >= self.limits.links {
+            let _ = reply.send(Err(Error::busy(format!("too many wait for {peer} already"))));
+            return;
+        }
+        waiters.push(reply);
+        let under_way = self
+            .dials
+            .values()
+            .any(|(who, known)| *who == peer && addresses.iter().all(|address| known.contains(address)));
+        if !under_way {
+            self.dial(peer, addresses);
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let opts =
+            DialOpts::peer_id(peer.0).condition(PeerCondition::Always).addresses(addresses.clone()).build();
+        let connection = opts.connection_id();
+        self.peers.entry(peer).or_default().dialled = true;
+        match self.swarm.dial(opts) {
+            Ok(()) => {
+                self.dials.insert(connection, (peer, addresses));
+            }
+            Err(error) => {
+                self.failed(peer, super::start::dial_error(peer, &error));
+                self.settle(peer);
+            }
+        }
+    }
+
+    /// Closes a link in good order: what is queued is written first, for as long as a goodbye may take.
+    fn disconnect(&mut self, link: LinkId) {
+        self.backend.shared.links.close(link);
+        let stream = self.streams.values_mut().find(|stream| stream.link == Some(link));
+        let Some(stream) = stream else { return };
+        if let Some(gone) = stream.gone.take() {
+            tokio::spawn(async move {
+                tokio::time::sleep(2 * LINGER).await;
+                // An error says that it is over already.
+                let _ = gone.send(Error::closed("closed on purpose"));
+            });
+        }
+    }
+
+    fn on_swarm(&mut self, event: SwarmEvent<CompositeEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.dials.remove(&connection_id);
+                // The behaviour admits no other peers.
+                let Some(peer) = PeerId::checked(peer_id) else { return };
+                self.peers.entry(peer).or_default();
+                let now = Instant::now();
+                let connection = Connection {
+                    peer,
+                    remote: endpoint.get_remote_address().clone(),
+                    outbound: endpoint.is_dialer(),
+                    stream: None,
+                    since: now,
+                    answered: now,
+                    said: Vec::new(),
+                };
+                self.connections.insert(connection_id, connection);
+            }
+            SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
+                let why = cause.map_or_else(|| "it was closed".to_owned(), |cause| cause.to_string());
+                self.connection_gone(connection_id, &format!("the connection is gone: {why}"));
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some((peer, _)) = self.dials.remove(&connection_id) {
+                    self.failed(peer, super::start::dial_error(peer, &error));
+                    self.settle(peer);
+                }
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let address = address::with_peer(&address, self.backend.shared.peer);
+                self.addresses_changed();
+                self.hint(Event::Listening { address });
+            }
+            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
+                self.addresses_changed()
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: CompositeEvent) {
+        match event {
+            CompositeEvent::Kith(Happened { connection, what }) => match what {
+                What::Stream(stream) => self.opened(connection, stream),
+                What::Refused(why) => {
+                    self.give_up(connection, Error::new(ErrorKind::Unreachable, why));
+                }
+                What::Flood => {
+                    self.give_up(connection, Error::limit_exceeded("the peer opens too many streams"));
+                }
+            },
+            CompositeEvent::Ping(ping::Event { connection, result: Ok(_), .. }) => {
+                if let Some(connection) = self.connections.get_mut(&connection) {
+                    connection.answered = Instant::now();
+                }
+            }
+            // A probe that failed needs no answer here: the deadline runs from the latest one that did not.
+            CompositeEvent::Ping(_) => {}
+            CompositeEvent::Identify(identify::Event::Received { connection_id, info, .. }) => {
+                let Some(connection) = self.connections.get_mut(&connection_id) else { return };
+                let seen = connection.remote.clone();
+                connection.said =
+                    address::learned(connection.peer, info.listen_addrs, Some(&seen), self.limits.addresses);
+                self.tell_addresses(connection_id);
+            }
+            CompositeEvent::Identify(_) => {}
+            CompositeEvent::Discovery(mdns::Event::Discovered(found)) => self.discovered(found),
+            CompositeEvent::Discovery(mdns::Event::Expired(_)) => {}
+        }
+    }
+
+    fn discovered(&mut self, found: Vec<(libp2p::PeerId, Multiaddr)>) {
+        let mut peers: HashMap<PeerId, Vec<Multiaddr>> = HashMap::new();
+        for (peer, address) in found {
+            if let Some(peer) = PeerId::checked(peer).filter(|peer| *peer != self.backend.shared.peer) {
+                peers.entry(peer).or_default().push(address);
+            }
+        }
+        for (peer, said) in peers {
+            let addresses = address::learned(peer, said, None, self.limits.addresses);
+            if !addresses.is_empty() {
+                self.hint(Event::Discovered { peer, addresses });
+            }
+        }
+    }
+
+    /// What a peer says about itself is passed on once it has a link: before that it may be anybody.
+    fn tell_addresses(&mut self, connection: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&connection) else { return };
+        let linked =
+            connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
+        if linked && !connection.said.is_empty() {
+            let (peer, addresses) = (connection.peer, std::mem::take(&mut connection.said));
+            self.hint(Event::Addresses { peer, addresses });
+        }
+    }
+
+    fn opened(&mut self, id: ConnectionId, stream: libp2p::Stream) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let peer = connection.peer;
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        self.last_stream += 1;
+        let own = self.last_stream;
+        connection.stream = Some(own);
+        let hello = Hello {
+            // A frame is at most 4 MiB.
+            frame: self.limits.frame as u32,
+            instance: self.instance,
+            stream: own,
+            alive: entry.book.open(own),
+        };
+        let setup = Setup {
+            own,
+            peer,
+            address: address::with_peer(&connection.remote, peer),
+            outbound: connection.outbound,
+            chooses: chooses(self.backend.shared.peer, peer),
+            hello,
+            limits: Arc::clone(&self.limits),
+            notes: self.notes.0.clone(),
+        };
+        let (gone, gone_receiver) = oneshot::channel();
+        self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None });
+        tokio::spawn(carry(stream, setup, gone_receiver));
+    }
+
+    fn on_note(&mut self, note: Note) {
+        match note {
+            Note::Greeted { own, hello, reply } => {
+                let outcome = self.greeted(own, &hello);
+                let _ = reply.send(outcome);
+            }
+            Note::Over { own, reason } => {
+                if let Some(stream) = self.streams.get(&own) {
+                    let connection = stream.connection;
+                    self.stream_gone(own, reason);
+                    // It may have outlived its connection by what was buffered.
+                    self.close_connection(connection);
+                }
+            }
+        }
+    }
+
+    fn greeted(&mut self, own: u64, hello: &Hello) -> Result<Granted, Goodbye> {
+        let closed = || Goodbye::new(Code::Closed, "the connection is gone");
+        if self.swarm.behaviour().kith.closed {
+            return Err(Goodbye::new(Code::Closed, "the node shuts down"));
+        }
+        let peer = self.streams.get(&own).map(|stream| stream.peer).ok_or_else(closed)?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_owned()
+            .map_err(|_| Goodbye::new(Code::Busy, "no room for another link"))?;
+        let book = &mut self.peers.get_mut(&peer).ok_or_else(closed)?.book;
+        let choice = if chooses(self.backend.shared.peer, peer) {
+            book.choose(own, hello)
+        } else {
+            book.chosen(own, hello)
+        };
+        match choice {
+            Choice::Surplus => {
+                return Err(Goodbye::new(Code::Surplus, "another connection carries the link"));
+            }
+            Choice::Use => {}
+            Choice::Replace(before) => {
+                let connection = self.streams.get(&before).map(|stream| stream.connection);
+                self.stream_gone(before, Error::closed("the peer has a new connection"));
+                connection.into_iter().for_each(|connection| {
+                    self.close_connection(connection);
+                });
+            }
+        }
+        let shared = &self.backend.shared;
+        let link = shared.links.name();
+        let frame = self.limits.frame.min(hello.frame as usize);
+        let (done, done_receiver) = oneshot::channel();
+        let granted = Granted {
+            link,
+            outgoing: shared.links.open(link, frame, &self.limits),
+            inbox: self.sink.for_link(link, &self.limits),
+            before: self.latest.insert(peer, done_receiver),
+            done,
+            room,
+        };
+        self.keeper.up(peer, link);
+        let connection = self.streams.get_mut(&own).map(|stream| {
+            stream.link = Some(link);
+            stream.connection
+        });
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            (entry.failure, entry.dialled) = (None, false);
+            for waiter in entry.waiters.drain(..) {
+                let _ = waiter.send(Ok(link));
+            }
+        }
+        if let Some(connection) = connection {
+            self.tell_addresses(connection);
+        }
+        Ok(granted)
+    }
+
+    /// The books forget a stream. Its task ends by itself, and may still hand over what had arrived.
+    fn stream_gone(&mut self, own: u64, reason: Error) {
+        let Some(mut stream) = self.streams.remove(&own) else { return };
+        if let Some(gone) = stream.gone.take() {
+            let _ = gone.send(reason.clone());
+        }
+        if let Some(entry) = self.peers.get_mut(&stream.peer) {
+            entry.book.gone(own);
+        }
+        match stream.link {
+            Some(link) => {
+                self.backend.shared.links.close(link);
+                self.keeper.down(stream.peer, link);
+            }
+            None => self.failed(stream.peer, reason),
+        }
+        self.latest.retain(|_, done| matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+    }
+
+    fn connection_gone(&mut self, id: ConnectionId, why: &str) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        let reason = Error::new(ErrorKind::Unreachable, why);
+        match connection.stream {
+            Some(own) => self.stream_gone(own, reason),
+            None => self.failed(connection.peer, reason),
+        }
+        self.settle(connection.peer);
+    }
+
+    /// Closes a connection that is of no use.
+    fn give_up(&mut self, id: ConnectionId, reason: Error) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        match connection.stream {
+            Some(own) => self.stream_gone(own, reason),
+            None => {
+                let peer = connection.peer;
+                self.failed(peer, reason);
+            }
+        }
+        self.close_connection(id);
+    }
+
+    fn close_connection(&mut self, id: ConnectionId) -> bool {
+        self.swarm.behaviour_mut().kith.abandon(id);
+        self.swarm.close_connection(id)
+    }
+
+    /// Keeps the first failure that says most: that the peer is there and speaks another version.
+    fn failed(&mut self, peer: PeerId, reason: Error) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if entry.failure.as_ref().is_none_or(|failure| failure.kind() != ErrorKind::VersionMismatch) {
+            entry.failure = Some(reason);
+        }
+    }
+
+    /// If there is nothing left with a peer, those who wait for it are told.
+    fn settle(&mut self, peer: PeerId) {
+        let busy = self.connections.values().any(|connection| connection.peer == peer)
+            || self.dials.values().any(|(who, _)| *who == peer);
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if busy || !entry.book.is_empty() {
+            return;
+        }
+        let entry = std::mem::take(entry);
+        self.peers.remove(&peer);
+        if !entry.dialled {
+            return;
+        }
+        let cause = entry.failure.unwrap_or_else(|| Error::closed("the connection was closed"));
+        let reason = match cause.kind() {
+            ErrorKind::VersionMismatch | ErrorKind::Unreachable => cause,
+            _ => Error::new(ErrorKind::Unreachable, cause.message()),
+        };
+        for waiter in entry.waiters {
+            let _ = waiter.send(Err(reason.clone()));
+        }
+        self.keeper.failed(peer, reason.clone());
+        self.hint(Event::DialFailed { peer, reason });
+    }
+
+    /// When a connection has to have its link, or an answer to a probe.
+    fn due(&self, connection: &Connection) -> Instant {
+        let linked =
+            connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
+        let answer = connection.answered + self.limits.ping_every + self.limits.ping_timeout;
+        if linked { answer } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER) }
+    }
+
+    fn deadline(&self) -> Instant {
+        let hour = Instant::now() + Duration::from_secs(3600);
+        self.connections.values().map(|connection| self.due(connection)).min().unwrap_or(hour).min(hour)
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        let dead: Vec<_> =
+            self.connections.iter().filter(|(_, c)| self.due(c) <= now).map(|(id, _)| *id).collect();
+        for id in dead {
+            self.give_up(id, Error::new(ErrorKind::Unreachable, "the peer did not answer in time"));
+            self.connection_gone(id, "the peer did not answer in time");
+        }
+    }
+
+    fn hint(&mut self, event: Event) {
+        if self.hints.len() < HINTS {
+            self.hints.push_back(event);
+        }
+    }
+
+    fn addresses_changed(&mut self) {
+        let peer = self.backend.shared.peer;
+        let addresses = self.swarm.listeners().map(|address| address::with_peer(address, peer)).collect();
+        *self.backend.shared.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = addresses;
+    }
+
+    /// Says goodbye on all links, then closes what is left, then waits until the ports are free.
+    async fn close(mut self) {
+        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
+        self.swarm.behaviour_mut().kith.closed = true;
+        // Nobody who waits for an answer gets one any more.
+        self.backend.commands.close();
+        self.peers.values_mut().for_each(|peer| peer.waiters.clear());
+        self.backend.shared.links.close_all();
+        for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.link.is_none()) {
+            stream.gone.take();
+        }
+        let quiet = async {
+            while !self.connections.is_empty() {
+                let unused: Vec<_> = self
+                    .connections
+                    .iter()
+                    .filter(|(_, c)| c.stream.is_none_or(|own| !self.streams.contains_key(&own)))
+                    .map(|(id, _)| *id)
+                    .collect();
+                for id in unused {
+                    if !self.close_connection(id) {
+                        self.connections.remove(&id);
+                    }
+                }
+                tokio::select! {
+                    event = self.swarm.select_next_some() => self.on_swarm(event),
+                    Some(note) = self.notes.1.recv() => self.on_note(note),
+                }
+            }
+        };
+        // A peer that does not take note is left behind.
+        let _ = timeout(CLOSING, quiet).await;
+        let Self { swarm, backend, sink, streams, .. } = self;
+        drop((swarm, streams, sink));
+        let released = async {
+            for address in &listening {
+                while super::transport::is_free(address)
+                    .is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse)
+                {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        if timeout(CLOSING, released).await.is_err() {
+            tracing::warn!("a port was not released in time");
+        }
+        backend.shared.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        backend.stopped.send_replace(true);
+    }
+}

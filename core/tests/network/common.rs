@@ -1,0 +1,342 @@
+//! A node under test, and a peer made of bare libp2p that says what it likes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use kith_core::network::{Config, Event, Events, LinkId, Network, PeerId};
+use kith_core::{Error, ErrorKind};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, StreamProtocol, Swarm};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+/// No test waits longer than this for anything; none waits this long in practice.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A secret that no other test has.
+pub(crate) fn secret() -> [u8; 32] {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let mut secret = [7; 32];
+    secret[..8].copy_from_slice(&(LAST.fetch_add(1, Ordering::Relaxed) + 1).to_le_bytes());
+    secret[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    secret
+}
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
+}
+
+pub(crate) struct Node {
+    pub(crate) secret: [u8; 32],
+    pub(crate) network: Network,
+    pub(crate) events: Events,
+}
+
+impl Node {
+    pub(crate) async fn start(listen: &[&str]) -> Self {
+        Self::start_with(listen, |_| ()).await
+    }
+
+    /// Starts, and waits until it listens at each address.
+    pub(crate) async fn start_with(listen: &[&str], change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(secret(), listen, change).await
+    }
+
+    /// Like [`Self::start_with`], under an identity that may have been there before.
+    pub(crate) async fn start_as(
+        secret: [u8; 32],
+        listen: &[&str],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::new(secret);
+        config.listen = listen.iter().map(|&address| address.to_owned()).collect();
+        change(&mut config);
+        let (network, mut events) = Network::start(config).unwrap();
+        for _ in listen {
+            match soon(events.recv()).await.unwrap() {
+                Event::Listening { address } => assert!(network.addresses().contains(&address)),
+                other => panic!("{other:?} before listening"),
+            }
+        }
+        Self { secret, network, events }
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.network.peer_id()
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.network.addresses()[0].clone()
+    }
+
+    /// The next event that is no hint.
+    pub(crate) async fn next(&mut self) -> Event {
+        loop {
+            match soon(self.events.recv()).await.expect("the network ended") {
+                Event::Listening { .. } | Event::Addresses { .. } | Event::Discovered { .. } => {}
+                Event::DialFailed { .. } => {}
+                event => return event,
+            }
+        }
+    }
+
+    pub(crate) async fn up(&mut self) -> (LinkId, PeerId) {
+        match self.next().await {
+            Event::LinkUp { link, peer, .. } => (link, peer),
+            other => panic!("{other:?} instead of a link"),
+        }
+    }
+
+    pub(crate) async fn down(&mut self) -> (LinkId, Error) {
+        match self.next().await {
+            Event::LinkDown { link, reason, .. } => (link, reason),
+            other => panic!("{other:?} instead of the end of a link"),
+        }
+    }
+
+    pub(crate) async fn frame(&mut self) -> Vec<u8> {
+        match self.next().await {
+            Event::Frame { bytes, .. } => bytes,
+            other => panic!("{other:?} instead of a frame"),
+        }
+    }
+}
+
+/// Two nodes with a link; each with its name for it.
+pub(crate) async fn two(listen: &str) -> (Node, Node, LinkId, LinkId) {
+    let mut a = Node::start(&[]).await;
+    let mut b = Node::start(&[listen]).await;
+    let link = a.network.connect(&b.address()).await.unwrap();
+    assert_eq!(a.up().await, (link, b.id()));
+    let (other, who) = b.up().await;
+    assert_eq!(who, a.id());
+    (a, b, link, other)
+}
+
+#[derive(libp2p::swarm::NetworkBehaviour)]
+pub(crate) struct Bare {
+    streams: libp2p_stream::Behaviour,
+    ping: libp2p::ping::Behaviour,
+}
+
+/// A peer that is not Kith: it can open any stream and write any bytes. It has a thread of its own, so that it can stand
+/// still with all its sockets open.
+pub(crate) struct Raw {
+    pub(crate) id: PeerId,
+    pub(crate) streams: libp2p_stream::Control,
+    pub(crate) inbound: libp2p_stream::IncomingStreams,
+    pub(crate) address: String,
+    pub(crate) opened: mpsc::UnboundedReceiver<()>,
+    pub(crate) closed: mpsc::UnboundedReceiver<()>,
+    orders: mpsc::UnboundedSender<Order>,
+    /// While it stands still it waits for this to be dropped.
+    frozen: Option<std::sync::mpsc::Sender<()>>,
+}
+
+enum Order {
+    Dial(Multiaddr),
+    Freeze(oneshot::Sender<()>, std::sync::mpsc::Receiver<()>),
+}
+
+pub(crate) fn protocol() -> StreamProtocol {
+    StreamProtocol::new("/kith")
+}
+
+impl Raw {
+    /// One whose peer id is greater (so that it chooses) or smaller than that.
+    pub(crate) async fn beside(peer: PeerId, greater: bool) -> Self {
+        let id = |secret: &[u8; 32]| PeerId::of_identity(secret);
+        let secret = std::iter::repeat_with(secret).find(|secret| (id(secret) > peer) == greater).unwrap();
+        Self::start(secret).await
+    }
+
+    pub(crate) async fn start(secret: [u8; 32]) -> Self {
+        let streams = libp2p_stream::Behaviour::new();
+        let mut control = streams.new_control();
+        let inbound = control.accept(protocol()).unwrap();
+        let (orders, orders_receiver) = mpsc::unbounded_channel();
+        let (opened_sender, opened) = mpsc::unbounded_channel();
+        let (closed_sender, closed) = mpsc::unbounded_channel();
+        let (listening, address) = oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(live(secret, streams, orders_receiver, opened_sender, closed_sender, listening));
+        });
+        let id = PeerId::of_identity(&secret);
+        let address = format!("{}/p2p/{id}", soon(address).await.unwrap());
+        Self { id, streams: control, inbound, address, opened, closed, orders, frozen: None }
+    }
+
+    pub(crate) fn dial(&self, node: &Node) {
+        assert!(self.orders.send(Order::Dial(node.address().parse().unwrap())).is_ok());
+    }
+
+    /// Stands still from now on, until it is dropped.
+    pub(crate) async fn freeze(&mut self) {
+        let (still, is_still) = oneshot::channel();
+        let (frozen, receiver) = std::sync::mpsc::channel();
+        self.frozen = Some(frozen);
+        assert!(self.orders.send(Order::Freeze(still, receiver)).is_ok());
+        soon(is_still).await.unwrap();
+    }
+
+    /// Dials the node and opens a stream.
+    pub(crate) async fn open(&mut self, node: &Node) -> Talk {
+        self.dial(node);
+        soon(self.opened.recv()).await.unwrap();
+        self.open_more(node).await
+    }
+
+    /// Opens a stream on a connection that is there, or comes.
+    pub(crate) async fn open_more(&mut self, node: &Node) -> Talk {
+        let peer = node.id().to_string().parse().unwrap();
+        Talk(soon(self.streams.open_stream(peer, protocol())).await.unwrap())
+    }
+
+    /// Takes the stream that a node opens.
+    pub(crate) async fn accept(&mut self) -> Talk {
+        Talk(soon(self.inbound.next()).await.unwrap().1)
+    }
+}
+
+/// A raw peer's thread.
+async fn live(
+    secret: [u8; 32],
+    streams: libp2p_stream::Behaviour,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    opened: mpsc::UnboundedSender<()>,
+    closed: mpsc::UnboundedSender<()>,
+    listening: oneshot::Sender<Multiaddr>,
+) {
+    let key = libp2p::identity::Keypair::ed25519_from_bytes(secret).unwrap();
+    let mut swarm: Swarm<Bare> = libp2p::SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(Default::default(), libp2p::noise::Config::new, libp2p::yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| Bare { streams, ping: Default::default() })
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build();
+    swarm.listen_on(TCP.parse().unwrap()).unwrap();
+    let mut listening = Some(listening);
+    loop {
+        tokio::select! {
+            event = swarm.select_next_some() => {
+                let _ = match event {
+                    SwarmEvent::ConnectionEstablished { .. } => opened.send(()),
+                    SwarmEvent::ConnectionClosed { .. } => closed.send(()),
+                    SwarmEvent::NewListenAddr { address, .. } => {
+                        listening.take().map_or(Ok(()), |listening| listening.send(address).map_err(drop)).unwrap();
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                };
+            }
+            order = orders.recv() => match order {
+                Some(Order::Dial(address)) => {
+                    let peer = address.iter().last();
+                    let Some(libp2p::multiaddr::Protocol::P2p(peer)) = peer else { panic!("no peer") };
+                    let opts = libp2p::swarm::dial_opts::DialOpts::peer_id(peer)
+                        .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
+                        .addresses(vec![address])
+                        .allocate_new_port()
+                        .build();
+                    swarm.dial(opts).unwrap();
+                }
+                Some(Order::Freeze(still, frozen)) => {
+                    still.send(()).unwrap();
+                    // All its connections are on this thread.
+                    let _ = frozen.recv();
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// What a raw peer reads.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Frame(Vec<u8>),
+    Control(Vec<u8>),
+    End,
+}
+
+/// A stream of a raw peer.
+pub(crate) struct Talk(pub(crate) libp2p::Stream);
+
+impl Talk {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        soon(self.0.write_all(bytes)).await.unwrap();
+        soon(self.0.flush()).await.unwrap();
+    }
+
+    pub(crate) async fn control(&mut self, body: &[u8]) {
+        let header = (body.len() as u32 | 1 << 31).to_le_bytes();
+        self.write(&[&header, body].concat()).await;
+    }
+
+    pub(crate) async fn frame(&mut self, body: &[u8]) {
+        self.write(&[&(body.len() as u32).to_le_bytes(), body].concat()).await;
+    }
+
+    pub(crate) async fn read(&mut self) -> Heard {
+        let mut header = [0; 4];
+        if soon(self.0.read_exact(&mut header)).await.is_err() {
+            return Heard::End;
+        }
+        let word = u32::from_le_bytes(header);
+        let mut body = vec![0; (word & !(1 << 31)) as usize];
+        if soon(self.0.read_exact(&mut body)).await.is_err() {
+            return Heard::End;
+        }
+        if word >> 31 == 1 { Heard::Control(body) } else { Heard::Frame(body) }
+    }
+
+    /// Reads up to the goodbye: its code and text.
+    pub(crate) async fn goodbye(&mut self) -> (u8, String) {
+        loop {
+            match self.read().await {
+                Heard::Control(body) if body[0] == 3 => {
+                    return (body[1], String::from_utf8(body[2..].to_vec()).unwrap());
+                }
+                Heard::End => panic!("the end without a goodbye"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) async fn hello(&mut self) {
+        self.control(&hello(1, 1)).await;
+    }
+
+    /// Hello and, where this side chooses, the choice; where it does not, takes the choice.
+    pub(crate) async fn greet(&mut self, chooses: bool) {
+        self.hello().await;
+        assert!(matches!(self.read().await, Heard::Control(body) if body[0] == 1));
+        if chooses {
+            self.control(&[2]).await;
+        } else {
+            assert_eq!(self.read().await, Heard::Control(vec![2]));
+        }
+    }
+}
+
+/// A hello as `docs/network.md` has it.
+pub(crate) fn hello(lowest: u16, highest: u16) -> Vec<u8> {
+    let mut body = vec![1];
+    body.extend(b"kith");
+    body.extend(lowest.to_le_bytes());
+    body.extend(highest.to_le_bytes());
+    body.extend((4u32 << 20).to_le_bytes());
+    body.extend(77u64.to_le_bytes());
+    body.extend(1u64.to_le_bytes());
+    body.push(0);
+    body
+}
+
+pub(crate) fn kind<T: std::fmt::Debug>(outcome: kith_core::Result<T>) -> ErrorKind {
+    outcome.unwrap_err().kind()
+}
