@@ -49,7 +49,8 @@ impl Host {
     fn author(&mut self, payload: Payload) -> kith_core::Result<Vec<Transaction>> {
         let mut fresh = random(&mut self.counter);
         let mut signer = Signer { key: &self.key, timestamp: 1, random: &mut fresh };
-        let (transactions, step) = self.replica.author(&mut signer, payload, &self.tables, Some(&KeyValue))?;
+        let (transactions, step) =
+            self.replica.author(&mut signer, payload, &self.tables, Some(&KeyValue))?;
         self.tables.apply(step.writes);
         Ok(transactions)
     }

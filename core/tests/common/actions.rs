@@ -36,7 +36,7 @@ pub enum What {
     Remove { target: u8, forgetful: bool },
     SetRole { target: u8, role: Role, forgetful: bool },
     Leave,
-    ProveFork { pick: u8, long: bool },
+    ProveFork { pick: u8, long: bool, forgetful: bool },
     Skip { pick: u8 },
     Rubbish { kind: u8 },
     Junk { how: u8, pick: u8 },
@@ -54,6 +54,8 @@ pub struct Action {
 pub struct Plan {
     pub arguments: Vec<u8>,
     pub founders: Vec<Role>,
+    /// Whether each founder is added by the one before, not all by the creator: so there are seniors and juniors.
+    pub chained: bool,
     pub actions: Vec<Action>,
 }
 
@@ -70,47 +72,95 @@ fn stance() -> impl Strategy<Value = Stance> {
     ]
 }
 
-fn call() -> impl Strategy<Value = What> {
-    (0u8..15, 0u8..5, 0u8..4).prop_map(|(method, key, value)| What::Call { method, key, value })
+/// What most of a world's actions are about.
+#[derive(Clone, Copy, Debug)]
+struct Focus {
+    calls: u32,
+    invitations: u32,
+    removals: u32,
+    forks: u32,
+    learning: u32,
 }
 
-fn governing() -> impl Strategy<Value = What> {
-    let somebody = 0..ACTORS as u8;
+const MIXED: Focus = Focus { calls: 10, invitations: 4, removals: 4, forks: 1, learning: 7 };
+const CALLS: Focus = Focus { calls: 30, invitations: 1, removals: 2, forks: 1, learning: 8 };
+const INVITATIONS: Focus = Focus { calls: 3, invitations: 20, removals: 2, forks: 1, learning: 14 };
+const REMOVALS: Focus = Focus { calls: 6, invitations: 1, removals: 16, forks: 1, learning: 10 };
+const FORKS: Focus = Focus { calls: 6, invitations: 2, removals: 2, forks: 8, learning: 10 };
+
+fn somebody() -> std::ops::Range<u8> {
+    0..ACTORS as u8
+}
+
+fn calls() -> impl Strategy<Value = What> {
     prop_oneof![
-        3 => (role(), 1u8..3).prop_map(|(role, uses)| What::Invite { role, uses }),
-        2 => any::<u8>().prop_map(|pick| What::Revoke { pick }),
-        6 => (any::<u8>(), somebody.clone()).prop_map(|(pick, subject)| What::Redeem { pick, subject }),
-        3 => (somebody.clone(), role()).prop_map(|(subject, role)| What::Add { subject, role }),
-        4 => (somebody.clone(), any::<bool>()).prop_map(|(target, forgetful)| What::Remove { target, forgetful }),
-        5 => (somebody, role(), any::<bool>())
-            .prop_map(|(target, role, forgetful)| What::SetRole { target, role, forgetful }),
-        2 => Just(What::Leave),
-        2 => (any::<u8>(), any::<bool>()).prop_map(|(pick, long)| What::ProveFork { pick, long }),
+        12 => (0u8..15, 0u8..5, 0u8..4).prop_map(|(method, key, value)| What::Call { method, key, value }),
         1 => any::<u8>().prop_map(|pick| What::Skip { pick }),
     ]
 }
 
-fn what() -> impl Strategy<Value = What> {
-    let somebody = 0..ACTORS as u8;
+fn invitations() -> impl Strategy<Value = What> {
     prop_oneof![
-        10 => call(),
-        8 => governing(),
-        3 => somebody.prop_map(|from| What::LearnAll { from }),
-        4 => any::<u8>().prop_map(|pick| What::Learn { pick }),
-        1 => Just(What::Note),
-        1 => prop_oneof![1u8..18, Just(200u8)].prop_map(|kind| What::Rubbish { kind }),
-        1 => (0u8..JUNK, any::<u8>()).prop_map(|(how, pick)| What::Junk { how, pick }),
+        3 => (role(), 1u8..3).prop_map(|(role, uses)| What::Invite { role, uses }),
+        2 => any::<u8>().prop_map(|pick| What::Revoke { pick }),
+        6 => (any::<u8>(), somebody()).prop_map(|(pick, subject)| What::Redeem { pick, subject }),
+        1 => (somebody(), role()).prop_map(|(subject, role)| What::Add { subject, role }),
     ]
 }
 
-fn action() -> impl Strategy<Value = Action> {
-    (0..ACTORS as u8, stance(), what()).prop_map(|(actor, stance, what)| Action { actor, stance, what })
+fn removals() -> impl Strategy<Value = What> {
+    prop_oneof![
+        4 => (somebody(), any::<bool>()).prop_map(|(target, forgetful)| What::Remove { target, forgetful }),
+        5 => (somebody(), role(), any::<bool>())
+            .prop_map(|(target, role, forgetful)| What::SetRole { target, role, forgetful }),
+        2 => (somebody(), role()).prop_map(|(subject, role)| What::Add { subject, role }),
+        1 => Just(What::Leave),
+    ]
 }
 
-pub fn plan(actions: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
+fn what(focus: Focus) -> impl Strategy<Value = What> {
+    let fork = (any::<u8>(), any::<bool>(), any::<bool>())
+        .prop_map(|(pick, long, forgetful)| What::ProveFork { pick, long, forgetful });
+    prop_oneof![
+        focus.calls => calls(),
+        focus.invitations => invitations(),
+        focus.removals => removals(),
+        focus.forks => fork,
+        focus.learning => prop_oneof![
+            somebody().prop_map(|from| What::LearnAll { from }),
+            any::<u8>().prop_map(|pick| What::Learn { pick }),
+        ],
+        1 => Just(What::Note),
+        1 => prop_oneof![1u8..18, Just(200u8)].prop_map(|kind| What::Rubbish { kind }),
+        1 => (0..JUNK, any::<u8>()).prop_map(|(how, pick)| What::Junk { how, pick }),
+    ]
+}
+
+fn world(
+    focus: Focus,
+    founders: impl Strategy<Value = Vec<Role>>,
+    actions: std::ops::Range<usize>,
+) -> impl Strategy<Value = Plan> {
     let arguments = prop_oneof![3 => Just(Vec::new()), 1 => Just(b"set up".to_vec())];
-    (arguments, prop::collection::vec(role(), 1..ACTORS), prop::collection::vec(action(), actions))
-        .prop_map(|(arguments, founders, actions)| Plan { arguments, founders, actions })
+    let action =
+        (somebody(), stance(), what(focus)).prop_map(|(actor, stance, what)| Action { actor, stance, what });
+    (arguments, founders, any::<bool>(), prop::collection::vec(action, actions))
+        .prop_map(|(arguments, founders, chained, actions)| Plan { arguments, founders, chained, actions })
+}
+
+/// A world of 2 to 6 members.
+pub fn plan(actions: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
+    let some = || prop::collection::vec(role(), 1..ACTORS);
+    let few = prop::collection::vec(role(), 1..3);
+    let admins =
+        prop::collection::vec(prop_oneof![4 => Just(Role::Admin), 1 => Just(Role::Writer)], 2..ACTORS);
+    prop_oneof![
+        world(MIXED, some(), actions.clone()),
+        world(CALLS, some(), actions.clone()),
+        world(INVITATIONS, few, actions.clone()),
+        world(REMOVALS, admins, actions.clone()),
+        world(FORKS, some(), actions),
+    ]
 }
 
 pub fn encoded_call(method: u8, number: u8, value: u8) -> (&'static str, Vec<u8>) {
@@ -164,7 +214,14 @@ impl World {
 }
 
 pub fn act(world: &mut World, action: &Action) -> Option<usize> {
-    let actor_number = usize::from(action.actor) % ACTORS;
+    // Somebody who can act, so that few actions come to nothing.
+    let able: Vec<usize> =
+        (0..ACTORS).filter(|actor| world.standpoint(*actor, Stance::Honest).is_some()).collect();
+    let actor_number = match choose(&able, action.actor) {
+        _ if able.contains(&usize::from(action.actor)) => usize::from(action.actor),
+        Some(actor) => actor,
+        None => return None,
+    };
     match action.what {
         What::LearnAll { from } => {
             world.learn_all(actor_number, usize::from(from) % ACTORS);
@@ -186,7 +243,11 @@ pub fn act(world: &mut World, action: &Action) -> Option<usize> {
         return None;
     }
     let (payload, references) = says(world, &from, &action.what)?;
-    Some(world.publish(&from, &payload, &references))
+    let number = world.publish(&from, &payload, &references);
+    if let What::Add { subject, .. } | What::Redeem { subject, .. } = action.what {
+        world.learn(usize::from(subject), number);
+    }
+    Some(number)
 }
 
 pub use super::junk::JUNK;
@@ -232,7 +293,12 @@ fn says(world: &World, from: &Standpoint, what: &What) -> Option<(Payload, Vec<u
             (Payload::SetRole(set), tips)
         }
         What::Leave => (Payload::Leave, Vec::new()),
-        What::ProveFork { pick, long } => (Payload::Fork(fork(world, from, pick, long)?), Vec::new()),
+        What::ProveFork { pick, long, forgetful } => {
+            let (target, mut proof) = fork(world, from, pick, long)?;
+            let tips = if forgetful { Vec::new() } else { world.tips(from, target) };
+            proof.last = world.last(&tips);
+            (Payload::Fork(proof), tips)
+        }
         What::Skip { pick } => {
             let is_call = |entry: &Entry| entry.transaction.header.kind == Kind::Call as u8;
             let calls: Vec<usize> = world.nameable(from, is_call).collect();
@@ -257,7 +323,7 @@ pub fn redeem(world: &World, invite: usize, subject: usize) -> Payload {
 }
 
 /// A proof of two histories, if any are known.
-fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<Fork> {
+fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<(usize, Fork)> {
     let known: Vec<usize> = from.knows.iter().copied().collect();
     let mut pairs = Vec::new();
     for (index, one) in known.iter().enumerate() {
@@ -270,8 +336,9 @@ fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<Fork> 
         }
     }
     let (one, other) = *pairs.get(usize::from(pick) % pairs.len().max(1))?;
-    let member = actor(world.entries[one].author);
-    Some(Fork { member, one: run(world, &known, one, long), other: run(world, &known, other, false) })
+    let author = world.entries[one].author;
+    let (one, other) = (run(world, &known, one, long), run(world, &known, other, false));
+    Some((author, Fork { member: actor(author), one, other, last: Vec::new() }))
 }
 
 /// A run from a transaction, as far as it goes on if it is to be long.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use kith_core::replica::payload::{Add, Remove, SetRole, Tip};
+use kith_core::replica::payload::{Add, Fork, Remove, SetRole, Tip};
 use kith_core::replica::{MemberId, Payload, Place, Rejection, Role, TransactionId};
 
 use super::oracle::{History, Known};
@@ -14,7 +14,7 @@ pub struct Member {
     pub role: Role,
     /// Place and id of the accepted transaction that added them.
     pub added: Place,
-    /// The transaction that made them an admin.
+    /// The transaction that made them an admin, while they are one.
     pub made: Option<TransactionId>,
 }
 
@@ -122,8 +122,8 @@ impl<'a> Replay<'a> {
                 {
                     caps.push(Some(*role));
                 }
-                Some(Payload::Fork(fork))
-                    if fork.member == t.author() && !t.has_seen(&cutter.id) && !cutter.has_seen(&t.id) =>
+                Some(Payload::Fork(Fork { member, last, .. }))
+                    if *member == t.author() && self.beyond(cutter, last, t) =>
                 {
                     caps.push(None);
                 }
@@ -164,9 +164,8 @@ impl<'a> Replay<'a> {
         }
         match standing {
             Some(role) if role >= needed => Ok(role),
-            None => Err(Rejection::Cut),
-            Some(_) if by_state >= needed => Err(Rejection::Cut),
-            Some(_) => Err(Rejection::NotPermitted),
+            _ if by_state >= needed => Err(Rejection::Cut),
+            _ => Err(Rejection::NotPermitted),
         }
     }
 
@@ -240,11 +239,11 @@ impl<'a> Replay<'a> {
     fn redeeming(&self, t: &Known, add: &Add, invite: &TransactionId) -> Result<(), Rejection> {
         let state = &self.governance;
         let invitation = state.invitations.get(invite).ok_or(Rejection::InvitationInvalid)?;
-        let revoked_anywhere = self.decided_cutters().any(|cutter| {
+        let revoked = self.decided_cutters().any(|cutter| {
             matches!(&cutter.payload, Some(Payload::RevokeInvite(v)) if v.invite == *invite)
                 && !cutter.has_seen(&t.id)
         });
-        if invitation.revoked || revoked_anywhere {
+        if revoked {
             return Err(Rejection::InvitationRevoked);
         }
         let known = &self.history[invite];
@@ -340,6 +339,9 @@ impl<'a> Replay<'a> {
                 if let Some(member) = state.members.get_mut(&set.member) {
                     if member.role < Role::Admin && set.role == Role::Admin {
                         member.made = Some(t.id);
+                    }
+                    if set.role < Role::Admin {
+                        member.made = None;
                     }
                     member.role = set.role;
                 }

@@ -1,8 +1,6 @@
 //! Transactions that no member may take: each breaks one rule of validity.
 
-use kith_core::replica::payload::{
-    Add, CallPayload, Fork, KeyPackage, Remove, RevokeInvite, SignedRun, Skip, Tip,
-};
+use kith_core::replica::payload::{Add, Fork, KeyPackage, Remove, RevokeInvite, SignedRun, Skip, Tip};
 use kith_core::replica::{Kind, Parent, Payload, Role, Transaction, TransactionId};
 
 use super::actions::{Stance, redeem};
@@ -50,7 +48,13 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
         1 => draft.lamport = draft.lamport.saturating_sub(1),
         2 => draft.lamport = u64::MAX,
         3 => draft.parents.first_mut()?.sequence += 1,
-        4 => draft.parents.first_mut()?.author = actor(usize::from(pick) % super::world::ACTORS),
+        4 => {
+            let parent = draft.parents.first_mut()?;
+            if parent.author == actor(subject) {
+                return None;
+            }
+            parent.author = actor(subject);
+        }
         5 => draft.sequence += 1,
         6 => draft.context.0[0] ^= 1,
         7 => {
@@ -93,7 +97,12 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
             let entry = &world.entries[find(&|entry| entry.author == subject)?];
             let header = entry.transaction.header.clone();
             let run = SignedRun { headers: vec![header], signature: entry.transaction.signature? };
-            says(Payload::Fork(Fork { member: actor(subject), one: run.clone(), other: run }));
+            says(Payload::Fork(Fork {
+                member: actor(subject),
+                one: run.clone(),
+                other: run,
+                last: Vec::new(),
+            }));
         }
         16 => {
             draft.kind = Kind::Add;
@@ -101,10 +110,8 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
         }
         17 => {
             // A reference that is not before the transaction that names it.
-            let call = Payload::Call(CallPayload { method: "put".into(), arguments: Vec::new() });
             let late =
                 world.entries.iter().find(|entry| is_call(entry) && entry.lamport() >= from.lamport)?;
-            debug_assert_eq!(call.kind(), Kind::Call);
             says(Payload::Skip(Skip { transaction: late.id }));
         }
         18 => {

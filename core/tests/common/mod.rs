@@ -2,9 +2,11 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod actions;
+pub mod deliver;
 pub mod judge;
 pub mod junk;
 pub mod oracle;
 pub mod probe;
 pub mod scratch;
+pub mod tally;
 pub mod world;

@@ -163,6 +163,7 @@ fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
         Some(Payload::Skip(skip)) => vec![skip.transaction],
         Some(Payload::Remove(remove)) => tips(&remove.last),
         Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::Fork(fork)) => tips(&fork.last),
         _ => Vec::new(),
     }
 }
@@ -260,7 +261,10 @@ fn check_payload(
         Some(Payload::Skip(skip)) => {
             require(history[&skip.transaction].kind() == Some(Kind::Call), "skips no Call")
         }
-        Some(Payload::Fork(fork)) => require(fork.proves(context), "fork proof"),
+        Some(Payload::Fork(fork)) => {
+            require(fork.proves(context), "fork proof")?;
+            require(tips(&fork.member, &fork.last), "last")
+        }
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::replica::payload::{CallPayload, Genesis};
 use kith_core::replica::{Receipt, Rejection, Role, StateKey};
 
-use super::oracle::{Known, rejected};
+use super::oracle::{Known, Oracle, rejected};
 
 const VALUE: usize = 1_048_576;
 const WRITE_BYTES: usize = 4 * 1_048_576;
@@ -153,4 +153,43 @@ pub fn initialise(genesis: &Genesis, state: &mut Entries, application: &dyn Appl
     let (receipt, writes) = finish(answer, scratch);
     apply(state, writes);
     receipt
+}
+
+/// The state commitment, from all entries at once.
+pub fn commitment(oracle: &Oracle) -> [u8; 32] {
+    let mut lanes = [0u16; 1024];
+    let mut add = |table: u8, key: &[u8], value: &[u8]| {
+        let mut hasher = blake3::Hasher::new_derive_key("kith 2026 state commitment element");
+        hasher.update(&[table]);
+        hasher.update(&(key.len() as u32).to_le_bytes());
+        hasher.update(key);
+        hasher.update(value);
+        let mut element = [0; 2048];
+        hasher.finalize_xof().fill(&mut element);
+        for (lane, bytes) in lanes.iter_mut().zip(element.chunks(2)) {
+            *lane = lane.wrapping_add(u16::from_le_bytes([bytes[0], bytes[1]]));
+        }
+    };
+    for (key, value) in &oracle.state {
+        add(0, &key.0, value);
+    }
+    let key = |letter: u8, id: &[u8; 32]| [&[letter][..], id].concat();
+    for (id, member) in &oracle.governance.members {
+        let value = borsh::to_vec(&(member.role, member.added, member.made)).unwrap();
+        add(1, &key(b'm', &id.0), &value);
+    }
+    for id in &oracle.governance.removed {
+        add(1, &key(b'r', &id.0), &[]);
+    }
+    for (id, state) in &oracle.governance.invitations {
+        let known = &oracle.history[id];
+        // The plaintext is the encoded `Invite`.
+        let rest = borsh::to_vec(&(known.author(), state.uses, state.revoked)).unwrap();
+        add(1, &key(b'i', &id.0), &[known.transaction.plaintext(), &rest].concat());
+    }
+    for id in &oracle.decided {
+        add(1, &key(b'c', &id.0), &[]);
+    }
+    let bytes: Vec<u8> = lanes.iter().flat_map(|lane| lane.to_le_bytes()).collect();
+    blake3::derive_key("kith 2026 state commitment", &bytes)
 }

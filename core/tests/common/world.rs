@@ -131,10 +131,11 @@ impl World {
     pub fn of(plan: &Plan) -> Self {
         let mut world = Self::genesis(plan.arguments.clone());
         for (number, role) in plan.founders.iter().enumerate() {
-            world.add(0, number + 1, *role);
+            let by = if plan.chained { number } else { 0 };
+            world.add(by, number + 1, *role);
         }
         for actor in 0..ACTORS {
-            world.learn_all(actor, 0);
+            world.learn_all(actor, if plan.chained { plan.founders.len() - 1 } else { 0 });
         }
         for action in &plan.actions {
             world.act(action);
