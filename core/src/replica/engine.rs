@@ -293,10 +293,14 @@ impl Replica {
                 if from.is_some_and(|from| place < from) {
                     continue;
                 }
-                let same = match self.standing(view, &position, &id, &place)? {
-                    Ok(role) => effects.standing == Some(role),
-                    Err(rejection) => effects.standing.is_none() && effects.receipt.outcome == Err(rejection),
-                };
+                // What is not in force is so whoever says it.
+                let same = effects.receipt.outcome == Err(Rejection::NotInForce)
+                    || match self.standing(view, &position, &id, &place)? {
+                        Ok(role) => effects.standing == Some(role),
+                        Err(rejection) => {
+                            effects.standing.is_none() && effects.receipt.outcome == Err(rejection)
+                        }
+                    };
                 if !same {
                     self.pending.insert(place, id);
                 }
@@ -373,9 +377,9 @@ impl Replica {
             let answer = application.initialise(&genesis.arguments, &mut state).map(|()| Vec::new());
             return state.finish(answer, Some(Role::Admin));
         }
-        let standing = match self.standing(view, &position, id, place)? {
-            Ok(_) if payload.is_none() => Err(Rejection::NotInForce),
-            standing => standing,
+        let standing = match &payload {
+            None => Err(Rejection::NotInForce),
+            Some(_) => self.standing(view, &position, id, place)?,
         };
         let refused = |rejection| {
             let receipt = Receipt::rejected(rejection);

@@ -1,0 +1,270 @@
+//! The oracle: a replay of a whole history from genesis, as plain as possible, from the words of `docs/replica.md`.
+//!
+//! It shares nothing with the engine but the types of transactions and receipts. No index, no version, no cache: causal
+//! pasts are sets, the state is a map, and everything is computed anew each time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+use kith_core::application::Application;
+use kith_core::replica::payload::{Genesis, Tip};
+use kith_core::replica::{
+    ContextId, Kind, MemberId, Payload, Place, Receipt, Rejection, StateKey, Transaction, TransactionId,
+};
+
+use super::judge::{self, Governance};
+use super::scratch;
+
+/// A valid transaction with everything that it builds on.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub transaction: Rc<Transaction>,
+    pub id: TransactionId,
+    pub payload: Option<Payload>,
+    /// The causal past, without the transaction itself.
+    pub past: Rc<HashSet<TransactionId>>,
+}
+
+impl Known {
+    pub fn author(&self) -> MemberId {
+        self.transaction.header.author
+    }
+
+    pub fn place(&self) -> Place {
+        Place { height: 1, lamport: self.transaction.header.lamport, id: self.id }
+    }
+
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_number(self.transaction.header.kind)
+    }
+
+    /// Whether `id` is this transaction or in its causal past.
+    pub fn has_seen(&self, id: &TransactionId) -> bool {
+        self.id == *id || self.past.contains(id)
+    }
+}
+
+pub type History = HashMap<TransactionId, Known>;
+
+/// What `valid(transaction | its causal past)` says once everything that there is has been delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Valid,
+    Invalid(&'static str),
+    NotYet,
+}
+
+pub struct Oracle {
+    pub verdicts: HashMap<TransactionId, Verdict>,
+    pub history: History,
+    pub order: Vec<(Place, TransactionId)>,
+    pub receipts: BTreeMap<TransactionId, Receipt>,
+    pub state: BTreeMap<StateKey, Vec<u8>>,
+    pub governance: Governance,
+    /// The cutters that are in force.
+    pub decided: HashSet<TransactionId>,
+    /// How many times the governance was replayed.
+    pub rounds: usize,
+}
+
+impl Oracle {
+    /// Replays what is valid among `transactions`, which may be in any order and repeated.
+    pub fn replay<'a>(
+        context: &ContextId,
+        transactions: impl IntoIterator<Item = &'a Transaction>,
+        application: &dyn Application,
+    ) -> Self {
+        let (history, verdicts) = validate(context, transactions);
+        let mut order: Vec<(Place, TransactionId)> =
+            history.values().map(|known| (known.place(), known.id)).collect();
+        order.sort();
+        let judgement = judge::judge(&history, &order);
+        let mut state = BTreeMap::new();
+        let mut receipts = BTreeMap::new();
+        for (_, id) in &order {
+            let known = &history[id];
+            let receipt = match &judgement.outcomes[id] {
+                Err(rejection) => rejected(rejection.clone()),
+                Ok(role) => match &known.payload {
+                    Some(Payload::Call(call)) => scratch::call(known, call, *role, &mut state, application),
+                    Some(Payload::Genesis(genesis)) => scratch::initialise(genesis, &mut state, application),
+                    _ => Receipt { outcome: Ok(Vec::new()), emitted: Vec::new() },
+                },
+            };
+            receipts.insert(*id, receipt);
+        }
+        Self {
+            verdicts,
+            history,
+            order,
+            receipts,
+            state,
+            governance: judgement.governance,
+            decided: judgement.decided,
+            rounds: judgement.rounds,
+        }
+    }
+
+    pub fn rejection(&self, id: &TransactionId) -> Option<&Rejection> {
+        self.receipts[id].outcome.as_ref().err()
+    }
+}
+
+pub fn rejected(rejection: Rejection) -> Receipt {
+    Receipt { outcome: Err(rejection), emitted: Vec::new() }
+}
+
+/// Sorts out the valid transactions, by asking again until nothing new becomes valid.
+fn validate<'a>(
+    context: &ContextId,
+    transactions: impl IntoIterator<Item = &'a Transaction>,
+) -> (History, HashMap<TransactionId, Verdict>) {
+    let mut waiting: HashMap<TransactionId, &Transaction> = HashMap::new();
+    for transaction in transactions {
+        let checked =
+            if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() };
+        if let Ok(id) = checked {
+            waiting.insert(id, transaction);
+        }
+    }
+    let mut history = History::new();
+    let mut verdicts: HashMap<TransactionId, Verdict> = HashMap::new();
+    loop {
+        let before = waiting.len();
+        waiting.retain(|id, transaction| {
+            let verdict = judge_one(context, *id, transaction, &history, &verdicts);
+            match verdict {
+                Ok(known) => {
+                    history.insert(*id, known);
+                    verdicts.insert(*id, Verdict::Valid);
+                    false
+                }
+                Err(Verdict::NotYet) => true,
+                Err(invalid) => {
+                    verdicts.insert(*id, invalid);
+                    false
+                }
+            }
+        });
+        if waiting.len() == before {
+            break;
+        }
+    }
+    verdicts.extend(waiting.into_keys().map(|id| (id, Verdict::NotYet)));
+    (history, verdicts)
+}
+
+/// What a payload names besides `previous` and `parents`.
+fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
+    let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect();
+    match payload {
+        Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
+        Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
+        Some(Payload::Skip(skip)) => vec![skip.transaction],
+        Some(Payload::Remove(remove)) => tips(&remove.last),
+        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::Fork(fork)) => tips(&fork.last),
+        _ => Vec::new(),
+    }
+}
+
+fn judge_one(
+    context: &ContextId,
+    id: TransactionId,
+    transaction: &Transaction,
+    history: &History,
+    verdicts: &HashMap<TransactionId, Verdict>,
+) -> Result<Known, Verdict> {
+    let header = &transaction.header;
+    let payload = Payload::decode(header.kind, transaction.plaintext());
+    let references = references(&payload);
+    let is_genesis = header.kind == Kind::Genesis as u8;
+
+    let mut links: Vec<TransactionId> = header.parents.iter().map(|parent| parent.id).collect();
+    if header.sequence > 1 {
+        links.push(header.previous);
+    }
+    let named: Vec<TransactionId> = links.iter().chain(&references).copied().collect();
+    if named.iter().any(|id| matches!(verdicts.get(id), Some(Verdict::Invalid(_)))) {
+        return Err(Verdict::Invalid("names something invalid"));
+    }
+    if named.iter().any(|id| !history.contains_key(id)) {
+        return Err(Verdict::NotYet);
+    }
+    let require = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(Verdict::Invalid(rule)) };
+
+    if is_genesis {
+        require(id.0 == context.0, "another context's genesis")?;
+        let rules = |genesis: &Genesis| genesis.format == 1 && genesis.suite == 0;
+        require(matches!(&payload, Some(Payload::Genesis(g)) if rules(g)), "genesis")?;
+    } else {
+        require(header.context == *context, "another context")?;
+    }
+    if header.sequence > 1 {
+        let previous = &history[&header.previous].transaction.header;
+        require(previous.author == header.author, "previous: author")?;
+        require(previous.sequence + 1 == header.sequence, "previous: sequence")?;
+    }
+    for parent in &header.parents {
+        let named = &history[&parent.id].transaction.header;
+        require(named.author == parent.author && named.sequence == parent.sequence, "parent")?;
+    }
+    let lamport = |id: &TransactionId| history[id].transaction.header.lamport;
+    let greatest = links.iter().map(lamport).max().unwrap_or(0);
+    require(header.lamport == greatest + 1, "lamport")?;
+    require(references.iter().all(|id| lamport(id) < header.lamport), "lamport of a reference")?;
+
+    let creator = history.get(&TransactionId(context.0)).map(Known::author);
+    if header.sequence == 1 && !is_genesis && Some(header.author) != creator {
+        require(header.parents.len() == 1, "first: one parent")?;
+        let add = &history[&header.parents[0].id].payload;
+        require(matches!(add, Some(Payload::Add(add)) if add.member == header.author), "first: own Add")?;
+    }
+    check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
+
+    let mut past: HashSet<TransactionId> = HashSet::new();
+    for id in named {
+        past.insert(id);
+        past.extend(history[&id].past.iter());
+    }
+    Ok(Known { transaction: Rc::new(transaction.clone()), id, payload, past: Rc::new(past) })
+}
+
+fn check_payload(
+    context: &ContextId,
+    kind: u8,
+    payload: Option<&Payload>,
+    history: &History,
+) -> Result<(), &'static str> {
+    let require = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
+    let tips = |member: &MemberId, last: &[Tip]| {
+        last.iter().all(|tip| {
+            let header = &history[&tip.id].transaction.header;
+            header.author == *member && header.sequence == tip.sequence
+        })
+    };
+    match payload {
+        None => require(kind != Kind::Add as u8, "Add does not decode"),
+        Some(Payload::Add(add)) => {
+            require(add.consents(context), "consent")?;
+            let Some(redeemed) = &add.redeemed else { return Ok(()) };
+            match &history[&redeemed.invite].payload {
+                Some(Payload::Invite(invite)) => require(add.redeems(context, invite), "redeems"),
+                _ => Err("redeems no Invite"),
+            }
+        }
+        Some(Payload::RevokeInvite(revoke)) => {
+            require(history[&revoke.invite].kind() == Some(Kind::Invite), "revokes no Invite")
+        }
+        Some(Payload::Remove(remove)) => require(tips(&remove.member, &remove.last), "last"),
+        Some(Payload::SetRole(set)) => require(tips(&set.member, &set.last), "last"),
+        Some(Payload::Skip(skip)) => {
+            require(history[&skip.transaction].kind() == Some(Kind::Call), "skips no Call")
+        }
+        Some(Payload::Fork(fork)) => {
+            require(fork.proves(context), "fork proof")?;
+            require(tips(&fork.member, &fork.last), "last")
+        }
+        _ => Ok(()),
+    }
+}
