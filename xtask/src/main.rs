@@ -1,2 +1,91 @@
-//! Builds, tests and shows Kith.
-fn main() {}
+//! Builds, tests and shows Kith: `cargo xtask help`.
+
+mod bindings;
+mod c;
+mod count;
+mod demo;
+mod python;
+mod rust;
+mod setup;
+mod tools;
+
+use std::process::ExitCode;
+
+use count::Count;
+use tools::{Failed, Options, Result};
+
+const HELP: &str = "\
+cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
+cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
+cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
+cargo xtask wheel                 builds the Python wheel and says where it is
+
+--profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
+
+With CI=true in the environment a skipped test counts as a failed one.";
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(message)) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut arguments: Vec<String>) -> Result<()> {
+    let options = Options::take_from(&mut arguments)?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["demo"] => demo::run(&options),
+        ["test", parts @ ..] => test(&options, parts),
+        ["bindings"] => bindings::write(),
+        ["bindings", "--check"] => bindings::check(),
+        ["wheel"] => {
+            setup::programs()?;
+            println!("{}", python::wheel(&options)?.display());
+            Ok(())
+        }
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(Failed(format!("`{}` is not a task\n\n{HELP}", words.join(" ")))),
+    }
+}
+
+fn test(options: &Options, parts: &[&str]) -> Result<()> {
+    type Part = fn(&Options) -> Result<Count>;
+    const PARTS: [(&str, Part); 4] =
+        [("rust", rust::test), ("c", c::test), ("python", python::test), ("demo", demo::test)];
+    if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
+        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo")));
+    }
+    setup::programs()?;
+    let mut total = Count::default();
+    for (name, part) in PARTS {
+        if !parts.is_empty() && !parts.contains(&name) {
+            continue;
+        }
+        tools::headline(&format!("{name} tests"));
+        // A part that cannot run counts as a failure, and the others still run.
+        let count = part(options).unwrap_or_else(|Failed(message)| {
+            eprintln!("xtask: {name} tests: {message}");
+            Count { failed: 1, ..Count::default() }
+        });
+        println!("{name}: {count}");
+        total += count;
+    }
+    println!("{total}");
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    if total.passed == 0 {
+        Err(Failed("no test ran".into()))
+    } else if total.failed > 0 {
+        Err(Failed("tests failed".into()))
+    } else if ci && total.skipped > 0 {
+        Err(Failed("tests were skipped, and CI allows none".into()))
+    } else {
+        Ok(())
+    }
+}

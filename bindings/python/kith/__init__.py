@@ -1,0 +1,29 @@
+"""Kith: contexts that peers share, with no server between them.
+
+    import asyncio, kith
+
+    async def main():
+        async with await kith.Node.open("~/.local/share/example") as node:
+            context = await node.create_context()
+            await context.put(kith.StateKey.of("notes", "today"), b"hello")
+
+    asyncio.run(main())
+"""
+
+from . import _native
+from ._application import Application, Call, LocalFault, State
+from ._errors import *  # noqa: F403
+from ._errors import __all__ as _error_names
+from ._keys import StateKey
+from ._version import VERSION as __version__
+
+if _native.version() != __version__:
+    raise ImportError(f"the package is kith {__version__}, but its library is {_native.version()}")
+
+
+def version() -> str:
+    """The version of the package, which is the version of its library."""
+    return __version__
+
+
+__all__ = ["Application", "Call", "LocalFault", "State", "StateKey", "version", *_error_names]

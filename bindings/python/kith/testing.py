@@ -1,0 +1,47 @@
+"""Helpers for tests of programs that use Kith."""
+
+from __future__ import annotations
+
+from . import _native
+from ._application import Application, Hosted
+from ._errors import translated
+from ._keys import StateKey
+
+_SOMEBODY = bytes([1]) * 32
+
+
+class ApplicationBench:
+    """Runs one application's calls on a state in memory, through the same border as a node does.
+
+    A rejected call raises `kith.RejectedError` and writes nothing; a local fault raises `kith.BlockedError`.
+    """
+
+    def __init__(self, application: Application, arguments: bytes = b"") -> None:
+        with translated():
+            self._native = _native.ApplicationBench(Hosted(application), arguments)
+
+    def execute(
+        self,
+        method: str,
+        arguments: bytes = b"",
+        *,
+        member: bytes = _SOMEBODY,
+        role: str = "writer",
+        timestamp: int = 0,
+    ) -> bytes:
+        """Executes a call; the application's answer."""
+        with translated():
+            return bytes(self._native.execute(method, arguments, member, role, timestamp))
+
+    def query(self, method: str, arguments: bytes = b"") -> bytes:
+        """Answers a read-only call."""
+        with translated():
+            return bytes(self._native.query(method, arguments))
+
+    def entries(self) -> dict[StateKey, bytes]:
+        """The whole state, in key order."""
+        return {StateKey(entry.key): entry.value for entry in self._native.entries()}
+
+    def emitted(self) -> list[str]:
+        """The names of the messages that accepted calls have emitted."""
+        return list(self._native.emitted())

@@ -1,0 +1,229 @@
+//! The C library and its tests, built as users build: gcc and clang, all warnings errors, against the shared library and
+//! the static one; run plain, under the address sanitizer and under valgrind.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::count::{self, Count};
+use crate::tools::{
+    During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run, tee,
+};
+
+const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+/// What a static Rust library needs of the system on Linux.
+const STATIC_NEEDS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
+
+/// The libraries as they are installed: `libkith.so.0` with the link that the linker follows, and `libkith.a`.
+pub(crate) struct Installed {
+    pub(crate) folder: PathBuf,
+}
+
+impl Installed {
+    pub(crate) fn from(output: &Path, name: &str) -> Result<Self> {
+        let folder = empty_folder(name)?;
+        for (from, to) in [("libkith.so", "libkith.so.0"), ("libkith.a", "libkith.a")] {
+            std::fs::copy(output.join(from), folder.join(to)).during(format!("copying {from}"))?;
+        }
+        std::os::unix::fs::symlink("libkith.so.0", folder.join("libkith.so")).during("linking libkith.so")?;
+        Ok(Self { folder })
+    }
+
+    /// Compiles a program against the shared library.
+    pub(crate) fn compile(
+        &self,
+        compiler: &str,
+        source: &Path,
+        program: &Path,
+        flags: &[&str],
+    ) -> Result<()> {
+        run(strict(compiler, source, flags)
+            .arg(format!("-L{}", self.folder.display()))
+            .args(["-lkith", &format!("-Wl,-rpath,{}", self.folder.display()), "-o"])
+            .arg(program))
+    }
+}
+
+fn strict(compiler: &str, source: &Path, flags: &[&str]) -> Command {
+    let mut command = command(compiler);
+    command.args(STRICT).args(flags).arg("-Iinclude").arg(source);
+    command
+}
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    let output = libraries(options)?;
+    let installed = Installed::from(&output, "c-lib")?;
+    let mut count = Count::default();
+    for (name, check) in [
+        ("libkith.so exports what the header declares and nothing else", exports as fn(&Path) -> Result<()>),
+        ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("the header is C++17 in g++ and clang++", cpp),
+    ] {
+        headline(name);
+        match check(&installed.folder) {
+            Ok(()) => count.passed += 1,
+            Err(Failed(message)) => {
+                eprintln!("failed: {message}");
+                count.failed += 1;
+            }
+        }
+    }
+    let programs = empty_folder("c-test")?;
+    let mut sources: Vec<PathBuf> = std::fs::read_dir(root().join("ffi/capi/tests"))
+        .during("reading ffi/capi/tests")?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    sources.sort();
+    for source in sources {
+        for way in WAYS {
+            let name = source.file_stem().unwrap_or_default().to_string_lossy();
+            headline(&format!("{name}.c, {}", way.name));
+            count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
+                Ok(count) => count,
+                Err(Failed(message)) => {
+                    eprintln!("failed: {message}");
+                    Count { failed: 1, ..Count::default() }
+                }
+            };
+        }
+    }
+    Ok(count)
+}
+
+struct Way {
+    name: &'static str,
+    short: &'static str,
+    compiler: &'static str,
+    flags: &'static [&'static str],
+    shared: bool,
+    valgrind: bool,
+}
+
+const WAYS: [Way; 5] = [
+    Way { name: "gcc", short: "gcc", compiler: "gcc", flags: &["-O2"], shared: true, valgrind: false },
+    Way { name: "clang", short: "clang", compiler: "clang", flags: &["-O2"], shared: true, valgrind: false },
+    Way {
+        name: "gcc, static library",
+        short: "static",
+        compiler: "gcc",
+        flags: &[],
+        shared: false,
+        valgrind: false,
+    },
+    Way {
+        name: "address and undefined behaviour sanitizers",
+        short: "sanitizers",
+        compiler: "gcc",
+        flags: &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"],
+        shared: true,
+        valgrind: false,
+    },
+    Way { name: "valgrind", short: "valgrind", compiler: "gcc", flags: &[], shared: true, valgrind: true },
+];
+
+/// Builds and runs one test program one way, in an empty folder of its own.
+fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<Count> {
+    if way.shared {
+        installed.compile(way.compiler, source, program, way.flags)?;
+    } else {
+        run(strict(way.compiler, source, way.flags)
+            .arg(installed.folder.join("libkith.a"))
+            .args(STATIC_NEEDS)
+            .arg("-o")
+            .arg(program))?;
+    }
+    let scratch = program.with_extension("scratch");
+    std::fs::create_dir(&scratch).during("making a folder for the test")?;
+    let mut command = if way.valgrind {
+        let mut valgrind = command("valgrind");
+        valgrind
+            .args([
+                "--quiet",
+                "--error-exitcode=99",
+                "--leak-check=full",
+                "--num-callers=30",
+                "--fair-sched=yes",
+            ])
+            .args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"])
+            .arg(format!("--suppressions={}", root().join("ffi/capi/tests/valgrind.supp").display()))
+            .arg(program);
+        valgrind
+    } else {
+        command(program)
+    };
+    let (succeeded, lines) = tee(command.arg(&scratch))?;
+    std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
+    let count = Count::of(&lines, succeeded, count::plain);
+    if count.passed + count.failed == 0 { Err(Failed("no test ran".into())) } else { Ok(count) }
+}
+
+fn exports(folder: &Path) -> Result<()> {
+    let symbols = capture(command("nm").args(["-D", "--defined-only"]).arg(folder.join("libkith.so")))?;
+    let symbols = String::from_utf8_lossy(&symbols);
+    let exported: BTreeSet<&str> =
+        symbols.lines().filter_map(|line| line.split_whitespace().last()).map(|name| name.trim()).collect();
+    let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
+    let declared = declarations(&header);
+    let difference: Vec<_> = exported.symmetric_difference(&declared).collect();
+    if declared.is_empty() || !difference.is_empty() {
+        return Err(Failed(format!("only in one of library and header: {difference:?}")));
+    }
+    println!("{} functions, all kith_*", exported.len());
+    match exported.iter().find(|name| !name.starts_with("kith_")) {
+        Some(stranger) => Err(Failed(format!("{stranger} is exported"))),
+        None => Ok(()),
+    }
+}
+
+/// The names of the functions that a header declares: what stands before the first parenthesis of a line of code.
+fn declarations(header: &str) -> BTreeSet<&str> {
+    let code = header.lines().filter(|line| !line.trim_start().starts_with(['*', '/', '#']));
+    code.filter_map(|line| {
+        let (before, _) = line.split_once('(')?;
+        let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+        (name.starts_with("kith_") && before.len() > name.len() && !before.starts_with("typedef"))
+            .then_some(name)
+    })
+    .collect()
+}
+
+fn soname(folder: &Path) -> Result<()> {
+    let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
+    let number = header
+        .lines()
+        .find_map(|line| line.strip_prefix("#define KITH_ABI_VERSION "))
+        .ok_or_else(|| Failed("the header has no KITH_ABI_VERSION".into()))?;
+    let dynamic = capture(command("readelf").arg("-d").arg(folder.join("libkith.so")))?;
+    let wanted = format!("[libkith.so.{number}]");
+    let dynamic = String::from_utf8_lossy(&dynamic);
+    let found = dynamic.lines().find(|line| line.contains("(SONAME)")).unwrap_or("no SONAME");
+    if found.contains(&wanted) {
+        println!("{wanted}");
+        Ok(())
+    } else {
+        Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
+    }
+}
+
+fn cpp(_folder: &Path) -> Result<()> {
+    for compiler in ["g++", "clang++"] {
+        run(command(compiler)
+            .args(["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
+            .args(["-Iinclude", "-x", "c++", "ffi/capi/tests/header.cpp"]))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declarations_are_told_from_everything_else() {
+        let header = "/** See kith_last_error(…). */\n * kith_comment(x)\n#define KITH_X kith_macro(1)\n\
+                      const char *kith_version(void);\nenum kith_status kith_two(int a,\n    void (*kith_not)(int));\n\
+                      typedef void (*kith_callback)(void *);";
+        assert_eq!(declarations(header), BTreeSet::from(["kith_two", "kith_version"]));
+    }
+}

@@ -1,0 +1,83 @@
+//! The Python package: its wheel, an empty virtual environment, and the tests in it.
+
+use std::path::{Path, PathBuf};
+
+use crate::count::{self, Count};
+use crate::tools::{
+    self, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
+};
+
+/// Builds the wheel.
+pub(crate) fn wheel(options: &Options) -> Result<PathBuf> {
+    let output = libraries(options)?;
+    headline("building the Python wheel");
+    let folder = empty_folder("wheel")?;
+    let printed = capture(
+        command("python3")
+            .arg("bindings/python/build/kith_build.py")
+            .arg(&folder)
+            .arg(setting("library", &output.join("libkith_uniffi.so")))
+            .arg(setting("bindgen", &output.join("kith-bindgen"))),
+    )?;
+    let name = String::from_utf8_lossy(&printed).trim().to_owned();
+    Ok(folder.join(name))
+}
+
+fn setting(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}
+
+/// A virtual environment with the wheel in it and nothing else; the path of its Python.
+pub(crate) fn environment(name: &str, wheel: &Path) -> Result<PathBuf> {
+    headline("installing the wheel into an empty virtual environment");
+    let folder = empty_folder(name)?;
+    run(command("python3").args(["-m", "venv"]).arg(&folder))?;
+    let python = folder.join("bin/python");
+    run(pip(&python).args(["--no-index", "--no-deps"]).arg(wheel))?;
+    Ok(python)
+}
+
+fn pip(python: &Path) -> std::process::Command {
+    let mut pip = command(python);
+    pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", "install"]);
+    pip
+}
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    let wheel = wheel(options)?;
+    let python = environment("venv-test", &wheel)?;
+    // Before anything else is installed: the package needs nothing else.
+    run(command(&python).args(["-I", "-c", "import kith; print('kith', kith.version())"]))?;
+    run(pip(&python).args(["--requirement", "bindings/python/tests/requirements.txt"]))?;
+
+    headline("mypy --strict on the installed package");
+    let mut count = Count::default();
+    let scratch = empty_folder("python")?;
+    let typed = run(isolated(&python, &scratch, "mypy")
+        .args(["--config-file", &tools::root().join("bindings/python/pyproject.toml").to_string_lossy()])
+        .args(["--cache-dir", &scratch.join("mypy").to_string_lossy()])
+        .args(["--package", "kith"]));
+    match typed {
+        Ok(()) => count.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("xtask: {message}");
+            count.failed += 1;
+        }
+    }
+
+    headline("pytest");
+    let (succeeded, lines) = tee(isolated(&python, &scratch, "pytest")
+        .args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"])
+        .arg("-c")
+        .arg(tools::root().join("bindings/python/pyproject.toml"))
+        .arg(tools::root().join("bindings/python/tests")))?;
+    count += Count::of(&lines, succeeded, count::pytest);
+    Ok(count)
+}
+
+/// A module of the environment, run outside of the source folders, so that only the installed package is found.
+fn isolated(python: &Path, folder: &Path, module: &str) -> std::process::Command {
+    let mut command = command(python);
+    command.current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1").args(["-I", "-m", module]);
+    command
+}

@@ -1,0 +1,62 @@
+//! The programs that the tasks need. On Debian and its kin, as root, what is missing is installed.
+
+use crate::tools::{Failed, Result, command, found, headline, run};
+
+/// A program, and Debian's package that has it.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("gcc", "gcc"),
+    ("g++", "g++"),
+    ("clang", "clang"),
+    ("valgrind", "valgrind"),
+    ("nm", "binutils"),
+    ("readelf", "binutils"),
+    ("ip", "iproute2"),
+    ("python3", "python3"),
+];
+
+/// Makes sure that every program is there.
+pub(crate) fn programs() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !can_install() {
+        return Err(Failed(format!(
+            "these Debian packages (or what your system calls them) are needed: {list}\n\
+             On Debian or Ubuntu: apt-get install {list}"
+        )));
+    }
+    headline(&format!("installing {list}"));
+    run(command("apt-get").args(["-q", "update"]))?;
+    run(command("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-q", "install", "-y", "--no-install-recommends"])
+        .args(&missing))?;
+    let missing = self::missing();
+    if missing.is_empty() { Ok(()) } else { Err(Failed(format!("still missing: {}", missing.join(" ")))) }
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    if !python_has_venv() {
+        packages.push("python3-venv");
+    }
+    packages.dedup();
+    packages
+}
+
+/// Debian keeps the modules for virtual environments in a package of their own.
+fn python_has_venv() -> bool {
+    found("python3")
+        && command("python3")
+            .args(["-c", "import venv, ensurepip"])
+            .output()
+            .is_ok_and(|o| o.status.success())
+}
+
+fn can_install() -> bool {
+    let root = command("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    root && found("apt-get")
+}
