@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use self::sessions::Connected;
 use self::stage::Stage;
+pub(crate) use self::writing::fresh_keys;
 use super::command::Command;
 use super::events::{Cursor, Event};
 use super::info::ContextStatus;
@@ -25,7 +26,7 @@ use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
 use crate::replica::{Blocked, Replica, View, WaitingRoom};
-use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, Snapshot, add_writes, context_key};
+use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -58,7 +59,6 @@ pub(crate) struct Actor {
     pruned: Cursor,
     clock: Instant,
     blocked: Option<(Blocked, Instant)>,
-    was_member: bool,
     leaving: bool,
 }
 
@@ -69,7 +69,6 @@ impl Actor {
         let pruned = start.shared.oldest_event()?.unwrap_or(cursor + 1).saturating_sub(1);
         start.shared.latest.send_replace(cursor);
         let replica = open(&start)?;
-        let was_member = replica.member(&start.shared.me).is_some();
         let mut actor = Self {
             start,
             replica,
@@ -80,7 +79,6 @@ impl Actor {
             pruned,
             clock: Instant::now(),
             blocked: None,
-            was_member,
             leaving: false,
         };
         actor.check_high_water();
@@ -172,12 +170,13 @@ impl Actor {
             self.stage_deliveries(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;
             self.stage_retry(&mut view, stage)?;
+            self.note_blocked(stage);
             view.into_writes()
         };
         self.commit(writes, stage)?;
         let snapshot = store.snapshot()?;
         let tables = ContextTables::new(&*snapshot, number);
-        self.follow_up(&tables, &*snapshot, stage)
+        self.follow_up(&tables, stage)
     }
 
     /// Stores a round as one batch; what was published is marked before anything is sent.
@@ -216,20 +215,13 @@ impl Actor {
     }
 
     /// Everything that had to wait until the batch was durable.
-    fn follow_up(
-        &mut self,
-        tables: &ContextTables<'_>,
-        snapshot: &dyn Snapshot,
-        stage: &mut Stage,
-    ) -> Result<()> {
-        let _ = snapshot;
+    fn follow_up(&mut self, tables: &ContextTables<'_>, stage: &mut Stage) -> Result<()> {
         self.tell_sessions(tables, stage)?;
         self.show();
         for answer in std::mem::take(&mut stage.questions) {
             self.answer(answer, tables);
         }
         stage.answer();
-        self.watch_membership();
         Ok(())
     }
 
@@ -277,12 +269,6 @@ impl Actor {
             digest: hex(self.replica.digest()),
             peers,
         }
-    }
-
-    /// Notices when this node's membership ends.
-    fn watch_membership(&mut self) {
-        let member = self.replica.member(&self.start.shared.me).is_some();
-        self.was_member = member;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::command::Command;
-use super::events::{Cursor, Event, Events};
+use super::events::{Cursor, Events};
 use super::info::{ContextStatus, Entry, Executed, IssuedInvitation, Level, MemberInfo, TransactionInfo};
 use super::options::InviteOptions;
 use super::shared::ContextShared;
@@ -149,7 +149,7 @@ impl Context {
         value: Option<&[u8]>,
     ) -> Result<TransactionId> {
         value.map_or(Ok(()), check_value)?;
-        Ok(self.call(kv::compare_and_set(&key, expected, value)).await?.transaction)
+        Ok(self.call(kv::compare_and_set(&key, expected.map(Into::into), value.map(Into::into))).await?.transaction)
     }
 
     /// Appends to a value; the result has at most 1 MiB.
@@ -290,11 +290,6 @@ impl Context {
     /// New keys for the context: not there while contexts are unsealed.
     pub async fn rotate_keys(&self) -> Result<()> {
         Err(Error::unsupported("contexts are not sealed yet"))
-    }
-
-    /// Sends a passing event.
-    pub(crate) fn passing(&self, event: Event) {
-        self.shared.pass(event);
     }
 }
 

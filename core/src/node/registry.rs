@@ -540,8 +540,8 @@ impl Registry {
             context.shared.commands.send(Command::Leave { reply }).await.map_err(|_| closed())?;
             answer.await.map_err(|_| closed())??;
             // Whoever is connected hears of it; who is not learns it from them.
-            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await;
-            if heard.is_err() {
+            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok();
+            if !heard {
                 tracing::warn!(context = %context.id(), "nobody acknowledged that this node left");
             }
             node.forget(context.id()).await

@@ -28,7 +28,7 @@ pub(crate) enum ToSwitchboard {
     /// It is gone.
     Unhost { context: ContextId },
     /// A session's message.
-    Send { link: LinkId, context: ContextId, channel: Channel, message: Vec<u8> },
+    Send { link: LinkId, channel: Channel, message: Vec<u8> },
     /// A session is over.
     Close { link: LinkId, context: ContextId, channel: Channel },
     /// The peer is a member's: worth remembering.
@@ -116,7 +116,7 @@ impl Switchboard {
                     self.on_line(link, |line| line.link.remove(&context));
                 }
             }
-            ToSwitchboard::Send { link, context: _, channel, message } => {
+            ToSwitchboard::Send { link, channel, message } => {
                 let Some(line) = self.lines.get(&link) else { return };
                 if let Some(frame) = line.link.message(channel, message) {
                     self.send(link, frame);

@@ -30,6 +30,13 @@ impl<'a> View<'a> {
         self.writes[table as usize].insert(key.into(), None);
     }
 
+    /// Lays a step's writes over what is there.
+    pub(crate) fn apply(&mut self, writes: Vec<TableWrite>) {
+        for (table, key, value) in writes {
+            self.writes[table as usize].insert(key, value);
+        }
+    }
+
     pub(crate) fn into_writes(self) -> Vec<TableWrite> {
         let tables = Table::ALL.into_iter().zip(self.writes);
         tables

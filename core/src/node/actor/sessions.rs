@@ -94,13 +94,13 @@ impl Actor {
         let me = self.start.shared.me;
         let local = match &self.start.invitation {
             Some(invitation) if self.replica.member(&me).is_none() => Local::Joiner {
-                request: Add::request(
+                request: Box::new(Add::request(
                     &self.start.shared.id,
                     &self.start.key,
                     invitation.role,
                     KeyPackage::default(),
                     Some((invitation.invite, &invitation.key())),
-                ),
+                )),
             },
             _ => Local::Member { supporting: held.admission(&me)? },
         };
@@ -142,8 +142,7 @@ impl Actor {
         for output in outputs {
             match output {
                 Output::Send { message, .. } => {
-                    let context = self.start.shared.id;
-                    self.tell(ToSwitchboard::Send { link, context, channel, message });
+                    self.tell(ToSwitchboard::Send { link, channel, message });
                 }
                 Output::Deliver { token, transactions } => {
                     stage.deliveries.push(Delivery { link, token, transactions });

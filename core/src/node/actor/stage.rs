@@ -7,7 +7,7 @@ use crate::network::LinkId;
 use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
 use crate::replica::payload::Add;
-use crate::replica::{Blocked, MembershipChange, Payload, Step, TransactionId, payload};
+use crate::replica::{Blocked, MembershipChange, Step, TransactionId};
 use crate::storage::Mark;
 use crate::sync::Refusal;
 use crate::{Error, Result};
@@ -111,9 +111,4 @@ impl Stage {
         }
         self.blocked = Some(step.blocked);
     }
-}
-
-/// What an admission by somebody's own hand looks like to the rest of the actor.
-pub(super) fn is_add(payload: &Payload) -> bool {
-    matches!(payload, Payload::Add(payload::Add { .. }))
 }

@@ -159,12 +159,12 @@ impl Actor {
             self.start.shared.left.send_replace(true);
             return Ok(());
         };
-        let mut others = self.replica.members().filter(|(member, _)| *member != me).peekable();
-        let alone = others.peek().is_none();
-        if own.role == Role::Admin && !alone && !others.any(|(_, facts)| facts.role == Role::Admin) {
+        let others: Vec<Role> =
+            self.replica.members().filter(|(member, _)| *member != me).map(|(_, facts)| facts.role).collect();
+        if own.role == Role::Admin && !others.is_empty() && !others.contains(&Role::Admin) {
             return Err(Error::permission_denied("the last admin names another one before it leaves"));
         }
-        if alone {
+        if others.is_empty() {
             self.start.shared.left.send_replace(true);
         }
         self.write(Payload::Leave, view, stage)?;

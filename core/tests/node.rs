@@ -1,0 +1,104 @@
+//! Nodes over links in memory: what callers see of creating, joining, writing together, leaving.
+
+use std::time::Duration;
+
+use kith_core::network::Hub;
+use kith_core::node::{
+    Context, CreateOptions, Event, Events, InviteOptions, JoinOptions, Level, Node, Options, Transport,
+};
+use kith_core::replica::{Role, StateKey};
+use kith_core::{ErrorKind, Result};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn open(hub: &Hub) -> Node {
+    let mut options = Options::default();
+    options.listen = vec!["/memory/0".into()];
+    options.transport = Transport::Memory(hub.clone());
+    Node::open(options).await.unwrap()
+}
+
+fn key(name: &str) -> StateKey {
+    StateKey::of("test", name)
+}
+
+/// Waits until both hold the same history, and checks that it means the same to both.
+async fn equal(one: &Context, other: &Context) {
+    let wait = async {
+        let mut events = [one.events(None).await.unwrap(), other.events(None).await.unwrap()];
+        loop {
+            let (a, b) = (one.status().await.unwrap(), other.status().await.unwrap());
+            if a.digest == b.digest && a.pending == 0 && b.pending == 0 {
+                assert_eq!(a.commitment, b.commitment);
+                return;
+            }
+            let [first, second] = &mut events;
+            let _ = tokio::time::timeout(Duration::from_millis(50), async {
+                tokio::select! { _ = first.next() => {}, _ = second.next() => {} }
+            })
+            .await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+        panic!("never equal:\n{:#?}\n{:#?}", one.status().await, other.status().await);
+    }
+}
+
+async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
+    let find = async {
+        loop {
+            let (_, event) = events.next().await.unwrap();
+            if wanted(&event) {
+                return event;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, find).await.expect("the event does not come")
+}
+
+async fn joined(from: &Context, node: &Node, role: Role) -> Result<Context> {
+    let mut options = InviteOptions::default();
+    options.role = role;
+    let invitation = from.invite(options).await?;
+    node.join(&invitation.to_text(), JoinOptions::default()).await
+}
+
+#[tokio::test]
+async fn two_nodes_share_a_context() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    mine.put(key("before"), b"was here").await.unwrap();
+    let yours = joined(&mine, &ben, Role::Writer).await.unwrap();
+    assert_eq!(yours.role(), Some(Role::Writer));
+    assert_eq!(yours.get(key("before"), Level::Tentative).await.unwrap().unwrap(), b"was here");
+
+    for round in 0..20u8 {
+        let (a, b) = tokio::join!(mine.add(key("counter"), 1), yours.add(key("counter"), 100));
+        a.unwrap();
+        b.unwrap();
+        let (short, long) = ([round], [round, round]);
+        let (a, b) = tokio::join!(mine.put(key("same"), &short), yours.put(key("same"), &long));
+        a.unwrap();
+        b.unwrap();
+    }
+    equal(&mine, &yours).await;
+    for context in [&mine, &yours] {
+        let value = context.get(key("counter"), Level::Tentative).await.unwrap().unwrap();
+        assert_eq!(i64::from_le_bytes(value.try_into().unwrap()), 20 * 101);
+        context.wait_synced(PATIENCE).await.unwrap();
+    }
+    assert_eq!(mine.members().await.unwrap().len(), 2);
+
+    yours.leave().await.unwrap();
+    assert_eq!(ben.contexts().unwrap().len(), 0);
+    let mut events = mine.events(Some(0)).await.unwrap();
+    until(&mut events, |event| matches!(event, Event::MemberLeft { .. })).await;
+    assert_eq!(mine.members().await.unwrap().len(), 1);
+    assert_eq!(yours.get(key("same"), Level::Tentative).await.unwrap_err().kind(), ErrorKind::Closed);
+
+    anna.shutdown().await.unwrap();
+    ben.shutdown().await.unwrap();
+    ben.shutdown().await.unwrap();
+    assert_eq!(mine.put(key("late"), b"").await.unwrap_err().kind(), ErrorKind::Closed);
+}
