@@ -43,7 +43,7 @@ pub const SYNC_BATCH: usize = 1 << 20;
 /// Most bytes of a batch before compression; checked before it is decompressed.
 pub const SYNC_BATCH_MOST: usize = 3 << 20;
 /// Most bytes of batches (before compression) that a peer may send ahead of what was made durable here.
-pub const SYNC_WINDOW: usize = 4 << 20;
+pub const SYNC_WINDOW: usize = 6 << 20;
 /// Most batches that a peer may send ahead of what was made durable here.
 pub const SYNC_WINDOW_BATCHES: usize = 64;
 /// Most transactions that are asked for by id at once.
@@ -58,6 +58,8 @@ pub const SYNC_PUSHES: usize = 4096;
 pub const SYNC_SUPPORTING: usize = 8;
 /// Most transactions of the evidence that a former member gets.
 pub const SYNC_EVIDENCE: usize = 4096;
+/// Most bytes of the evidence.
+pub const SYNC_EVIDENCE_BYTES: usize = 8 << 20;
 /// Most bytes of such transactions in one message.
 pub const SYNC_COVERED: usize = 2 << 20;
 /// Most channels that are open on one link.

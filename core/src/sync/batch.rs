@@ -133,7 +133,9 @@ impl Batch {
         for run in runs {
             all.extend(run.check(context)?);
         }
-        all.sort_by_key(|(id, transaction)| (transaction.header.lamport, *id, transaction.signature.is_none()));
+        all.sort_by_key(|(id, transaction)| {
+            (transaction.header.lamport, *id, transaction.signature.is_none())
+        });
         all.dedup_by_key(|(id, _)| *id);
         Ok(all)
     }

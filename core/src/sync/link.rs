@@ -199,8 +199,12 @@ impl Link {
                 return Err(LinkError::Protocol);
             }
             self.remote_nonce = Some(nonce);
-            let wanted: Vec<ContextId> =
-                self.hosted.iter().filter(|(_, hosted)| hosted.state == State::Wanted).map(|(id, _)| *id).collect();
+            let wanted: Vec<ContextId> = self
+                .hosted
+                .iter()
+                .filter(|(_, hosted)| hosted.state == State::Wanted)
+                .map(|(id, _)| *id)
+                .collect();
             return Ok(wanted.iter().flat_map(|context| self.open(context)).collect());
         }
         if self.remote_nonce.is_none() {

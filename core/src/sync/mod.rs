@@ -122,7 +122,7 @@ pub enum Local {
     /// As one that asks to be added.
     Joiner {
         /// What it asks.
-        request: Add,
+        request: Box<Add>,
     },
 }
 

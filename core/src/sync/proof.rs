@@ -7,10 +7,10 @@ use ed25519_dalek::{Signer, SigningKey};
 
 use super::History;
 use super::link::Channel;
+use crate::Result;
 use crate::limits;
 use crate::replica::payload::Tip;
 use crate::replica::{ContextId, Header, MemberId, Transaction, TransactionId};
-use crate::{Error, Result};
 
 const MAC_DOMAIN: &str = "kith 2026 channel mac";
 const PROOF_DOMAIN: &str = "kith 2026 proof of a member key";
@@ -92,7 +92,9 @@ pub(super) struct Covered {
 impl Covered {
     /// From the history. `None` if it is not there, or nothing that is kept covers it.
     pub(super) fn read(history: &dyn History, id: &TransactionId) -> Result<Option<Self>> {
-        let Some(Transaction { header, payload, signature }) = history.transaction(id)? else { return Ok(None) };
+        let Some(Transaction { header, payload, signature }) = history.transaction(id)? else {
+            return Ok(None);
+        };
         if let Some(signature) = signature {
             return Ok(Some(Self { header, payload, cover: Vec::new(), signature }));
         }
@@ -102,19 +104,26 @@ impl Covered {
         Ok(Some(Self { header, payload, cover, signature }))
     }
 
-    /// Those of `ids` that can be shown, as far as they fit into one message.
-    pub(super) fn read_all(history: &dyn History, ids: &[TransactionId], most: usize) -> Result<Vec<Self>> {
+    /// As many of `ids` as fit into one message, without those that cannot be shown; and how many ids that took.
+    pub(super) fn read_all(history: &dyn History, ids: &[TransactionId]) -> Result<(Vec<Self>, usize)> {
         let (mut all, mut bytes) = (Vec::new(), 0);
-        for id in ids.iter().take(most) {
+        for (index, id) in ids.iter().enumerate() {
             if let Some(covered) = Self::read(history, id)? {
-                bytes += borsh::object_length(&covered).map_err(|e| Error::internal(e.to_string()))?;
+                bytes += covered.length();
                 if bytes > limits::SYNC_COVERED {
-                    break;
+                    return Ok((all, index));
                 }
                 all.push(covered);
             }
         }
-        Ok(all)
+        Ok((all, ids.len()))
+    }
+
+    /// About as many bytes as it takes.
+    pub(super) fn length(&self) -> usize {
+        let headers = std::iter::once(&self.header).chain(&self.cover);
+        let headers: usize = headers.map(|header| 300 + 72 * header.parents.len()).sum();
+        headers + self.payload.len()
     }
 
     /// The transaction, if it is one of this context and its author's signature covers it.
@@ -150,7 +159,9 @@ pub(super) fn covering_run(
 ) -> Result<Vec<(TransactionId, Transaction)>> {
     let after = Tip { sequence: header.sequence, id: TransactionId([0xff; 32]) };
     let mut page: HashMap<TransactionId, Transaction> = HashMap::new();
-    for (next, transaction) in history.chain(&header.author, after, 2 * limits::RUN, limits::SYNC_BATCH_MOST)? {
+    for (next, transaction) in
+        history.chain(&header.author, after, 2 * limits::RUN, limits::SYNC_BATCH_MOST)?
+    {
         let Header { sequence, previous, .. } = transaction.header;
         let descends = previous == *id || page.contains_key(&previous);
         if !descends || sequence - header.sequence >= limits::RUN as u64 {

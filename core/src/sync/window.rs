@@ -77,11 +77,9 @@ impl Incoming {
     /// a push now and then costs no acknowledgement of its own.
     pub(super) fn acknowledge(&mut self) -> Option<u32> {
         let done = self.received.iter().take_while(|received| received.durable);
-        let (count, bytes) = done.fold((0, 0), |(count, bytes), received| (count + 1, bytes + received.length));
-        let due = count >= limits::SYNC_WINDOW_BATCHES / 4
-            || bytes > limits::SYNC_WINDOW - limits::SYNC_BATCH_MOST
-            || (bytes >= limits::SYNC_BATCH / 2 && count > 0);
-        if !due {
+        let (count, bytes) =
+            done.fold((0, 0), |(count, bytes), received| (count + 1, bytes + received.length));
+        if count < limits::SYNC_WINDOW_BATCHES / 4 && bytes < limits::SYNC_BATCH / 2 {
             return None;
         }
         self.received.drain(..count);

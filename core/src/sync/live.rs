@@ -1,0 +1,239 @@
+//! Pushing what is new, and asking for the parents of what was pushed. Both are hints: comparing repairs whatever they miss.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::batch::{Batch, Purpose, runs, size};
+use super::message::Message;
+use super::proof::covering_run;
+use super::rounds::STALL_TIME;
+use super::session::{Session, Step, Turn};
+use super::{Failure, SessionEvent};
+use crate::limits;
+use crate::replica::TransactionId;
+
+/// How long a peer has to answer `Want`.
+const ANSWER_TIME: u64 = 30_000;
+/// After it did not deliver: how long it is not asked, doubled each time.
+const FIRST_BACKOFF: u64 = 10_000;
+/// How often it may fail to deliver.
+const FAILURES: u32 = 6;
+/// How often to ask by id between two rounds before a whole comparison takes over.
+const ASKS: u32 = 2;
+
+#[derive(Default)]
+pub(super) struct Live {
+    /// To be pushed, oldest first.
+    pushes: VecDeque<TransactionId>,
+    /// To be asked for.
+    wanted: BTreeSet<TransactionId>,
+    /// The peer is to answer by then.
+    asked_until: Option<u64>,
+    /// Asked since the last round.
+    asks: u32,
+    failures: u32,
+    /// Not to be asked before.
+    backoff_until: u64,
+    /// Wanted by the peer, as soon as the window has room.
+    to_answer: Vec<TransactionId>,
+    /// Since when something waits for room in the window.
+    blocked_since: Option<u64>,
+}
+
+impl Live {
+    pub(super) fn forget_pushes(&mut self) {
+        self.pushes.clear();
+        self.asks = 0;
+    }
+
+    pub(super) fn deadline(&self) -> Option<u64> {
+        let stalls_at = self.blocked_since.map(|since| since.saturating_add(STALL_TIME));
+        [self.asked_until, stalls_at].into_iter().flatten().min()
+    }
+
+    /// The peer has made room.
+    pub(super) fn unblock(&mut self) {
+        self.blocked_since = None;
+    }
+
+    fn block(&mut self, now: u64) {
+        self.blocked_since.get_or_insert(now);
+    }
+
+    /// A batch of wanted transactions comes only after they were asked for.
+    pub(super) fn expects_answer(&self) -> Result<(), Failure> {
+        self.asked_until.map(|_| ()).ok_or(Failure::Protocol)
+    }
+}
+
+impl Session {
+    pub(super) fn take_added(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        if !self.rounds.has_begun() {
+            return Ok(());
+        }
+        if self.live.pushes.len() + transactions.len() > limits::SYNC_PUSHES {
+            self.live.pushes.clear();
+            return self.compare_again(turn);
+        }
+        self.live.pushes.extend(transactions);
+        self.push(turn)
+    }
+
+    /// Pushes what waits, as far as the round and the window allow.
+    pub(super) fn push(&mut self, turn: &mut Turn<'_>) -> Step {
+        while self.rounds.may_push() && self.outgoing.has_room() && !self.live.pushes.is_empty() {
+            let (mut transactions, mut bytes) = (Vec::new(), 0);
+            let mut incomplete = false;
+            while let Some(id) = self.live.pushes.pop_front() {
+                let Some(transaction) = turn.history.transaction(&id)? else {
+                    incomplete = true;
+                    continue;
+                };
+                bytes += size(&transaction);
+                if bytes > limits::SYNC_BATCH && !transactions.is_empty() {
+                    self.live.pushes.push_front(id);
+                    break;
+                }
+                transactions.push((id, transaction));
+            }
+            let (runs, uncovered) = runs(transactions);
+            if !runs.is_empty() {
+                let batch = Batch::encode(Purpose::Push, &runs);
+                self.outgoing.sent(batch.length as usize);
+                turn.send(&Message::Batch(batch));
+            }
+            // What cannot be shown alone goes with what covers it, which a comparison finds.
+            if incomplete || !uncovered.is_empty() {
+                self.compare_again(turn)?;
+            }
+        }
+        if self.rounds.may_push() && !self.live.pushes.is_empty() {
+            self.live.block(turn.now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_missing(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        if !self.rounds.has_begun() || turn.now < self.live.backoff_until {
+            return Ok(());
+        }
+        for id in transactions {
+            if !turn.history.has(id)? {
+                self.live.wanted.insert(*id);
+            }
+        }
+        if self.live.wanted.len() > limits::SYNC_WANTED {
+            self.live.wanted.clear();
+            return self.compare_again(turn);
+        }
+        self.ask(turn)
+    }
+
+    /// Asks for what is still wanted, unless a round goes on that may bring it, or the peer is being asked.
+    pub(super) fn ask(&mut self, turn: &mut Turn<'_>) -> Step {
+        if !self.rounds.is_idle() || self.live.asked_until.is_some() || self.live.wanted.is_empty() {
+            return Ok(());
+        }
+        let mut ids = Vec::new();
+        for id in std::mem::take(&mut self.live.wanted) {
+            if !turn.history.has(&id)? {
+                ids.push(id);
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        if self.live.asks >= ASKS {
+            return self.compare_again(turn);
+        }
+        self.live.asks += 1;
+        self.live.asked_until = Some(turn.now.saturating_add(ANSWER_TIME));
+        turn.send(&Message::Want { ids });
+        Ok(())
+    }
+
+    pub(super) fn take_want(&mut self, ids: Vec<TransactionId>, turn: &mut Turn<'_>) -> Step {
+        if !self.live.to_answer.is_empty() {
+            return Err(Failure::Protocol.into());
+        }
+        self.live.to_answer = ids;
+        self.answer(turn)
+    }
+
+    /// Answers what the peer wants, once the window has room.
+    pub(super) fn answer(&mut self, turn: &mut Turn<'_>) -> Step {
+        if self.live.to_answer.is_empty() {
+            return Ok(());
+        }
+        if !self.outgoing.has_room() {
+            self.live.block(turn.now);
+            return Ok(());
+        }
+        let (mut found, mut lacking, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut taken = BTreeSet::new();
+        for id in std::mem::take(&mut self.live.to_answer) {
+            let Some(transaction) = turn.history.transaction(&id)? else {
+                lacking.push(id);
+                continue;
+            };
+            let cover = match transaction.signature {
+                Some(_) => Vec::new(),
+                None => covering_run(turn.history, &id, &transaction.header)?,
+            };
+            if transaction.signature.is_none() && cover.is_empty() {
+                lacking.push(id);
+                continue;
+            }
+            let mut group = vec![(id, transaction)];
+            group.extend(cover);
+            group.retain(|(id, _)| !taken.contains(id));
+            bytes += group.iter().map(|(_, transaction)| size(transaction)).sum::<usize>();
+            if bytes > limits::SYNC_BATCH_MOST {
+                break;
+            }
+            taken.extend(group.iter().map(|(id, _)| *id));
+            found.extend(group);
+        }
+        let (runs, _) = runs(found);
+        if !runs.is_empty() {
+            let batch = Batch::encode(Purpose::Wanted, &runs);
+            self.outgoing.sent(batch.length as usize);
+            turn.send(&Message::Batch(batch));
+        }
+        turn.send(&Message::Given { lacking });
+        Ok(())
+    }
+
+    pub(super) fn take_given(&mut self, lacking: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        self.live.expects_answer()?;
+        self.live.asked_until = None;
+        if lacking.is_empty() {
+            self.live.failures = 0;
+            return self.ask(turn);
+        }
+        self.cannot_deliver(lacking, turn)
+    }
+
+    fn cannot_deliver(&mut self, lacking: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        self.live.asked_until = None;
+        self.live.wanted.clear();
+        self.live.failures += 1;
+        turn.event(SessionEvent::CannotDeliver(lacking.to_vec()));
+        if self.live.failures >= FAILURES {
+            return Err(Failure::CannotDeliver.into());
+        }
+        let backoff = FIRST_BACKOFF << (self.live.failures - 1);
+        self.live.backoff_until = turn.now.saturating_add(backoff);
+        Ok(())
+    }
+
+    pub(super) fn tick_live(&mut self, turn: &mut Turn<'_>) -> Step {
+        let blocked = self.live.blocked_since.map(|since| since.saturating_add(STALL_TIME));
+        if blocked.is_some_and(|at| turn.now >= at) {
+            return Err(Failure::Stalled.into());
+        }
+        match self.live.asked_until {
+            Some(until) if turn.now >= until => self.cannot_deliver(&[], turn),
+            _ => Ok(()),
+        }
+    }
+}

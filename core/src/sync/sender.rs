@@ -1,0 +1,215 @@
+//! What is to be sent in a comparison, in causal order, batch by batch: a merge of the authors' chains by (lamport, id).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::History;
+use super::batch::{Run, Uncovered, runs, size};
+use super::vector::{From, Start};
+use crate::limits;
+use crate::replica::payload::Tip;
+use crate::replica::{MemberId, Transaction, TransactionId};
+use crate::{Error, Result};
+
+/// How much is read ahead over all chains, in bytes; beyond, one transaction at a time.
+const READ_AHEAD: usize = 8 << 20;
+const LAST_ID: TransactionId = TransactionId([0xff; 32]);
+
+type Named = (TransactionId, Transaction);
+
+/// Reads one branch of one author's chain.
+struct Cursor {
+    author: MemberId,
+    last: u64,
+    /// Where reading goes on.
+    read: Tip,
+    /// The branch so far ends here; sequence 0 and zeros: before the first.
+    end: Tip,
+    /// The `previous` of `end`, to tell its siblings; `None` if they are not this cursor's.
+    before: Option<TransactionId>,
+    /// To begin at this one.
+    at: Option<Tip>,
+    buffer: VecDeque<(TransactionId, Option<Transaction>)>,
+}
+
+impl Cursor {
+    fn new(start: &Start) -> Self {
+        let (end, at) = match start.from {
+            From::After(tip) => (tip, None),
+            From::At(tip) => (Tip { sequence: tip.sequence - 1, id: TransactionId::default() }, Some(tip)),
+        };
+        let read = Tip { sequence: end.sequence, id: LAST_ID };
+        Self { author: start.author, last: start.last, read, end, before: None, at, buffer: VecDeque::new() }
+    }
+
+    /// Reads on until something is in the buffer or the branch has ended. Gives branches that start beside this one.
+    fn fill(&mut self, history: &dyn History, limit: usize, bytes: usize) -> Result<Vec<Start>> {
+        let mut beside = Vec::new();
+        while self.buffer.is_empty() {
+            let page = history.chain(&self.author, self.read, limit, bytes)?;
+            if page.is_empty() {
+                break;
+            }
+            for (id, transaction) in page {
+                let header = &transaction.header;
+                let here = Tip { sequence: header.sequence, id };
+                if here.sequence > self.last || here.sequence > self.end.sequence + 1 {
+                    return Ok(beside);
+                }
+                self.read = here;
+                let follows = match self.at {
+                    Some(at) => id == at.id,
+                    None => here.sequence == self.end.sequence + 1 && header.previous == self.end.id,
+                };
+                if follows {
+                    self.before = self.at.is_none().then_some(header.previous);
+                    self.at = None;
+                    self.end = here;
+                    self.buffer.push_back((id, Some(transaction)));
+                } else if here.sequence == self.end.sequence && self.before == Some(header.previous) {
+                    beside.push(Start { author: self.author, from: From::At(here), last: self.last });
+                }
+            }
+        }
+        Ok(beside)
+    }
+}
+
+/// See the module's text.
+pub(super) struct Sender {
+    cursors: Vec<Option<Cursor>>,
+    heads: BinaryHeap<Reverse<(u64, TransactionId, usize)>>,
+    buffered: usize,
+    /// Read already, but left for the next batch.
+    ahead: VecDeque<Named>,
+}
+
+impl Sender {
+    pub(super) fn new(history: &dyn History, starts: &[Start]) -> Result<Self> {
+        let mut sender = Self {
+            cursors: Vec::with_capacity(starts.len()),
+            heads: BinaryHeap::new(),
+            buffered: 0,
+            ahead: VecDeque::new(),
+        };
+        for start in starts {
+            sender.cursors.push(Some(Cursor::new(start)));
+            sender.fill(history, sender.cursors.len() - 1)?;
+        }
+        Ok(sender)
+    }
+
+    fn fill(&mut self, history: &dyn History, first: usize) -> Result<()> {
+        let mut indexes = vec![first];
+        while let Some(index) = indexes.pop() {
+            let Some(cursor) = self.cursors.get_mut(index).and_then(Option::as_mut) else { continue };
+            let tight = self.buffered > READ_AHEAD;
+            let (limit, bytes) = if tight { (1, 1) } else { (limits::RUN, limits::SYNC_BATCH / 4) };
+            let beside = cursor.fill(history, limit, bytes)?;
+            let Some((id, head)) = cursor.buffer.front_mut() else {
+                self.cursors[index] = None;
+                continue;
+            };
+            let lamport = head.as_ref().map_or(0, |head| head.header.lamport);
+            self.heads.push(Reverse((lamport, *id, index)));
+            if tight {
+                *head = None;
+            }
+            self.buffered += cursor
+                .buffer
+                .iter()
+                .filter_map(|(_, transaction)| transaction.as_ref())
+                .map(size)
+                .sum::<usize>();
+            for start in beside {
+                self.cursors.push(Some(Cursor::new(&start)));
+                indexes.push(self.cursors.len() - 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, history: &dyn History) -> Result<Option<Named>> {
+        if let Some(next) = self.ahead.pop_front() {
+            return Ok(Some(next));
+        }
+        let Some(Reverse((_, id, index))) = self.heads.pop() else { return Ok(None) };
+        let cursor = self.cursors.get_mut(index).and_then(Option::as_mut);
+        let head = cursor.and_then(|cursor| {
+            let head = cursor.buffer.pop_front();
+            if let Some((id, Some(next))) = cursor.buffer.front() {
+                self.heads.push(Reverse((next.header.lamport, *id, index)));
+            }
+            head
+        });
+        let transaction = match head {
+            Some((_, Some(transaction))) => {
+                self.buffered -= size(&transaction);
+                transaction
+            }
+            _ => history
+                .transaction(&id)?
+                .ok_or_else(|| Error::corrupt(format!("transaction {id} of the history is not kept")))?,
+        };
+        if self.cursors.get(index).and_then(Option::as_ref).is_some_and(|cursor| cursor.buffer.is_empty()) {
+            self.fill(history, index)?;
+        }
+        Ok(Some((id, transaction)))
+    }
+
+    /// The next batch as runs, and how many transactions are in it; `None` once there is nothing more. Up to
+    /// [`limits::SYNC_BATCH`] bytes where signatures allow, never more than [`limits::SYNC_BATCH_MOST`].
+    ///
+    /// A batch is a piece of the merged order, cut where every chain in it ends with a signature. Where there is no such
+    /// place, what is covered goes and the rest waits; what nothing covers at all is left out.
+    pub(super) fn batch(&mut self, history: &dyn History) -> Result<Option<(Vec<Run>, u64)>> {
+        loop {
+            let (items, more) = self.piece(history)?;
+            if items.is_empty() && more {
+                continue;
+            }
+            if items.is_empty() {
+                return Ok(None);
+            }
+            let (runs, _) = runs(items);
+            let count = runs.iter().map(|run| run.transactions.len() as u64).sum();
+            return Ok(Some((runs, count)));
+        }
+    }
+
+    /// What goes into the next batch, and whether there may be more if that is nothing.
+    fn piece(&mut self, history: &dyn History) -> Result<(Vec<Named>, bool)> {
+        let (mut items, mut bytes, mut cut) = (Vec::new(), 0, 0);
+        let mut uncovered = Uncovered::default();
+        let mut full = false;
+        while let Some((id, transaction)) = self.next(history)? {
+            let size = size(&transaction);
+            full = bytes + size > limits::SYNC_BATCH_MOST && !items.is_empty();
+            if full || (cut > 0 && bytes + size > limits::SYNC_BATCH) {
+                self.ahead.push_front((id, transaction));
+                break;
+            }
+            bytes += size;
+            uncovered.add(id, &transaction);
+            items.push((id, transaction));
+            if uncovered.is_empty() {
+                cut = items.len();
+            }
+        }
+        if cut > 0 {
+            for item in items.drain(cut..).rev() {
+                self.ahead.push_front(item);
+            }
+        } else {
+            let uncovered = uncovered.ids();
+            let rest: Vec<Named> = items.extract_if(.., |(id, _)| uncovered.contains(id)).collect();
+            // If nothing covers any of these, however far one reads, they are left out.
+            if full && !items.is_empty() {
+                for item in rest.into_iter().rev() {
+                    self.ahead.push_front(item);
+                }
+            }
+        }
+        Ok((items, full))
+    }
+}
