@@ -36,9 +36,9 @@ pub use payload::{Payload, Tip};
 pub use reading::{Location, entries, order, receipt, transaction, value};
 pub use receipt::{Place, Receipt, Rejection, TAIL};
 pub use state_read::{StateRead, Table};
+pub(crate) use transaction::verify;
 pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Transaction};
 pub use view::TableWrite;
 pub use waiting::{Deliverer, NoRoom, WaitingRoom};
 
 pub(crate) use view::View;
-pub(crate) use transaction::verify;
