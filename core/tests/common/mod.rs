@@ -7,6 +7,7 @@ pub mod judge;
 pub mod junk;
 pub mod oracle;
 pub mod probe;
+pub mod property;
 pub mod scratch;
 pub mod tally;
 pub mod world;

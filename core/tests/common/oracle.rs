@@ -214,8 +214,7 @@ fn judge_one(
     require(header.lamport == greatest + 1, "lamport")?;
     require(references.iter().all(|id| lamport(id) < header.lamport), "lamport of a reference")?;
 
-    let creator = history.get(&TransactionId(context.0)).map(Known::author);
-    if header.sequence == 1 && !is_genesis && Some(header.author) != creator {
+    if header.sequence == 1 && !is_genesis {
         require(header.parents.len() == 1, "first: one parent")?;
         let add = &history[&header.parents[0].id].payload;
         require(matches!(add, Some(Payload::Add(add)) if add.member == header.author), "first: own Add")?;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use ed25519_dalek::{Signer, SigningKey};
 use kith_core::replica::payload::{Genesis, KeyPackage, Policy, Tip};
 use kith_core::replica::{
-    ContextId, Draft, Kind, MemberId, Parent, Payload, StateKey, Transaction, TransactionId,
+    ContextId, Draft, Kind, MemberId, Parent, Payload, Role, StateKey, Transaction, TransactionId,
 };
 
 use super::actions::{Action, Plan, Stance};
@@ -130,12 +130,15 @@ impl World {
     /// Carries out a plan.
     pub fn of(plan: &Plan) -> Self {
         let mut world = Self::genesis(plan.arguments.clone());
+        let mut by = 0;
         for (number, role) in plan.founders.iter().enumerate() {
-            let by = if plan.chained { number } else { 0 };
             world.add(by, number + 1, *role);
+            if plan.chained && *role == Role::Admin {
+                by = number + 1;
+            }
         }
         for actor in 0..ACTORS {
-            world.learn_all(actor, if plan.chained { plan.founders.len() - 1 } else { 0 });
+            world.learn_all(actor, by);
         }
         for action in &plan.actions {
             world.act(action);
@@ -186,12 +189,13 @@ impl World {
         let view = &self.views[actor];
         let own: Vec<usize> =
             view.iter().copied().filter(|number| self.entries[*number].author == actor).collect();
-        if own.is_empty() {
+        // The creator has no admission to begin anew from, unless it was added again.
+        if own.is_empty() || matches!(stance, Stance::Anew(_)) {
             return self.first(actor, stance);
         }
         let newest = own.iter().copied().max_by_key(|n| (self.entries[*n].sequence(), *n))?;
         let (previous, known) = match stance {
-            Stance::Honest | Stance::Some(_) => (newest, view.clone()),
+            Stance::Honest | Stance::Some(_) | Stance::Anew(_) => (newest, view.clone()),
             Stance::Blind => (newest, self.closed(newest)),
             Stance::Old(pick) => {
                 let old = own[pick as usize % own.len()];
@@ -221,10 +225,15 @@ impl World {
 
     /// The first transaction of an actor builds on its own `Add` alone.
     fn first(&self, actor: usize, stance: Stance) -> Option<Standpoint> {
-        let added = |number: &usize| matches!(&self.entries[*number].payload, Some(Payload::Add(add)) if add.member == self::actor(actor));
+        // Who asks for its own admission again cannot begin from that: nobody is its own parent.
+        let added = |number: &usize| {
+            let entry = &self.entries[*number];
+            entry.author != actor
+                && matches!(&entry.payload, Some(Payload::Add(add)) if add.member == self::actor(actor))
+        };
         let adds: Vec<usize> = self.views[actor].iter().copied().filter(added).collect();
         let add = match stance {
-            Stance::Old(pick) if !adds.is_empty() => adds[pick as usize % adds.len()],
+            Stance::Old(pick) | Stance::Anew(pick) if !adds.is_empty() => adds[pick as usize % adds.len()],
             _ => *adds.last()?,
         };
         let lamport = self.entries[add].lamport() + 1;

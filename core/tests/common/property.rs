@@ -1,0 +1,100 @@
+//! The properties of convergence, and how they are tried.
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
+
+use super::actions::{Plan, plan};
+use super::deliver::{Dice, Manner, Node, Passage};
+use super::oracle::{Oracle, Verdict};
+use super::probe::Probe;
+use super::tally::Tally;
+use super::world::World;
+
+/// What a property says of one history, when it holds.
+pub type Held = Result<(Oracle, Vec<Passage>), String>;
+pub type Property = fn(&Plan, &mut Dice) -> Held;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{text}`")))
+}
+
+/// Tries a property on random worlds: `KITH_CASES` of them (1,000), beginning with `KITH_SEED` (random, and printed where it fails).
+pub fn try_on_worlds(property: Property) -> Result<Tally, String> {
+    let cases = number("KITH_CASES").unwrap_or(1000);
+    let seed = number("KITH_SEED").unwrap_or_else(|| {
+        u64::from_le_bytes(kith_core::replica::StateKey::random().unwrap().0[..8].try_into().unwrap())
+    });
+    try_from_seed(property, u32::try_from(cases).unwrap(), seed)
+}
+
+pub fn try_from_seed(property: Property, cases: u32, seed: u64) -> Result<Tally, String> {
+    let config = ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let tally = RefCell::new(Tally::default());
+    TestRunner::new(config)
+        .run(&(plan(5..80), any::<u64>()), |(plan, dice)| {
+            let (oracle, passages) = property(&plan, &mut Dice::new(dice)).map_err(TestCaseError::fail)?;
+            tally.borrow_mut().count(&oracle, &passages);
+            Ok(())
+        })
+        .map_err(|failure| format!("{failure}\nagain with KITH_SEED={seed} KITH_CASES={cases}"))?;
+    Ok(tally.into_inner())
+}
+
+/// Any order of delivery, with duplicates, in batches of any size, gives what a replay from genesis gives.
+pub fn delivery(plan: &Plan, dice: &mut Dice) -> Held {
+    let world = World::of(plan);
+    let all = world.transactions();
+    let oracle = Oracle::replay(&world.context, &all, &Probe);
+    if oracle.order.len() != world.entries.len() {
+        let wrong = all.iter().map(|t| (t.header.id(), t.header.kind)).filter(|(id, _)| {
+            world.numbers.contains_key(id) != (oracle.verdicts.get(id) == Some(&Verdict::Valid))
+        });
+        let wrong: Vec<_> = wrong.map(|(id, kind)| (id, kind, oracle.verdicts.get(&id))).collect();
+        return Err(format!("the actors' transactions are valid, the junk is not: {wrong:?}"));
+    }
+    let mut passages = Vec::new();
+    for _ in 0..2 {
+        let mut node = Node::new(world.context);
+        node.receive_all(&all, Manner::default(), dice);
+        node.check(&oracle)?;
+        passages.push(node.passage);
+    }
+    Ok((oracle, passages))
+}
+
+/// The same, where the replica is dropped and opened again on its tables between batches, and gets its application late.
+pub fn reopening(plan: &Plan, dice: &mut Dice) -> Held {
+    let world = World::of(plan);
+    let all = world.transactions();
+    let oracle = Oracle::replay(&world.context, &all, &Probe);
+    let mut node = Node::new(world.context);
+    let manner = Manner { reopens: true, late_application: dice.below(2) == 0 };
+    node.receive_all(&all, manner, dice);
+    node.check(&oracle)?;
+    node.reopen();
+    node.check(&oracle)?;
+    Ok((oracle, vec![node.passage]))
+}
+
+/// A part of the history, in any order, gives a replay of that part; then the rest a replay of the whole.
+pub fn on_the_way(plan: &Plan, dice: &mut Dice) -> Held {
+    let world = World::of(plan);
+    let mut all = world.transactions();
+    dice.shuffle(&mut all);
+    let arrived = &all[..dice.below(all.len() + 1)];
+    let mut node = Node::new(world.context);
+    node.receive_all(arrived, Manner::default(), dice);
+    node.check(&Oracle::replay(&world.context, arrived, &Probe))?;
+    node.receive_all(&all, Manner::default(), dice);
+    let oracle = Oracle::replay(&world.context, &all, &Probe);
+    node.check(&oracle)?;
+    Ok((oracle, vec![node.passage]))
+}

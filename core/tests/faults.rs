@@ -1,0 +1,33 @@
+//! Broken rules are noticed: with each of the deliberate faults on, the properties of convergence fail.
+//!
+//! The switches are for the whole process, so this is one test in a file of its own.
+#![cfg(feature = "fault-switches")]
+
+mod common;
+
+use common::property::{Property, delivery, on_the_way, reopening, try_from_seed};
+use kith_core::replica::faults::{Fault, set};
+
+const SEED: u64 = 2026;
+const CASES: u32 = 200;
+
+fn outcome(fault: Fault, property: Property) -> Result<(), String> {
+    set(fault);
+    // A broken rule may also show itself as a panic of the harness.
+    let outcome = std::panic::catch_unwind(|| try_from_seed(property, CASES, SEED).map(drop));
+    set(Fault::None);
+    outcome.unwrap_or_else(|_| Err("a panic".into()))
+}
+
+#[test]
+fn each_broken_rule_makes_the_properties_fail() {
+    let properties: [(&str, Property); 3] =
+        [("delivery", delivery), ("reopening", reopening), ("on the way", on_the_way)];
+    for (title, property) in properties {
+        assert_eq!(outcome(Fault::None, property), Ok(()), "{title}: the control, with all rules in force");
+        for fault in [Fault::TieBreakByArrival, Fault::SkipRerun, Fault::RemovalWithoutLast] {
+            let failure = outcome(fault, property).expect_err(&format!("{title} did not notice {fault:?}"));
+            println!("{title} with {fault:?}: {}", failure.lines().next().unwrap_or_default());
+        }
+    }
+}
