@@ -29,6 +29,156 @@
 #define KITH_VERSION_PATCH 0
 
 /**
+ * A call was executed at its place (transaction, member; again). It may come again with another outcome after KITH_EVENT_REORDERED.
+ */
+#define KITH_EVENT_EXECUTED 1
+
+/**
+ * Entries of the state changed (keys).
+ */
+#define KITH_EVENT_CHANGED 2
+
+/**
+ * Something was inserted into the order before what was there (transaction: the first one that moved).
+ */
+#define KITH_EVENT_REORDERED 3
+
+/**
+ * A transaction of this node's own was accepted when it was made, and counts no more (transaction, text: why).
+ */
+#define KITH_EVENT_REJECTED 4
+
+/**
+ * Somebody became a member (member, role).
+ */
+#define KITH_EVENT_MEMBER_JOINED 5
+
+/**
+ * A member left (member).
+ */
+#define KITH_EVENT_MEMBER_LEFT 6
+
+/**
+ * A member was removed (member).
+ */
+#define KITH_EVENT_MEMBER_REMOVED 7
+
+/**
+ * A member has another role (member, role).
+ */
+#define KITH_EVENT_ROLE_CHANGED 8
+
+/**
+ * A member has signed two histories (member, transaction: one of two with the same number).
+ */
+#define KITH_EVENT_EQUIVOCATION 9
+
+/**
+ * Applying stands still (text: why).
+ */
+#define KITH_EVENT_BLOCKED 10
+
+/**
+ * The application says something (transaction, text: the name, data).
+ */
+#define KITH_EVENT_EMITTED 11
+
+/**
+ * How far catch-up with a peer is (text: the peer; done, total: transactions). Not replayed.
+ */
+#define KITH_EVENT_SYNC_PROGRESS 12
+
+/**
+ * Everything that a peer has is here (text: the peer). Not replayed.
+ */
+#define KITH_EVENT_SYNCED 13
+
+/**
+ * A member's node is connected (text: the peer, member). Not replayed.
+ */
+#define KITH_EVENT_PEER_CONNECTED 14
+
+/**
+ * It is no more (text: the peer). Not replayed.
+ */
+#define KITH_EVENT_PEER_DISCONNECTED 15
+
+/**
+ * The reader was too slow and events were dropped (done: how many): start again from the cursor. Not replayed.
+ */
+#define KITH_EVENT_LAGGED 16
+
+/**
+ * The context is closed here (text: why). The last event.
+ */
+#define KITH_EVENT_CLOSED 17
+
+/**
+ * An event that this version of the header does not know.
+ */
+#define KITH_EVENT_OTHER 0
+
+/**
+ * The transaction is not executed yet.
+ */
+#define KITH_OUTCOME_PENDING 0
+
+/**
+ * The transaction counts.
+ */
+#define KITH_OUTCOME_ACCEPTED 1
+
+/**
+ * The transaction does nothing at its place.
+ */
+#define KITH_OUTCOME_REJECTED 2
+
+/**
+ * What a member may do: everything.
+ */
+#define KITH_ADMIN 3
+
+/**
+ * What a member may do: call the application's methods.
+ */
+#define KITH_WRITER 2
+
+/**
+ * What a member may do: read, and admit those who hold an invitation.
+ */
+#define KITH_READER 1
+
+/**
+ * No role: not a member, yet or any more.
+ */
+#define KITH_NO_ROLE 0
+
+/**
+ * Reads see everything that is known, in an order that may still move.
+ */
+#define KITH_TENTATIVE 0
+
+/**
+ * Reads see only what never changes again. KITH_UNSUPPORTED until finality is there.
+ */
+#define KITH_FINAL 1
+
+/**
+ * What was acknowledged survives the loss of power.
+ */
+#define KITH_DURABLE_POWER 0
+
+/**
+ * What was acknowledged survives the death of the process.
+ */
+#define KITH_DURABLE_PROCESS 1
+
+/**
+ * A timeout that is never over.
+ */
+#define KITH_FOREVER UINT64_MAX
+
+/**
  * The number of the binary interface, which is also in the library's SONAME. Programs built for one number run with
  * every library of that number.
  */
@@ -37,7 +187,7 @@
 /**
  * What a call returns: KITH_OK, or why it failed. The numbers never change; kith_last_error has the text.
  */
-typedef enum kith_status {
+typedef enum {
     /**
      * It worked.
      */
@@ -149,9 +299,43 @@ typedef enum kith_status {
 } kith_status;
 
 /**
- * Bytes that the library allocated and the caller owns. Freed with kith_buffer_free. `data` is NULL when `length` is 0.
+ * Several operations that are carried out together, all or none. Unlike other handles, a batch is built by one thread at a time: the
+ * functions wait for each other, but their order is then a matter of luck.
  */
-typedef struct kith_buffer {
+typedef struct kith_batch kith_batch;
+
+/**
+ * A context: an application's state that its members share. All functions may be called from any thread, and from
+ * several at once.
+ */
+typedef struct kith_context kith_context;
+
+/**
+ * A page of entries of the state. It does not change.
+ */
+typedef struct kith_entries kith_entries;
+
+/**
+ * One event. It does not change.
+ */
+typedef struct kith_event kith_event;
+
+/**
+ * A stream of a context's events. Several threads may pull from it; each event goes to one of them.
+ */
+typedef struct kith_events kith_events;
+
+/**
+ * A node: a store, an endpoint in the network, and any number of contexts. All functions may be called from any thread,
+ * and from several at once.
+ */
+typedef struct kith_node kith_node;
+
+/**
+ * Bytes or text that the library allocated and the caller owns. Freed with kith_buffer_free. Behind the last byte there
+ * is a NUL, which `length` does not count, so a text is a C string.
+ */
+typedef struct {
     /**
      * The first byte.
      */
@@ -162,6 +346,195 @@ typedef struct kith_buffer {
     size_t length;
 } kith_buffer;
 
+/**
+ * A transaction of a context's history.
+ */
+typedef struct {
+    /**
+     * Its id.
+     */
+    uint8_t id[32];
+    /**
+     * The member that signed it.
+     */
+    uint8_t author[32];
+    /**
+     * Its place in the order. Places compare like their bytes.
+     */
+    uint8_t place[48];
+    /**
+     * Its number in its author's chain.
+     */
+    uint64_t sequence;
+    /**
+     * The author's clock, ms since 1970. The author may lie.
+     */
+    uint64_t timestamp;
+    /**
+     * The number of its kind.
+     */
+    uint32_t kind;
+    /**
+     * KITH_OUTCOME_…: what it did at its place.
+     */
+    uint32_t outcome;
+} kith_transaction;
+
+/**
+ * A member of a context.
+ */
+typedef struct {
+    /**
+     * Who.
+     */
+    uint8_t id[32];
+    /**
+     * The transaction that added it.
+     */
+    uint8_t added[32];
+    /**
+     * What it may do.
+     */
+    uint32_t role;
+} kith_member;
+
+/**
+ * What an invitation allows. Filled by kith_invite_options_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_invite_options), set by kith_invite_options_init.
+     */
+    size_t struct_size;
+    /**
+     * The role that it gives. At first KITH_WRITER.
+     */
+    uint32_t role;
+    /**
+     * How many may join by it. At first 1.
+     */
+    uint32_t max_uses;
+    /**
+     * For how many ms it may be used; KITH_FOREVER: no end. At first a week.
+     */
+    uint64_t expires_in;
+    /**
+     * For people, at most 128 bytes; NULL: none.
+     */
+    const char *note;
+} kith_invite_options;
+
+/**
+ * An invitation of a context, as its members see it.
+ */
+typedef struct {
+    /**
+     * Names the invitation; for kith_context_revoke.
+     */
+    uint8_t id[32];
+    /**
+     * The member who invites.
+     */
+    uint8_t inviter[32];
+    /**
+     * The role that it gives.
+     */
+    uint32_t role;
+    /**
+     * How many may join by it.
+     */
+    uint32_t max_uses;
+    /**
+     * How many have.
+     */
+    uint32_t uses;
+    /**
+     * Whether it was revoked.
+     */
+    bool revoked;
+    /**
+     * ms since 1970; 0: no end.
+     */
+    uint64_t expires_at;
+    /**
+     * For people.
+     */
+    char note[129];
+} kith_invitation;
+
+/**
+ * What a node is opened with. Filled by kith_node_options_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_node_options), set by kith_node_options_init.
+     */
+    size_t struct_size;
+    /**
+     * Where to listen, as multiaddresses ("/ip4/127.0.0.1/tcp/0"; port 0: the system chooses). NULL: all addresses of
+     * this machine, TCP and QUIC. Not NULL with listen_count 0: nowhere.
+     */
+    const char *const *listen;
+    /**
+     * How many there are.
+     */
+    size_t listen_count;
+    /**
+     * Peers to connect to, as multiaddresses with /p2p/….
+     */
+    const char *const *bootstrap;
+    /**
+     * How many there are.
+     */
+    size_t bootstrap_count;
+    /**
+     * Whether to find peers in the local network, and be found. At first true.
+     */
+    bool discovery;
+    /**
+     * KITH_DURABLE_POWER (at first) or KITH_DURABLE_PROCESS.
+     */
+    uint32_t durability;
+    /**
+     * How many batches of events are kept for those who start after a cursor. 0: the library's default.
+     */
+    uint64_t event_retention;
+} kith_node_options;
+
+/**
+ * What an invitation says.
+ */
+typedef struct {
+    /**
+     * The context.
+     */
+    uint8_t context[32];
+    /**
+     * The member who invites.
+     */
+    uint8_t inviter[32];
+    /**
+     * The role that it gives.
+     */
+    uint32_t role;
+    /**
+     * Whether this node is a member of the context already.
+     */
+    bool member;
+    /**
+     * ms since 1970; 0: no end.
+     */
+    uint64_t expires_at;
+    /**
+     * The name of the application.
+     */
+    char application[65];
+    /**
+     * For people.
+     */
+    char note[129];
+} kith_invitation_info;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -171,20 +544,672 @@ extern "C" {
  * if `length` bytes are too few. `needed`, unless NULL, gets the length of the whole text with its NUL. With a
  * `length` of 0, `buffer` may be NULL. Calls that succeed leave the text as it is.
  *
- * # Safety
+ * Needs:
  * `buffer` has room for `length` bytes.
  */
-enum kith_status kith_last_error(char *buffer,
-                                 size_t length,
-                                 size_t *needed);
+kith_status kith_last_error(char *buffer,
+                            size_t length,
+                            size_t *needed);
 
 /**
- * Frees what a buffer holds and empties it. NULL, an empty buffer and one that was freed before are left alone.
+ * Frees what a buffer holds and empties it. NULL, and a buffer that was freed before, are left alone.
  *
- * # Safety
- * `buffer` is NULL or was filled by this library.
+ * Needs:
+ * `buffer` is NULL, was filled by this library, or is all zeros.
  */
-void kith_buffer_free(struct kith_buffer *buffer);
+void kith_buffer_free(kith_buffer *buffer);
+
+/**
+ * Frees the handle. The context lives on with its node.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL, and is not used any more.
+ */
+void kith_context_free(kith_context *context);
+
+/**
+ * The context's id, 32 bytes.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `id` has room for 32 bytes.
+ */
+kith_status kith_context_id(const kith_context *context, uint8_t *id);
+
+/**
+ * This node's member in the context, 32 bytes.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `member` has room for 32 bytes.
+ */
+kith_status kith_context_me(const kith_context *context, uint8_t *member);
+
+/**
+ * This node's role in the context: KITH_ADMIN, KITH_WRITER, KITH_READER or KITH_NO_ROLE.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_role(const kith_context *context, uint32_t *role);
+
+/**
+ * The name of the context's application. Empty before the context's first transaction is here.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_application(const kith_context *context, kith_buffer *application);
+
+/**
+ * What the context is called.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_name(const kith_context *context, kith_buffer *name);
+
+/**
+ * Carries out a method call of the application. When it returns KITH_OK, the call is executed, durable and on its way to the other
+ * members. What the application refuses is KITH_REJECTED, and not published. `transaction` (room for 32 bytes) and `answer` may be NULL.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `method` ends in NUL; `arguments` has `arguments_length` bytes.
+ */
+kith_status kith_context_execute(kith_context *context,
+                                 const char *method,
+                                 const uint8_t *arguments,
+                                 size_t arguments_length,
+                                 uint8_t *transaction,
+                                 kith_buffer *answer);
+
+/**
+ * A read-only call of the application, on this member only.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `method` ends in NUL; `arguments` has `arguments_length` bytes.
+ */
+kith_status kith_context_query(const kith_context *context,
+                               const char *method,
+                               const uint8_t *arguments,
+                               size_t arguments_length,
+                               kith_buffer *answer);
+
+/**
+ * The value under a key of 32 bytes; KITH_NOT_FOUND if there is none. `level`: KITH_TENTATIVE or KITH_FINAL.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes.
+ */
+kith_status kith_context_get(const kith_context *context,
+                             const uint8_t *key,
+                             uint32_t level,
+                             kith_buffer *value);
+
+/**
+ * A page of entries in key order: those whose keys begin with `prefix` and sort after `after` (32 bytes, or NULL for the start), at
+ * most `limit`, at most 1,000 and at most 1 MiB. A page without entries is the end.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `prefix` has `prefix_length` bytes; `after` is NULL or has 32 bytes.
+ */
+kith_status kith_context_entries(const kith_context *context,
+                                 const uint8_t *prefix,
+                                 size_t prefix_length,
+                                 const uint8_t *after,
+                                 size_t limit,
+                                 uint32_t level,
+                                 kith_entries **entries);
+
+/**
+ * How many entries a page has; 0 for NULL.
+ *
+ * Needs:
+ * `entries` is a page of this library or NULL.
+ */
+size_t kith_entries_count(const kith_entries *entries);
+
+/**
+ * An entry of a page. `key` (32 bytes) and `value` (`value_length` bytes) point into the page and live until it is freed.
+ *
+ * Needs:
+ * `entries` is a page of this library or NULL.
+ */
+kith_status kith_entries_at(const kith_entries *entries,
+                            size_t index,
+                            const uint8_t **key,
+                            const uint8_t **value,
+                            size_t *value_length);
+
+/**
+ * Frees a page.
+ *
+ * Needs:
+ * `entries` is a page of this library or NULL, and is not used any more.
+ */
+void kith_entries_free(kith_entries *entries);
+
+/**
+ * How it stands with a transaction, by its id of 32 bytes; KITH_NOT_FOUND if it is not in the history.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `id` has 32 bytes.
+ */
+kith_status kith_context_transaction(const kith_context *context,
+                                     const uint8_t *id,
+                                     kith_transaction *transaction);
+
+/**
+ * A page of the order: the transactions after a place (48 bytes, or NULL for the start), at most `capacity` and at most 1,000.
+ * `count` gets how many were written; 0 is the end.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `after` is NULL or has 48 bytes; `transactions` has room for `capacity`.
+ */
+kith_status kith_context_history(const kith_context *context,
+                                 const uint8_t *after,
+                                 kith_transaction *transactions,
+                                 size_t capacity,
+                                 size_t *count);
+
+/**
+ * The state commitment, 32 bytes: equal on all members that hold the same history.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `commitment` has room for 32 bytes.
+ */
+kith_status kith_context_commitment(const kith_context *context, uint8_t *commitment);
+
+/**
+ * How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
+ * for each connected peer: peer, member, equal, lacking, lacks, since.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_status(const kith_context *context,
+                                kith_buffer *json);
+
+/**
+ * Blocks until at least one connected member's node is known to hold the same history and none is known to hold another one, for at
+ * most `timeout_ms`: then KITH_TIMEOUT.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_wait_synced(const kith_context *context,
+                                     uint64_t timeout_ms);
+
+/**
+ * A stream of the events from now on, or, if `after` is not NULL, of those after that cursor and then from now on.
+ * KITH_CURSOR_EXPIRED if what followed the cursor is not kept any more: then start from now and read the state again.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_events(const kith_context *context,
+                                const uint64_t *after,
+                                kith_events **events);
+
+/**
+ * The next event. Blocks until there is one, for at most `timeout_ms`: then KITH_TIMEOUT. After the node was shut down it gives what is
+ * left, then KITH_CLOSED. Each event goes back by kith_event_free.
+ *
+ * Needs:
+ * `events` is a stream of this library or NULL.
+ */
+kith_status kith_events_next(kith_events *events,
+                             uint64_t timeout_ms,
+                             kith_event **event);
+
+/**
+ * Ends the subscription. Does not block.
+ *
+ * Needs:
+ * `events` is a stream of this library or NULL, and is not used any more.
+ */
+void kith_events_free(kith_events *events);
+
+/**
+ * Frees an event, and with it what its accessors pointed to.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL, and is not used any more.
+ */
+void kith_event_free(kith_event *event);
+
+/**
+ * What happened: KITH_EVENT_…. KITH_EVENT_OTHER for NULL.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+uint32_t kith_event_kind(const kith_event *event);
+
+/**
+ * Where in the stream it is: a stream that starts after this cursor goes on behind it. Events that happened together share a cursor.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+uint64_t kith_event_cursor(const kith_event *event);
+
+/**
+ * The transaction's id, 32 bytes; NULL if the event has none. Like all pointers of an event it lives as long as the event.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const uint8_t *kith_event_transaction(const kith_event *event);
+
+/**
+ * The member's id, 32 bytes; NULL if the event has none.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const uint8_t *kith_event_member(const kith_event *event);
+
+/**
+ * The member's role; KITH_NO_ROLE if the event has none.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+uint32_t kith_event_role(const kith_event *event);
+
+/**
+ * Of KITH_EVENT_EXECUTED: whether the transaction was executed before, at another place or on another state.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+bool kith_event_again(const kith_event *event);
+
+/**
+ * The keys that changed: 32 bytes each, one after the other; `count`, unless NULL, gets how many.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const uint8_t *kith_event_keys(const kith_event *event, size_t *count);
+
+/**
+ * The event's text: a reason, a cause, a peer, a name. Never NULL; empty if the event has none.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const char *kith_event_text(const kith_event *event);
+
+/**
+ * Of KITH_EVENT_EMITTED: the data; `length`, unless NULL, gets how many bytes.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const uint8_t *kith_event_data(const kith_event *event, size_t *length);
+
+/**
+ * Of KITH_EVENT_SYNC_PROGRESS: how many transactions are here. Of KITH_EVENT_LAGGED: how many events are missing.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+uint64_t kith_event_done(const kith_event *event);
+
+/**
+ * Of KITH_EVENT_SYNC_PROGRESS: how many transactions there will be.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+uint64_t kith_event_total(const kith_event *event);
+
+/**
+ * The key of an item of a collection, 32 bytes. All keys of a collection share their first 16 bytes, and only they have them.
+ *
+ * Needs:
+ * Texts end in NUL; `key` has room for 32 bytes.
+ */
+kith_status kith_state_key_of(const char *collection,
+                              const char *name,
+                              uint8_t *key);
+
+/**
+ * Sets a key of 32 bytes to a value of at most 1 MiB. Only for contexts of the application "kv", like the functions that follow.
+ * `transaction` may be NULL, or has room for the 32 bytes of the id.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes, `value` has `value_length`.
+ */
+kith_status kith_context_put(kith_context *context,
+                             const uint8_t *key,
+                             const uint8_t *value,
+                             size_t value_length,
+                             uint8_t *transaction);
+
+/**
+ * Removes a key; nothing happens if it is absent.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_delete(kith_context *context,
+                                const uint8_t *key,
+                                uint8_t *transaction);
+
+/**
+ * Adds to a counter: a value of 8 bytes, little-endian, signed; an absent one is 0. `now`, unless NULL, gets its new value, which may
+ * still move with the order.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes.
+ */
+kith_status kith_context_add(kith_context *context,
+                             const uint8_t *key,
+                             int64_t number,
+                             int64_t *now);
+
+/**
+ * Sets a key to a value if its value is the expected one; KITH_REJECTED otherwise. `expected` NULL: the key must be absent. `value`
+ * NULL: the key is removed. (For a value of no bytes the pointer is not NULL and the length 0.)
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes, `expected` and `value` have theirs.
+ */
+kith_status kith_context_compare_and_set(kith_context *context,
+                                         const uint8_t *key,
+                                         const uint8_t *expected,
+                                         size_t expected_length,
+                                         const uint8_t *value,
+                                         size_t value_length,
+                                         uint8_t *transaction);
+
+/**
+ * Appends to a value; an absent one is empty. The result has at most 1 MiB.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes, `data` has `length`.
+ */
+kith_status kith_context_append(kith_context *context,
+                                const uint8_t *key,
+                                const uint8_t *data,
+                                size_t length,
+                                uint8_t *transaction);
+
+/**
+ * A batch without operations.
+ *
+ * Needs:
+ * `batch` is NULL or may be written.
+ */
+kith_status kith_batch_new(kith_batch **batch);
+
+/**
+ * Frees a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL, and is not used any more.
+ */
+void kith_batch_free(kith_batch *batch);
+
+/**
+ * Adds the operation of kith_context_put to a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL; `key` has 32 bytes, `value` has `value_length`.
+ */
+kith_status kith_batch_put(kith_batch *batch, const uint8_t *key, const uint8_t *value, size_t value_length);
+
+/**
+ * Adds the operation of kith_context_delete to a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL; `key` has 32 bytes.
+ */
+kith_status kith_batch_delete(kith_batch *batch, const uint8_t *key);
+
+/**
+ * Adds the operation of kith_context_add to a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL; `key` has 32 bytes.
+ */
+kith_status kith_batch_add(kith_batch *batch, const uint8_t *key, int64_t number);
+
+/**
+ * Adds the operation of kith_context_compare_and_set to a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL; `key` has 32 bytes, `expected` and `value` have theirs.
+ */
+kith_status kith_batch_compare_and_set(kith_batch *batch,
+                                       const uint8_t *key,
+                                       const uint8_t *expected,
+                                       size_t expected_length,
+                                       const uint8_t *value,
+                                       size_t value_length);
+
+/**
+ * Adds the operation of kith_context_append to a batch.
+ *
+ * Needs:
+ * `batch` is a batch of this library or NULL; `key` has 32 bytes, `data` has `length`.
+ */
+kith_status kith_batch_append(kith_batch *batch, const uint8_t *key, const uint8_t *data, size_t length);
+
+/**
+ * Carries out a batch, all of it or, if one operation is refused, nothing. The batch stays as it is, and the caller's.
+ *
+ * Needs:
+ * `context` is a context and `batch` a batch of this library, or NULL; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_batch(kith_context *context,
+                               const kith_batch *batch,
+                               uint8_t *transaction);
+
+/**
+ * The members of the context. At most `capacity` are written; `count` gets how many there are. There are at most 1,024.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `members` has room for `capacity`.
+ */
+kith_status kith_context_members(const kith_context *context,
+                                 kith_member *members,
+                                 size_t capacity,
+                                 size_t *count);
+
+/**
+ * Gives a member (32 bytes) another role. Needs an admin; an admin is demoted only by a senior one or by itself.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `member` has 32 bytes.
+ */
+kith_status kith_context_set_role(kith_context *context,
+                                  const uint8_t *member,
+                                  uint32_t role);
+
+/**
+ * Removes a member (32 bytes). Needs an admin; an admin is removed only by a senior one. What the member wrote and this node has not
+ * seen does not count.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `member` has 32 bytes.
+ */
+kith_status kith_context_remove(kith_context *context,
+                                const uint8_t *member);
+
+/**
+ * Leaves the context: tells the others and deletes this node's copy. The last admin of a context with other members has to make another
+ * one admin first (KITH_PERMISSION_DENIED). The handle is still to be freed.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_leave(kith_context *context);
+
+/**
+ * Makes an invitation; `token` gets its text, to be handed to who shall join. Needs an admin. `options` may be NULL: one writer, a week.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `options` is NULL or was filled by kith_invite_options_init.
+ */
+kith_status kith_context_invite(kith_context *context,
+                                const kith_invite_options *options,
+                                kith_buffer *token);
+
+/**
+ * The invitations of the context. At most `capacity` are written; `count` gets how many there are.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `invitations` has room for `capacity`.
+ */
+kith_status kith_context_invitations(const kith_context *context,
+                                     kith_invitation *invitations,
+                                     size_t capacity,
+                                     size_t *count);
+
+/**
+ * Takes an invitation back, by its id of 32 bytes (of kith_invitation). Needs an admin. Who joined by it without this having been seen
+ * is out.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `invitation` has 32 bytes.
+ */
+kith_status kith_context_revoke(kith_context *context,
+                                const uint8_t *invitation);
+
+/**
+ * Opens a node in a directory, which is made if it does not exist. A directory that another node has open is KITH_BUSY at once.
+ * With `path` NULL everything is kept in memory and gone when the node is closed. `options` may be NULL: the defaults.
+ * Blocks while the store opens.
+ *
+ * Needs:
+ * `path` is NULL or ends in NUL; `options` is NULL or was filled by kith_node_options_init.
+ */
+kith_status kith_node_open(const char *path,
+                           const kith_node_options *options,
+                           kith_node **node);
+
+/**
+ * Closes the node: finishes what was begun, closes connections and the store, and releases its files. Blocks until that is
+ * done. From then on all calls with the node and its contexts are KITH_CLOSED. Twice is fine. The handle is still to be freed.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_shutdown(kith_node *node);
+
+/**
+ * Frees a node. One that was not shut down closes in the background, which does not block; call kith_node_shutdown before, to
+ * know that it has closed. Contexts of the node are freed on their own, before or after.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL, and is not used any more.
+ */
+void kith_node_free(kith_node *node);
+
+/**
+ * The node's id in the network, as text.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_id(const kith_node *node, kith_buffer *id);
+
+/**
+ * Where the node listens: multiaddresses with /p2p/…, one a line.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_addresses(const kith_node *node, kith_buffer *addresses);
+
+/**
+ * How it stands with the node and the peers it knows, as a JSON object: id, addresses, contexts, peers (peer, connected,
+ * addresses, last_failure, next_attempt_in), sealed, copied.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_status(const kith_node *node,
+                             kith_buffer *json);
+
+/**
+ * Connects to a peer by a multiaddress with /p2p/…, and keeps it connected from then on. Blocks until it is reached or not.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `address` ends in NUL.
+ */
+kith_status kith_node_connect(const kith_node *node,
+                              const char *address);
+
+/**
+ * Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it); `arguments` are what
+ * the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; texts end in NUL; `arguments` has `arguments_length` bytes.
+ */
+kith_status kith_node_create_context(kith_node *node,
+                                     const char *application,
+                                     const uint8_t *arguments,
+                                     size_t arguments_length,
+                                     const char *name,
+                                     kith_context **context);
+
+/**
+ * Reads an invitation. Joins nothing.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `invitation` ends in NUL.
+ */
+kith_status kith_node_inspect(const kith_node *node, const char *invitation, kith_invitation_info *info);
+
+/**
+ * Joins a context by an invitation. Blocks until this node is a member and has caught up, for at most `timeout_ms`. If it fails,
+ * nothing of the context stays. Joining a context that this node is a member of gives that context.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `invitation` ends in NUL.
+ */
+kith_status kith_node_join(kith_node *node,
+                           const char *invitation,
+                           uint64_t timeout_ms,
+                           kith_context **context);
+
+/**
+ * The ids of the contexts that this node holds: 32 bytes each, one after the other.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_contexts(const kith_node *node, kith_buffer *ids);
+
+/**
+ * A context that this node holds, by its id of 32 bytes; KITH_NOT_FOUND if it does not. Each call gives a handle of its own, to be freed.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `id` has 32 bytes.
+ */
+kith_status kith_node_context(const kith_node *node,
+                              const uint8_t *id,
+                              kith_context **context);
+
+/**
+ * Sets all options to their defaults.
+ *
+ * Needs:
+ * `options` is NULL or may be written.
+ */
+void kith_node_options_init(kith_node_options *options);
+
+/**
+ * Sets all options to their defaults.
+ *
+ * Needs:
+ * `options` is NULL or may be written.
+ */
+void kith_invite_options_init(kith_invite_options *options);
 
 /**
  * The name of a status as it stands in this header, for logs: "KITH_NOT_FOUND". Never NULL; lives forever.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from . import _native
-from ._keys import StateKey
+from ._keys import StateKey, data_of
+
+# The generated module hangs the variants onto this class at run time, where a type checker does not see them.
+_Failed: Any = _native.ApplicationFailure
 
 _T = TypeVar("_T")
 
@@ -48,7 +51,7 @@ class State:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Sets a key's value (at most 1 MiB)."""
-        _in_application(lambda: self._native.put(StateKey(key), value))
+        _in_application(lambda: self._native.put(StateKey(key), data_of(value)))
 
     def delete(self, key: bytes) -> None:
         """Removes a key; nothing happens if it is absent."""
@@ -57,18 +60,18 @@ class State:
     def entries(self, prefix: bytes = b"", after: bytes | None = None, limit: int = 100) -> list[tuple[StateKey, bytes]]:
         """At most `limit` entries whose keys begin with `prefix` and sort after `after`, in key order."""
         start = None if after is None else StateKey(after)
-        page = _in_application(lambda: self._native.entries(prefix, start, limit))
+        page = _in_application(lambda: self._native.entries(data_of(prefix), start, limit))
         return [(StateKey(entry.key), entry.value) for entry in page]
 
     def emit(self, name: str, data: bytes = b"") -> None:
         """Hands a named message to the hosts of all members, once the call is accepted."""
-        _in_application(lambda: self._native.emit(name, data))
+        _in_application(lambda: self._native.emit(name, data_of(data)))
 
 
 class _StateFailure(Exception):
     """A failure of the state on its way through the application. The library knows it already."""
 
-    def __init__(self, failure: _native.ApplicationFailure) -> None:
+    def __init__(self, failure: Any) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
@@ -76,7 +79,7 @@ class _StateFailure(Exception):
 def _in_application(body: Callable[[], _T]) -> _T:
     try:
         return body()
-    except _native.ApplicationFailure as failure:
+    except _Failed as failure:
         raise _StateFailure(failure) from None
 
 
@@ -102,7 +105,7 @@ class Application:
         raise ValueError(f"this application has no query {method!r}")
 
 
-class Hosted(_native.HostApplication):  # type: ignore[misc]
+class Hosted(_native.HostApplication):
     """An application as the library calls it: bytes in, bytes out, and two kinds of failure."""
 
     def __init__(self, application: Application) -> None:
@@ -126,16 +129,16 @@ def _outcome(body: Callable[[], _T]) -> _T:
         raise failure.failure from None
     except Exception as error:
         if isinstance(error, (LocalFault, MemoryError)):
-            raise _native.ApplicationFailure.Fault(_text(error)) from None
-        raise _native.ApplicationFailure.Rejected(_text(error)) from None
+            raise _Failed.Fault(_text(error)) from None
+        raise _Failed.Rejected(_text(error)) from None
     except BaseException as error:
-        raise _native.ApplicationFailure.Fault(_text(error)) from None
+        raise _Failed.Fault(_text(error)) from None
 
 
 def _bytes(answer: object) -> bytes:
     if isinstance(answer, (bytes, bytearray, memoryview)):
         return bytes(answer)
-    raise _native.ApplicationFailure.Rejected(f"the application answered {type(answer).__name__}, not bytes")
+    raise _Failed.Rejected(f"the application answered {type(answer).__name__}, not bytes")
 
 
 def _text(error: BaseException) -> str:

@@ -6,8 +6,12 @@ import builtins
 import contextlib
 import enum
 from collections.abc import Iterator
+from typing import Any
 
 from . import _native
+
+# The generated module hangs the variants onto this class at run time, where a type checker does not see them.
+_Failure: Any = _native.Failure
 
 __all__ = [
     "ApplicationMissingError",
@@ -247,7 +251,7 @@ def translated() -> Iterator[None]:
     """Turns the failures of the generated module into the exceptions of this one."""
     try:
         yield
-    except _native.Failure.Failed as failure:
+    except _Failure.Failed as failure:
         raise error_of(failure.kind, failure.message) from None
     except _native.InternalError as defect:
         raise InternalError(str(defect)) from None

@@ -8,6 +8,13 @@ from . import _native
 from ._errors import InvalidArgumentError
 
 
+def data_of(value: object, what: str = "a value") -> bytes:
+    """Bytes for the library, which takes nothing else (not even a view of bytes)."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise InvalidArgumentError(f"{what} is bytes, not {type(value).__name__}")
+
+
 class StateKey(bytes):
     """Names an entry of a context's state: 32 bytes.
 
@@ -15,9 +22,7 @@ class StateKey(bytes):
     """
 
     def __new__(cls, key: bytes) -> StateKey:
-        if not isinstance(key, (bytes, bytearray, memoryview)):
-            raise InvalidArgumentError(f"a state key is bytes, not {type(key).__name__}")
-        raw = bytes(key)
+        raw = data_of(key, "a state key")
         if len(raw) != 32:
             raise InvalidArgumentError(f"a state key has 32 bytes, not {len(raw)}")
         return super().__new__(cls, raw)

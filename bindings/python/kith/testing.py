@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import _native
 from ._application import Application, Hosted
 from ._errors import translated
-from ._keys import StateKey
+from ._keys import StateKey, data_of
 
 _SOMEBODY = bytes([1]) * 32
 
@@ -18,7 +18,7 @@ class ApplicationBench:
 
     def __init__(self, application: Application, arguments: bytes = b"") -> None:
         with translated():
-            self._native = _native.ApplicationBench(Hosted(application), arguments)
+            self._native = _native.ApplicationBench(Hosted(application), data_of(arguments))
 
     def execute(
         self,
@@ -31,12 +31,12 @@ class ApplicationBench:
     ) -> bytes:
         """Executes a call; the application's answer."""
         with translated():
-            return bytes(self._native.execute(method, arguments, member, role, timestamp))
+            return bytes(self._native.execute(method, data_of(arguments), data_of(member), role, timestamp))
 
     def query(self, method: str, arguments: bytes = b"") -> bytes:
         """Answers a read-only call."""
         with translated():
-            return bytes(self._native.query(method, arguments))
+            return bytes(self._native.query(method, data_of(arguments)))
 
     def entries(self) -> dict[StateKey, bytes]:
         """The whole state, in key order."""

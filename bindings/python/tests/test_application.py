@@ -110,7 +110,7 @@ def test_an_exception_below_the_hand_written_layer_is_an_error_too():
             raise ZeroDivisionError("below")
 
         def query(self, method, arguments, state):
-            return "not bytes"
+            return None
 
     bench = _native.ApplicationBench(Raw(), b"")
     for call in (

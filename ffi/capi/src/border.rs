@@ -17,6 +17,7 @@ macro_rules! border {
         $crate::border::run(|| -> kith_core::Result<()> { $($body)* })
     };
 }
+pub(crate) use border;
 
 /// Turns errors and panics into a status and a text.
 pub(crate) fn run(body: impl FnOnce() -> Result<()>) -> kith_status {

@@ -34,6 +34,7 @@ macro_rules! handles {
         )*
     };
 }
+pub(crate) use handles;
 
 /// Gives a value to the caller, who owns it until it comes back to [`take`].
 pub(crate) fn give<K: Kind>(inner: K::Inner) -> *mut K {

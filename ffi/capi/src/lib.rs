@@ -1,12 +1,19 @@
 //! Kith for C. The contract is in `include/kith.h`, which is generated from the doc comments here.
 //!
-//! Rules of this crate: every exported function runs inside [`border::run`] (by the `border!` macro), so that no panic
-//! leaves it; every pointer is checked; outputs are written only on success; handles go in and out by
-//! [`handle::give`], [`handle::borrow`] and [`handle::take`], which know each handle's kind.
+//! Rules of this crate: every exported function that can fail runs inside [`border::run`] (by the `border!` macro), so that
+//! no panic leaves it; every pointer is checked; outputs are written only on success; handles go in and out by
+//! `handle::give`, `handle::borrow` and `handle::take`, which know each handle's kind.
 
-#[macro_use]
 pub mod border;
 pub mod bytes;
+pub mod context;
+pub mod events;
 mod handle;
+pub mod kv;
+pub mod lists;
+pub mod membership;
+pub mod node;
+pub mod options;
 pub mod status;
 pub mod version;
+mod wait;

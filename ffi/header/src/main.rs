@@ -34,7 +34,7 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
         header: Some(PREAMBLE.trim_end().into()),
         after_includes: Some(version_macros()),
         documentation_style: cbindgen::DocumentationStyle::Doxy,
-        style: cbindgen::Style::Both,
+        style: cbindgen::Style::Type,
         usize_is_size_t: true,
         line_length: 110,
         tab_width: 4,
@@ -48,7 +48,9 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
         .map_err(|error| error.to_string())?;
     let mut header = Vec::new();
     bindings.write(&mut header);
-    Ok(header)
+    let header = String::from_utf8(header).map_err(|error| error.to_string())?;
+    // What Rust calls safety is for C what each call needs of its caller.
+    Ok(header.replace(" * # Safety\n", " * Needs:\n").into_bytes())
 }
 
 /// The version of the header, from the workspace's Cargo.toml.
