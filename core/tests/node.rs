@@ -12,6 +12,7 @@ use kith_core::{ErrorKind, Result};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn open(hub: &Hub) -> Node {
+    let _ = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).try_init();
     let mut options = Options::default();
     options.listen = vec!["/memory/0".into()];
     options.transport = Transport::Memory(hub.clone());
@@ -60,7 +61,11 @@ async fn joined(from: &Context, node: &Node, role: Role) -> Result<Context> {
     let mut options = InviteOptions::default();
     options.role = role;
     let invitation = from.invite(options).await?;
-    node.join(&invitation.to_text(), JoinOptions::default()).await
+    node.join(&invitation.to_text(), {
+        let mut options = JoinOptions::default();
+        options.timeout = Some(Duration::from_secs(5));
+        options
+    }).await
 }
 
 #[tokio::test]

@@ -71,23 +71,23 @@ impl History for Held<'_> {
     fn chain(
         &self,
         author: &MemberId,
-        from: Tip,
+        after: Tip,
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<(TransactionId, Transaction)>> {
         let mut found: Vec<(TransactionId, Transaction)> = Vec::new();
         let mut size = 0;
-        let mut from = from;
+        let mut after = after;
         while found.len() < limit {
             let page = (limit - found.len()).min(16);
-            let rows = self.replica.chain(self.tables, author, from, page)?;
+            let rows = self.replica.chain(self.tables, author, after, page)?;
             let ended = rows.len() < page;
             for (id, transaction) in rows {
                 size += transaction.payload.len() + 512;
                 if size > bytes && !found.is_empty() {
                     return Ok(found);
                 }
-                from = Tip { sequence: transaction.header.sequence, id }.next();
+                after = Tip { sequence: transaction.header.sequence, id };
                 found.push((id, transaction));
             }
             if ended {

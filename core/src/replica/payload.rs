@@ -171,21 +171,6 @@ pub struct Tip {
     pub id: TransactionId,
 }
 
-impl Tip {
-    /// The first place after this one, by (sequence, id).
-    #[must_use]
-    pub fn next(&self) -> Self {
-        let mut id = self.id;
-        for byte in id.0.iter_mut().rev() {
-            *byte = byte.wrapping_add(1);
-            if *byte != 0 {
-                return Self { sequence: self.sequence, id };
-            }
-        }
-        Self { sequence: self.sequence.saturating_add(1), id }
-    }
-}
-
 /// Removes a member. What it wrote beyond `last` does not count, wherever it sorts.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Remove {

@@ -134,15 +134,15 @@ impl Replica {
         transaction(tables, id)
     }
 
-    /// At most `limit` transactions of an author on all branches, ascending by (sequence, id), the first not before `from`.
+    /// At most `limit` transactions of an author on all branches, ascending by (sequence, id), all of them greater than `after`.
     pub fn chain(
         &self,
         tables: &dyn StateRead,
         author: &MemberId,
-        from: Tip,
+        after: Tip,
         limit: usize,
     ) -> Result<Vec<(TransactionId, Transaction)>> {
-        let start = tables::transaction_key(author, from.sequence, &from.id);
+        let start = successor(&tables::transaction_key(author, after.sequence, &after.id));
         let rows = tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
         rows.into_iter()
             .map(|(key, row)| Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?)))

@@ -220,6 +220,10 @@ impl Actor {
             }
         }
         stage.absorb(step, &self.start.shared.me);
+        // Which application it is has just come with genesis.
+        if matches!(stage.blocked, Some(Some(Blocked::ApplicationMissing(_)))) && self.application().is_some() {
+            self.resume(view, stage)?;
+        }
         Ok(free)
     }
 
