@@ -342,7 +342,7 @@ impl Engine {
 
     #[cfg(all(test, feature = "fault-switches"))]
     pub(super) fn panic_inside(&self) -> Error {
-        self.change("panicking", || -> sled::Result<()> { panic!("on purpose") }).unwrap_err()
+        self.change("panicking", || -> sled::Result<()> { panic!("on purpose") }).expect_err("it panics")
     }
 
     /// A pair that is set as a whole.

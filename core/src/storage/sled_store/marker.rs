@@ -147,7 +147,7 @@ mod tests {
     const KEY: ChecksumKey = ChecksumKey([5; 32]);
 
     fn acknowledged(batch: u64) -> Acknowledged {
-        Acknowledged { batch, digest: [batch as u8; 32], clean: batch % 2 == 0 }
+        Acknowledged { batch, digest: [batch as u8; 32], clean: batch.is_multiple_of(2) }
     }
 
     #[test]

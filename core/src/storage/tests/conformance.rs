@@ -245,9 +245,12 @@ pub(super) fn concurrent_commits_are_all_there<E: Engine>() {
 
 type Model = BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>;
 
+/// Where, and the length and seed of the value.
+type DrawnWrite = (Keyspace, Vec<u8>, Option<(usize, u8)>);
+
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(Vec<(Keyspace, Vec<u8>, Option<(usize, u8)>)>, bool),
+    Commit(Vec<DrawnWrite>, bool),
     Scan(Keyspace, Vec<u8>, Option<Vec<u8>>, bool, usize),
     Reopen,
 }

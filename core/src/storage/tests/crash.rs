@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) batches: u64,
     pub(super) shape: Shape,
     pub(super) power_every: u64,
+    /// An image of the moment after one batch in so many, and of the moment before one sync (or the like) in so many.
+    pub(super) pause_every: u64,
     pub(super) capture_every: u64,
 }
 
@@ -44,7 +46,7 @@ pub(super) fn power_loss(run: Run, options: SledOptions) -> Outcome {
         if durability == Durability::Power {
             recorder.acknowledged.store(number, Ordering::SeqCst);
         }
-        if number % 13 == 0 || number == run.batches {
+        if number % run.pause_every == 0 || number == run.batches {
             recorder.capture();
         }
     }
@@ -92,7 +94,7 @@ fn all_good(runs: &[Run]) {
         images += outcome.images;
     }
     println!("{images} images, all good");
-    assert!(images > 100);
+    assert!(images >= 60);
 }
 
 #[test]
@@ -102,6 +104,7 @@ fn small_batches_survive() {
         batches: 80,
         shape: Shape::Small,
         power_every: 4,
+        pause_every: 13,
         capture_every: 9,
     }));
 }
@@ -113,6 +116,7 @@ fn chunks_and_intents_survive() {
         batches: 30,
         shape: Shape::Mixed,
         power_every: 3,
+        pause_every: 13,
         capture_every: 11,
     }));
 }
@@ -123,8 +127,14 @@ fn much_without_power_in_between_survives() {
 }
 
 /// 3 MB in 350 batches, with no flush but those that the barriers ask for.
-pub(super) const LONG: Run =
-    Run { seed: 5, batches: 350, shape: Shape::Middle, power_every: 10_000, capture_every: 0 };
+pub(super) const LONG: Run = Run {
+    seed: 5,
+    batches: 350,
+    shape: Shape::Middle,
+    power_every: 10_000,
+    pause_every: 30,
+    capture_every: 0,
+};
 
 /// Images from before, while and after the store comes into being.
 #[test]
@@ -134,6 +144,7 @@ fn creation_survives() {
         batches: 8,
         shape: Shape::Small,
         power_every: 1,
+        pause_every: 13,
         capture_every: 1,
     }));
 }

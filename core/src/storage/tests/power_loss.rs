@@ -145,7 +145,7 @@ impl Observer for Recorder {
         let mut state = self.state.lock().unwrap();
         state.events += 1;
         let every = self.capture_every.load(Ordering::SeqCst);
-        if every > 0 && state.events % every == 0 {
+        if every > 0 && state.events.is_multiple_of(every) {
             let capture = self.capture_of(&state);
             state.captures.push(capture);
         }
@@ -162,7 +162,7 @@ impl Observer for Recorder {
                 }
                 state.entries.insert(fs::metadata(path)?.ino(), entries);
             }
-            Event::Rename(_) | Event::Write(_) => {}
+            Event::Rename | Event::Write => {}
         }
         Ok(())
     }

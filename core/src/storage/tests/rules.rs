@@ -90,19 +90,22 @@ fn what_is_acknowledged_is_with_the_system() {
 
 #[test]
 fn rule_2_sync_after_flush() {
-    let run = Run { seed: 1, batches: 20, shape: Shape::Small, power_every: 1, capture_every: 0 };
+    let run =
+        Run { seed: 1, batches: 20, shape: Shape::Small, power_every: 1, pause_every: 13, capture_every: 0 };
     loses(&[run], |rules| rules.sync_after_flush = false);
 }
 
 #[test]
 fn rule_3_safe_creation() {
-    let run = Run { seed: 2, batches: 6, shape: Shape::Small, power_every: 1, capture_every: 2 };
+    let run =
+        Run { seed: 2, batches: 6, shape: Shape::Small, power_every: 1, pause_every: 13, capture_every: 2 };
     loses(&[run], |rules| rules.safe_creation = false);
 }
 
 #[test]
 fn rule_4_chunks() {
-    let run = Run { seed: 3, batches: 14, shape: Shape::Mixed, power_every: 1, capture_every: 0 };
+    let run =
+        Run { seed: 3, batches: 14, shape: Shape::Mixed, power_every: 1, pause_every: 13, capture_every: 0 };
     loses(&[run], |rules| rules.chunks = false);
 
     let blobs = |options: SledOptions| {
@@ -122,7 +125,14 @@ fn rule_5_barriers() {
 
 #[test]
 fn rule_5_one_transaction() {
-    let run = Run { seed: 4, batches: 12, shape: Shape::Mixed, power_every: 3, capture_every: 1 };
+    let run = Run {
+        seed: 4,
+        batches: 120,
+        shape: Shape::Middle,
+        power_every: 10_000,
+        pause_every: 10,
+        capture_every: 0,
+    };
     loses(&[run], |rules| rules.one_transaction = false);
 }
 
