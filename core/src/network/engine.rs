@@ -16,6 +16,7 @@ use super::choice::{Book, Choice, chooses};
 use super::handle::{Backend, Command};
 use super::keeper::Keeper;
 use super::link::Sink;
+use super::pulse::{Pulse, Watched};
 use super::start::{Composite, CompositeEvent};
 use super::stream::{Granted, LINGER, Note, Setup, carry};
 use super::wire::{Code, Goodbye, Hello};
@@ -24,8 +25,11 @@ use crate::{Error, ErrorKind, Result};
 
 /// Hints that wait for the consumer; more are dropped.
 const HINTS: usize = 256;
-/// How long closing takes at most, whatever peers do.
+/// How long closing all links takes at most, whatever peers do.
 const CLOSING: Duration = Duration::from_secs(3);
+/// How long it takes at most until the ports are free. A QUIC connection that was closed before its first round trip was
+/// measured keeps its socket for three probe timeouts of a second.
+const RELEASING: Duration = Duration::from_secs(4);
 
 pub(super) struct Engine {
     pub(super) swarm: Swarm<Composite>,
@@ -64,8 +68,8 @@ pub(super) struct Connection {
     outbound: bool,
     stream: Option<u64>,
     since: Instant,
-    /// When the latest probe was answered.
-    answered: Instant,
+    /// When the peer last gave a sign of life: the answer to a probe, or bytes that went either way on the stream.
+    alive: Arc<Pulse>,
     /// Where the peer says it listens, until its link is up.
     said: Vec<String>,
 }
@@ -211,7 +215,7 @@ impl Engine {
                     outbound: endpoint.is_dialer(),
                     stream: None,
                     since: now,
-                    answered: now,
+                    alive: Arc::new(Pulse::new()),
                     said: Vec::new(),
                 };
                 self.connections.insert(connection_id, connection);
@@ -251,7 +255,7 @@ impl Engine {
             },
             CompositeEvent::Ping(ping::Event { connection, result: Ok(_), .. }) => {
                 if let Some(connection) = self.connections.get_mut(&connection) {
-                    connection.answered = Instant::now();
+                    connection.alive.beat();
                 }
             }
             // A probe that failed needs no answer here: the deadline runs from the latest one that did not.
@@ -319,6 +323,7 @@ impl Engine {
             limits: Arc::clone(&self.limits),
             notes: self.notes.0.clone(),
         };
+        let stream = Watched::new(stream, Arc::clone(&connection.alive));
         let (gone, gone_receiver) = oneshot::channel();
         self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None });
         tokio::spawn(carry(stream, setup, gone_receiver));
@@ -482,7 +487,7 @@ impl Engine {
     fn due(&self, connection: &Connection) -> Instant {
         let linked =
             connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
-        let answer = connection.answered + self.limits.ping_every + self.limits.ping_timeout;
+        let answer = connection.alive.latest() + self.limits.ping_every + self.limits.ping_timeout;
         if linked { answer } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER) }
     }
 
@@ -556,7 +561,7 @@ impl Engine {
                 }
             }
         };
-        if timeout(CLOSING, released).await.is_err() {
+        if timeout(RELEASING, released).await.is_err() {
             tracing::warn!("a port was not released in time");
         }
         backend.shared.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();

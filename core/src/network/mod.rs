@@ -15,6 +15,7 @@ mod keeper;
 mod link;
 mod memory;
 mod peer;
+mod pulse;
 mod start;
 mod stream;
 mod transport;

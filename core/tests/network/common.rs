@@ -1,5 +1,6 @@
 //! A node under test, and a peer made of bare libp2p that says what it likes.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -147,9 +148,12 @@ pub(crate) fn protocol() -> StreamProtocol {
 impl Raw {
     /// One whose peer id is greater (so that it chooses) or smaller than that.
     pub(crate) async fn beside(peer: PeerId, greater: bool) -> Self {
+        Self::start(Self::secret_beside(peer, greater)).await
+    }
+
+    pub(crate) fn secret_beside(peer: PeerId, greater: bool) -> [u8; 32] {
         let id = |secret: &[u8; 32]| PeerId::of_identity(secret);
-        let secret = std::iter::repeat_with(secret).find(|secret| (id(secret) > peer) == greater).unwrap();
-        Self::start(secret).await
+        std::iter::repeat_with(secret).find(|secret| (id(secret) > peer) == greater).unwrap()
     }
 
     pub(crate) async fn start(secret: [u8; 32]) -> Self {
@@ -326,14 +330,20 @@ impl Talk {
 
 /// A hello as `docs/network.md` has it.
 pub(crate) fn hello(lowest: u16, highest: u16) -> Vec<u8> {
+    hello_of(lowest..=highest, 77, 1, &[])
+}
+
+/// The hello of a peer that runs as `instance` and has given its streams these numbers.
+pub(crate) fn hello_of(versions: RangeInclusive<u16>, instance: u64, stream: u64, alive: &[u64]) -> Vec<u8> {
     let mut body = vec![1];
     body.extend(b"kith");
-    body.extend(lowest.to_le_bytes());
-    body.extend(highest.to_le_bytes());
+    body.extend(versions.start().to_le_bytes());
+    body.extend(versions.end().to_le_bytes());
     body.extend((4u32 << 20).to_le_bytes());
-    body.extend(77u64.to_le_bytes());
-    body.extend(1u64.to_le_bytes());
-    body.push(0);
+    body.extend(instance.to_le_bytes());
+    body.extend(stream.to_le_bytes());
+    body.push(u8::try_from(alive.len()).unwrap());
+    alive.iter().for_each(|stream| body.extend(stream.to_le_bytes()));
     body
 }
 

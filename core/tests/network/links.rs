@@ -8,6 +8,7 @@ use crate::common::*;
 /// Both know all addresses of the other and dial at the same moment; both end with the same one link, and what they
 /// send from the first moment on arrives once and in order.
 async fn both_dial(rounds: usize, listen: &[&str]) {
+    let mut closing = tokio::task::JoinSet::new();
     for round in 0..rounds {
         let mut a = Node::start(listen).await;
         let mut b = Node::start(listen).await;
@@ -38,9 +39,11 @@ async fn both_dial(rounds: usize, listen: &[&str]) {
         a.network.disconnect(here).await.unwrap();
         assert_eq!(b.down().await.0, there, "round {round}");
         assert_eq!(a.down().await.0, here, "round {round}");
-        a.network.shutdown().await;
-        b.network.shutdown().await;
+        for node in [a, b] {
+            closing.spawn(async move { node.network.shutdown().await });
+        }
     }
+    closing.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,22 +52,73 @@ async fn fifty_simultaneous_dials_end_with_one_link_over_tcp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn simultaneous_dials_end_with_one_link_over_tcp_and_quic() {
-    both_dial(20, &[TCP, QUIC]).await;
+async fn fifty_simultaneous_dials_end_with_one_link_over_tcp_and_quic_together() {
+    both_dial(50, &[TCP, QUIC]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_simultaneous_dials_end_with_one_link_over_quic() {
+    both_dial(50, &[QUIC]).await;
+}
+
+/// The node chooses. A second connection of a peer whose first one is alive is surplus; of one that has lost the first,
+/// or was started anew, it carries the next link.
 #[tokio::test]
-async fn surplus_connections_are_closed_and_the_link_stays() {
-    let mut a = Node::start(&[TCP]).await;
-    let mut raw = Raw::beside(a.id(), false).await;
-    let mut first = raw.open(&a).await;
-    first.greet(false).await;
-    let (link, who) = a.up().await;
-    assert_eq!(who, raw.id);
-    // The node dials the raw peer as well: it knows that there is a link, so it returns that one.
-    assert_eq!(a.network.connect(&raw.address).await.unwrap(), link);
-    first.frame(b"still").await;
-    assert_eq!(a.frame().await, b"still");
+async fn surplus_connections_are_closed_and_lost_ones_replaced() {
+    let mut node = Node::start(&[TCP]).await;
+    let secret = Raw::secret_beside(node.id(), false);
+    let mut first = Raw::start(secret).await;
+    let mut talk = first.open(&node).await;
+    talk.greet(false).await;
+    let (link, who) = node.up().await;
+    assert_eq!((who, node.network.connect(&first.address).await.unwrap()), (first.id, link));
+
+    let mut second = Raw::start(secret).await;
+    let mut surplus = second.open(&node).await;
+    surplus.control(&hello_of(1..=1, 77, 2, &[1])).await;
+    assert_eq!(surplus.goodbye().await.0, 3);
+    drop(surplus);
+    soon(second.closed.recv()).await.unwrap();
+    talk.frame(b"as before").await;
+    assert_eq!(node.frame().await, b"as before");
+
+    for (instance, stream) in [(77, 3), (78, 1)] {
+        let mut next = Raw::start(secret).await;
+        let mut talk = next.open(&node).await;
+        talk.control(&hello_of(1..=1, instance, stream, &[])).await;
+        assert!(matches!(node.next().await, Event::LinkDown { .. }));
+        node.up().await;
+        talk.frame(b"anew").await;
+        assert_eq!(node.frame().await, b"anew");
+        first = next;
+    }
+    drop(first);
+    node.down().await;
+}
+
+/// The peer chooses: the node takes what is chosen, also while it has a link.
+#[tokio::test]
+async fn what_the_other_side_chooses_is_taken() {
+    let mut node = Node::start(&[TCP]).await;
+    let secret = Raw::secret_beside(node.id(), true);
+    let mut first = Raw::start(secret).await;
+    let mut old = first.open(&node).await;
+    old.greet(true).await;
+    let (link, _) = node.up().await;
+    old.frame(b"one").await;
+    assert_eq!(node.frame().await, b"one");
+    let mut second = Raw::start(secret).await;
+    let mut new = second.open(&node).await;
+    new.control(&hello_of(1..=1, 77, 2, &[1])).await;
+    // Until it is chosen it changes nothing.
+    old.frame(b"two").await;
+    assert_eq!(node.frame().await, b"two");
+    new.control(&[2]).await;
+    assert_eq!(node.down().await.0, link);
+    node.up().await;
+    new.frame(b"three").await;
+    assert_eq!(node.frame().await, b"three");
+    soon(first.closed.recv()).await.unwrap();
 }
 
 #[tokio::test]

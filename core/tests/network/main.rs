@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod discovery;
 mod frames;
 mod hostile;
 mod life;
