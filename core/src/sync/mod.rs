@@ -67,7 +67,7 @@ pub enum Standing {
 /// What sync reads of a context's history: transactions that are admitted (valid, with all their causal past) and
 /// durable. Whatever [`Session::added`] has named must be in it.
 pub trait History {
-    /// [`heads_digest`] of all tips.
+    /// Names the whole history: equal exactly if two histories are ([`crate::replica::Replica::digest`]).
     fn digest(&self) -> Result<[u8; 32]>;
 
     /// The next `limit` authors after `after`, ascending, with all their tips.
@@ -97,17 +97,6 @@ pub trait History {
     fn has(&self, id: &TransactionId) -> Result<bool> {
         Ok(self.position(id)?.is_some())
     }
-}
-
-/// One hash over all tips of all authors (ascending): equal exactly if two histories are.
-#[must_use]
-pub fn heads_digest<'a>(authors: impl IntoIterator<Item = &'a Tips>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("kith 2026 digest of heads");
-    for author in authors {
-        // Writing into a hasher cannot fail.
-        let _ = borsh::to_writer(&mut hasher, author);
-    }
-    *hasher.finalize().as_bytes()
 }
 
 /// As what this side takes part.

@@ -1,1 +1,7 @@
-
+mod batches;
+mod convergence;
+mod handshakes;
+mod hostile;
+mod links;
+mod quiet;
+mod world;
