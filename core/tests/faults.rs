@@ -14,7 +14,7 @@ const CASES: u32 = 200;
 fn outcome(fault: Fault, property: Property) -> Result<(), String> {
     set(fault);
     // A broken rule may also show itself as a panic of the harness.
-    let outcome = std::panic::catch_unwind(|| try_from_seed(property, CASES, SEED).map(drop));
+    let outcome = std::panic::catch_unwind(|| try_from_seed(property, CASES, SEED, 0).map(drop));
     set(Fault::None);
     outcome.unwrap_or_else(|_| Err("a panic".into()))
 }
@@ -25,9 +25,16 @@ fn each_broken_rule_makes_the_properties_fail() {
         [("delivery", delivery), ("reopening", reopening), ("on the way", on_the_way)];
     for (title, property) in properties {
         assert_eq!(outcome(Fault::None, property), Ok(()), "{title}: the control, with all rules in force");
-        for fault in [Fault::TieBreakByArrival, Fault::SkipRerun, Fault::RemovalWithoutLast] {
+        let faults = [
+            (Fault::TieBreakByArrival, "Test failed: order"),
+            (Fault::SkipRerun, "Test failed: receipt"),
+            (Fault::RemovalWithoutLast, "Test failed: receipt"),
+        ];
+        for (fault, seen) in faults {
             let failure = outcome(fault, property).expect_err(&format!("{title} did not notice {fault:?}"));
-            println!("{title} with {fault:?}: {}", failure.lines().next().unwrap_or_default());
+            let first = failure.lines().next().unwrap_or_default();
+            println!("{title} with {fault:?}: {first}");
+            assert!(first.starts_with(seen), "{title} with {fault:?} fails for another reason: {first}");
         }
     }
 }

@@ -12,7 +12,6 @@ use kith_core::{ErrorKind, Result};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn open(hub: &Hub) -> Node {
-    let _ = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).try_init();
     let mut options = Options::default();
     options.listen = vec!["/memory/0".into()];
     options.transport = Transport::Memory(hub.clone());
@@ -61,11 +60,7 @@ async fn joined(from: &Context, node: &Node, role: Role) -> Result<Context> {
     let mut options = InviteOptions::default();
     options.role = role;
     let invitation = from.invite(options).await?;
-    node.join(&invitation.to_text(), {
-        let mut options = JoinOptions::default();
-        options.timeout = Some(Duration::from_secs(5));
-        options
-    }).await
+    node.join(&invitation.to_text(), JoinOptions::default()).await
 }
 
 #[tokio::test]
@@ -106,4 +101,35 @@ async fn two_nodes_share_a_context() {
     ben.shutdown().await.unwrap();
     ben.shutdown().await.unwrap();
     assert_eq!(mine.put(key("late"), b"").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_context_survives_restarts_over_sockets() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [here, there] = &directories;
+    let anna = Node::open(Options::local(here.path())).await.unwrap();
+    let ben = Node::open(Options::local(there.path())).await.unwrap();
+    let busy = Node::open(Options::local(here.path())).await.unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
+
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    mine.put(key("first"), b"1").await.unwrap();
+    let yours = joined(&mine, &ben, Role::Writer).await.unwrap();
+    yours.put(key("second"), b"2").await.unwrap();
+    equal(&mine, &yours).await;
+    let (id, me, digest) = (mine.id(), mine.me(), mine.status().await.unwrap().digest);
+
+    anna.shutdown().await.unwrap();
+    yours.put(key("meanwhile"), b"3").await.unwrap();
+    let anna = Node::open(Options::local(here.path())).await.unwrap();
+    let mine = anna.context(id).unwrap();
+    assert_eq!(mine.me(), me);
+    assert_eq!(mine.get(key("second"), Level::Tentative).await.unwrap().unwrap(), b"2");
+    assert_ne!(digest, yours.status().await.unwrap().digest);
+    equal(&mine, &yours).await;
+    assert_eq!(mine.get(key("meanwhile"), Level::Tentative).await.unwrap().unwrap(), b"3");
+    mine.put(key("again"), b"4").await.unwrap();
+    equal(&mine, &yours).await;
+    anna.shutdown().await.unwrap();
+    ben.shutdown().await.unwrap();
 }

@@ -253,22 +253,42 @@ impl State for StateAt<'_> {
         self.check()?;
         let Some((from, to)) = key_range(prefix, after) else { return Ok(Vec::new()) };
         let limit = limit.min(limits::PAGE_ENTRIES);
-        // The call's own writes hide at most so many stored entries.
-        let hidden = self.writes.range(from..=to).count();
-        let wanted = limit.saturating_add(hidden);
-        let stored = entries_before(self.tables, &from, &to, self.place.as_ref(), wanted, limits::PAGE_BYTES);
-        let (stored, all) = self.stored(stored)?;
-        // A page that was cut short says nothing of what comes after its last key.
-        let seen = if all { to } else { stored.last().map_or(to, |(key, _)| *key) };
-        self.note(Read::Range(from, seen))?;
-        let mut merged: BTreeMap<StateKey, Vec<u8>> = stored.into_iter().collect();
-        for (key, written) in self.writes.range(from..=seen) {
-            match written {
-                Some(value) => merged.insert(*key, value.clone()),
-                None => merged.remove(key),
-            };
+        if limit == 0 {
+            return Ok(Vec::new());
         }
-        Ok(merged.into_iter().take(limit).collect())
+        let mut merged: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+        let mut bytes = 0;
+        let mut next = from;
+        let seen = loop {
+            let page =
+                entries_before(self.tables, &next, &to, self.place.as_ref(), limit, limits::PAGE_BYTES);
+            let (stored, all) = self.stored(page)?;
+            // A page that was cut short says nothing of what comes after its last key.
+            let seen = if all { to } else { stored.last().map_or(to, |(key, _)| *key) };
+            merged.extend(stored.into_iter().filter(|(key, _)| !self.writes.contains_key(key)));
+            for (key, written) in self.writes.range(next..=seen) {
+                if let Some(value) = written {
+                    merged.insert(*key, value.clone());
+                }
+            }
+            bytes += merged.range(next..=seen).map(|(_, value)| value.len() + 32).sum::<usize>();
+            // The call's own deletions may hide a whole page; what comes after it is still to be found.
+            let after = prefix_end(&seen.0);
+            match after {
+                Some(after) if seen < to && merged.len() < limit && bytes <= limits::PAGE_BYTES => {
+                    next = StateKey([0; 32]);
+                    next.0[..after.len()].copy_from_slice(&after);
+                }
+                _ => break seen,
+            }
+        };
+        self.note(Read::Range(from, seen))?;
+        let mut size = 0;
+        let fits = |(index, (_, value)): &(usize, (StateKey, Vec<u8>))| {
+            size += value.len() + 32;
+            *index == 0 || size <= limits::PAGE_BYTES
+        };
+        Ok(merged.into_iter().take(limit).enumerate().take_while(fits).map(|(_, entry)| entry).collect())
     }
 
     fn emit(&mut self, name: &str, data: &[u8]) -> Result<(), ApplicationError> {

@@ -173,8 +173,9 @@ impl Node {
 
     /// Compares everything that members agree on.
     pub fn check(&self, oracle: &Oracle) -> Result<(), String> {
-        let expected: Vec<Place> = oracle.order.iter().map(|(place, _)| *place).collect();
-        equal("order", &expected, &self.order())?;
+        let expected: Vec<TransactionId> = oracle.order.iter().map(|(_, id)| *id).collect();
+        let order = self.order();
+        equal("order", &expected, &order.iter().map(|place| place.id).collect())?;
         for (id, receipt) in &oracle.receipts {
             let got: Option<Receipt> = self.replica.receipt(&self.tables, id).unwrap();
             let kind = oracle.history[id].transaction.header.kind;
@@ -210,6 +211,8 @@ impl Node {
         equal("invitations", &expected, &invitations)?;
         equal("pending", &0, &self.replica.pending())?;
         equal("commitment", &scratch::commitment(oracle), &self.replica.commitment())?;
+        let expected: Vec<Place> = oracle.order.iter().map(|(place, _)| *place).collect();
+        equal("places", &expected, &order)?;
         for (id, verdict) in &self.given {
             let agrees = match verdict {
                 Verdict::Valid | Verdict::Known => oracle.verdicts.get(id) == Some(&oracle::Verdict::Valid),

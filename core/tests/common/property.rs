@@ -27,14 +27,16 @@ pub fn try_on_worlds(property: Property) -> Result<Tally, String> {
     let seed = number("KITH_SEED").unwrap_or_else(|| {
         u64::from_le_bytes(kith_core::replica::StateKey::random().unwrap().0[..8].try_into().unwrap())
     });
-    try_from_seed(property, u32::try_from(cases).unwrap(), seed)
+    try_from_seed(property, u32::try_from(cases).unwrap(), seed, 10_000)
 }
 
-pub fn try_from_seed(property: Property, cases: u32, seed: u64) -> Result<Tally, String> {
+/// `shrinks` is how many simpler cases are tried where one fails.
+pub fn try_from_seed(property: Property, cases: u32, seed: u64, shrinks: u32) -> Result<Tally, String> {
     let config = ProptestConfig {
         cases,
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
+        max_shrink_iters: shrinks,
         ..ProptestConfig::default()
     };
     let tally = RefCell::new(Tally::default());

@@ -13,6 +13,9 @@ const WRITE_BYTES: usize = 4 * 1_048_576;
 const WRITE_KEYS: usize = 10_000;
 const READS: usize = 100_000;
 const OUTPUT: usize = 1_052_672;
+const NAME: usize = 255;
+const PAGE_ENTRIES: usize = 1_000;
+const PAGE_BYTES: usize = 1_048_576;
 
 type Entries = BTreeMap<StateKey, Vec<u8>>;
 
@@ -20,22 +23,15 @@ type Entries = BTreeMap<StateKey, Vec<u8>>;
 struct Scratch<'a> {
     below: &'a Entries,
     written: BTreeMap<StateKey, Option<Vec<u8>>>,
+    bytes: usize,
     read: BTreeSet<StateKey>,
-    ranges: usize,
     emitted: Vec<(String, Vec<u8>)>,
     passed: Option<&'static str>,
 }
 
 impl Scratch<'_> {
     fn over(below: &Entries) -> Scratch<'_> {
-        Scratch {
-            below,
-            written: BTreeMap::new(),
-            read: BTreeSet::new(),
-            ranges: 0,
-            emitted: Vec::new(),
-            passed: None,
-        }
+        Scratch { below, written: BTreeMap::new(), read: BTreeSet::new(), emitted: Vec::new(), passed: None }
     }
 
     fn limit(&mut self, passed: bool, which: &'static str) -> Result<(), ApplicationError> {
@@ -50,21 +46,26 @@ impl Scratch<'_> {
 
     fn write(&mut self, key: &StateKey, value: Option<&[u8]>) -> Result<(), ApplicationError> {
         self.limit(value.is_some_and(|value| value.len() > VALUE), "value")?;
-        self.written.insert(*key, value.map(<[u8]>::to_vec));
-        let bytes: usize = self.written.values().flatten().map(Vec::len).sum();
+        let size = |value: &Option<Vec<u8>>| 32 + value.as_ref().map_or(0, Vec::len);
+        let value = value.map(<[u8]>::to_vec);
+        self.bytes += size(&value);
+        if let Some(before) = self.written.insert(*key, value) {
+            self.bytes -= size(&before);
+        }
         self.limit(self.written.len() > WRITE_KEYS, "keys written")?;
-        self.limit(bytes > WRITE_BYTES, "bytes written")
+        self.limit(self.bytes > WRITE_BYTES, "bytes written")
     }
 }
 
 impl State for Scratch<'_> {
     fn get(&mut self, key: &StateKey) -> Result<Option<Vec<u8>>, ApplicationError> {
+        self.limit(false, "")?;
+        if let Some(value) = self.written.get(key) {
+            return Ok(value.clone());
+        }
         self.read.insert(*key);
-        self.limit(self.read.len() + self.ranges > READS, "reads")?;
-        Ok(match self.written.get(key) {
-            Some(value) => value.clone(),
-            None => self.below.get(key).cloned(),
-        })
+        self.limit(self.read.len() > READS, "reads")?;
+        Ok(self.below.get(key).cloned())
     }
 
     fn put(&mut self, key: &StateKey, value: &[u8]) -> Result<(), ApplicationError> {
@@ -81,8 +82,7 @@ impl State for Scratch<'_> {
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, Vec<u8>)>, ApplicationError> {
-        self.ranges += 1;
-        self.limit(self.read.len() + self.ranges > READS, "reads")?;
+        self.limit(false, "")?;
         let mut merged = self.below.clone();
         for (key, value) in &self.written {
             match value {
@@ -91,13 +91,22 @@ impl State for Scratch<'_> {
             };
         }
         merged.retain(|key, _| key.0.starts_with(prefix) && after.is_none_or(|after| key > after));
-        Ok(merged.into_iter().take(limit).collect())
+        let mut page: Vec<(StateKey, Vec<u8>)> = Vec::new();
+        let mut bytes = 0;
+        for (key, value) in merged.into_iter().take(limit.min(PAGE_ENTRIES)) {
+            bytes += 32 + value.len();
+            if bytes > PAGE_BYTES && !page.is_empty() {
+                break;
+            }
+            page.push((key, value));
+        }
+        Ok(page)
     }
 
     fn emit(&mut self, name: &str, data: &[u8]) -> Result<(), ApplicationError> {
         self.emitted.push((name.into(), data.to_vec()));
-        let bytes: usize = self.emitted.iter().map(|(name, data)| name.len() + data.len()).sum();
-        self.limit(bytes > OUTPUT, "emitted")
+        let bytes: usize = self.emitted.iter().map(|(name, data)| 16 + name.len() + data.len()).sum();
+        self.limit(name.len() > NAME || bytes > OUTPUT, "emitted")
     }
 }
 

@@ -152,10 +152,7 @@ fn everything(store: &Store) -> Vec<Start> {
         tips.iter().find(|tips| tips.author == author).unwrap().tips.iter().map(|tip| tip.sequence).max()
     };
     let authors = store.tips(None, 1000).unwrap();
-    authors
-        .iter()
-        .map(|tips| Start { author: tips.author, from, last: last(tips.author).unwrap() })
-        .collect()
+    authors.iter().map(|tips| Start { author: tips.author, from, last: last(tips.author).unwrap() }).collect()
 }
 
 /// A big history goes through hands: each batch within its limits, in causal order, nothing waits at the receiver, and
@@ -175,7 +172,10 @@ fn big_histories_go_from_hand_to_hand_in_causal_order() {
             assert!(batch.length as usize <= limits::SYNC_BATCH + 50_000, "hop {hop}: {}", batch.length);
             let transactions = batch.decode(&context()).unwrap();
             assert_eq!(transactions.len() as u64, count);
-            assert_eq!(next.receive(transactions.into_iter().map(|(_, transaction)| transaction)).len() as u64, count);
+            assert_eq!(
+                next.receive(transactions.into_iter().map(|(_, transaction)| transaction)).len() as u64,
+                count
+            );
             assert!(next.waiting.is_empty(), "hop {hop}");
             batches += 1;
         }
