@@ -12,9 +12,28 @@
 
 from . import _native
 from ._application import Application, Call, LocalFault, State
+from ._context import Batch, Context, Entry
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _error_names
+from ._events import *  # noqa: F403
+from ._events import Events
+from ._events import __all__ as _event_names
+from ._info import (
+    ContextInfo,
+    ContextPeer,
+    ContextStatus,
+    InvitationInfo,
+    IssuedInvitation,
+    Level,
+    Member,
+    NodeStatus,
+    Outcome,
+    Peer,
+    Receipt,
+    Transaction,
+)
 from ._keys import StateKey
+from ._node import Node
 from ._version import VERSION as __version__
 
 if _native.version() != __version__:
@@ -26,4 +45,30 @@ def version() -> str:
     return __version__
 
 
-__all__ = ["Application", "Call", "LocalFault", "State", "StateKey", "version", *_error_names]
+__all__ = [
+    "Application",
+    "Batch",
+    "Call",
+    "Context",
+    "ContextInfo",
+    "ContextPeer",
+    "ContextStatus",
+    "Entry",
+    "Events",
+    "InvitationInfo",
+    "IssuedInvitation",
+    "Level",
+    "LocalFault",
+    "Member",
+    "Node",
+    "NodeStatus",
+    "Outcome",
+    "Peer",
+    "Receipt",
+    "State",
+    "StateKey",
+    "Transaction",
+    "version",
+]
+__all__ += _error_names
+__all__ += _event_names

@@ -1,18 +1,29 @@
 //! The library behind Kith's bindings for Python, Kotlin and Swift.
 //!
 //! What is exported here is not the API of those languages: a hand-written layer in each of them is, and it hides this
-//! one. So the functions here are coarse and plain: bytes and texts in, records out, events pulled. Async functions
-//! spawn onto the node's own runtime and await the handle.
+//! one. So the functions here are coarse and plain: bytes and texts in, records out, events pulled. What async functions
+//! wait for happens on the node's own threads, so the host's executor may poll them.
 
 mod application;
 mod bench;
 mod bytes;
+mod context;
 mod error;
+mod events;
+mod info;
+mod node;
 
 pub use application::{Call, Entry, HostApplication, HostState};
 pub use bench::ApplicationBench;
 pub use bytes::Bytes;
+pub use context::{Context, Executed, Operation};
 pub use error::{ApplicationFailure, Failure};
+pub use events::{Event, Events, Happened};
+pub use info::{
+    ContextInfo, ContextPeer, ContextStatus, InvitationInfo, IssuedInvitation, MemberInfo, NodeStatus,
+    PeerInfo, TransactionInfo,
+};
+pub use node::{JoinProgress, Node, NodeOptions};
 
 /// The version of the library; the hand-written layers refuse a library of another version than theirs.
 #[uniffi::export]

@@ -1,0 +1,222 @@
+"""What happens in a context."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+from . import _native
+from ._errors import ClosedError, translated
+from ._keys import StateKey
+
+__all__ = [
+    "Blocked",
+    "Changed",
+    "Closed",
+    "Emitted",
+    "Equivocation",
+    "Event",
+    "Executed",
+    "Lagged",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberRemoved",
+    "PeerConnected",
+    "PeerDisconnected",
+    "Rejected",
+    "Reordered",
+    "RoleChanged",
+    "SyncProgress",
+    "Synced",
+    "UnknownEvent",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened in a context. `Context.events(after=event.cursor)` goes on behind it."""
+
+    cursor: int
+    """Where in the stream it is. Events that happened together share a cursor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Executed(Event):
+    """A call was executed at its place. It may come again with another outcome after `Reordered`."""
+
+    transaction: bytes
+    member: bytes
+    again: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Changed(Event):
+    """These entries of the state changed."""
+
+    keys: list[StateKey]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reordered(Event):
+    """Something was inserted into the order before what was there."""
+
+    first: bytes
+    """The first transaction that moved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected(Event):
+    """A transaction of this node's own was accepted when it was made, and counts no more."""
+
+    transaction: bytes
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberJoined(Event):
+    """Somebody became a member."""
+
+    member: bytes
+    role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberLeft(Event):
+    """A member left."""
+
+    member: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberRemoved(Event):
+    """A member was removed."""
+
+    member: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class RoleChanged(Event):
+    """A member has another role."""
+
+    member: bytes
+    role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Equivocation(Event):
+    """A member has signed two histories."""
+
+    member: bytes
+    one: bytes
+    other: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocked(Event):
+    """Applying stands still."""
+
+    cause: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Emitted(Event):
+    """The application says something."""
+
+    transaction: bytes
+    name: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncProgress(Event):
+    """How far catch-up with a peer is, in transactions. Not replayed."""
+
+    peer: str
+    done: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Synced(Event):
+    """Everything that the peer has is here. Not replayed."""
+
+    peer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerConnected(Event):
+    """A member's node is connected. Not replayed."""
+
+    peer: str
+    member: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerDisconnected(Event):
+    """A member's node is connected no more. Not replayed."""
+
+    peer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Lagged(Event):
+    """The reader was too slow and events were dropped: start again from the cursor, or read the state again."""
+
+    missed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Closed(Event):
+    """The context is closed here. The last event."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class UnknownEvent(Event):
+    """An event that this version of the package does not know."""
+
+    description: str
+
+
+_CLASSES = {cls.__name__.upper(): cls for cls in Event.__subclasses__()}
+
+
+def _event_of(happened: _native.Happened) -> Event:
+    event: Any = happened.event
+    # The generated variants are named like "Event.MEMBER_JOINED".
+    name = type(event).__name__.rsplit(".", 1)[-1].replace("_", "")
+    cls = _CLASSES.get(name)
+    if cls is None:
+        return UnknownEvent(happened.cursor, getattr(event, "description", name))
+    values = {field.name: getattr(event, field.name) for field in dataclasses.fields(cls) if field.name != "cursor"}
+    if "keys" in values:
+        values["keys"] = [StateKey(key) for key in values["keys"]]
+    return cls(happened.cursor, **values)
+
+
+class Events(AsyncIterator[Event]):
+    """A stream of events. It ends after `Closed`, and when the node is shut down."""
+
+    def __init__(self, native: _native.Events) -> None:
+        self._native = native
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self.next()
+        except ClosedError:
+            raise StopAsyncIteration from None
+
+    async def next(self) -> Event:
+        """Waits for the next event. Cancelling the wait loses none. `ClosedError` at the end of the stream."""
+        while True:
+            with translated():
+                await self._native.ready()
+                happened = self._native.take()
+            # Two tasks may wait for one event; the slower one waits for the next.
+            if happened is not None:
+                return _event_of(happened)

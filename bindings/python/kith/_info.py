@@ -1,0 +1,253 @@
+"""What is read of nodes and contexts."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Literal
+
+from . import _native
+
+Role = Literal["admin", "writer", "reader"]
+
+
+class Level(enum.Enum):
+    """Which state is read."""
+
+    TENTATIVE = "tentative"
+    """With everything that is known, in an order that may still move."""
+    FINAL = "final"
+    """Only what never changes again. `UnsupportedError` until finality is there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InvitationInfo:
+    """What an invitation says."""
+
+    context: bytes
+    application: str
+    inviter: bytes
+    role: str
+    expires_at: int | None
+    """ms since 1970; `None`: no end."""
+    note: str
+    addresses: list[str]
+    member: bool
+    """Whether this node is a member of the context already."""
+
+    @classmethod
+    def _of(cls, info: _native.InvitationInfo) -> InvitationInfo:
+        return cls(
+            info.context,
+            info.application,
+            info.inviter,
+            info.role,
+            info.expires_at,
+            info.note,
+            list(info.addresses),
+            info.member,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class IssuedInvitation:
+    """An invitation of a context, as its members see it."""
+
+    id: bytes
+    """Names the invitation; for `Context.revoke`."""
+    inviter: bytes
+    role: str
+    expires_at: int | None
+    max_uses: int
+    uses: int
+    revoked: bool
+    note: str
+
+    @classmethod
+    def _of(cls, info: _native.IssuedInvitation) -> IssuedInvitation:
+        return cls(
+            info.id, info.inviter, info.role, info.expires_at, info.max_uses, info.uses, info.revoked, info.note
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextInfo:
+    """A context that a node holds."""
+
+    id: bytes
+    name: str
+    application: str
+    joining: bool
+    """Whether joining it has not come to its end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A member of a context."""
+
+    id: bytes
+    role: str
+    added: bytes
+    """The transaction that added it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """The answer to a call."""
+
+    transaction: bytes
+    """The transaction that carries the call: 32 bytes."""
+    output: bytes
+    """The application's answer, at the tentative place."""
+
+
+class Outcome(enum.Enum):
+    """What a transaction did at its place."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclasses.dataclass(frozen=True)
+class Transaction:
+    """How it stands with a transaction."""
+
+    id: bytes
+    author: bytes
+    sequence: int
+    """Its number in its author's chain."""
+    place: bytes
+    """Its place in the order: 48 bytes that sort like places. Tentative until something is final."""
+    timestamp: int
+    """The author's clock, ms since 1970."""
+    kind: int
+    method: str | None
+    """Of a call: its method."""
+    arguments: bytes
+    outcome: Outcome
+    output: bytes | None
+    """The application's answer, if the transaction is accepted."""
+    reason: str | None
+    """Why it does nothing, if it is rejected."""
+
+    @classmethod
+    def _of(cls, info: _native.TransactionInfo) -> Transaction:
+        if not info.executed:
+            outcome = Outcome.PENDING
+        elif info.rejection is None:
+            outcome = Outcome.ACCEPTED
+        else:
+            outcome = Outcome.REJECTED
+        return cls(
+            info.id,
+            info.author,
+            info.sequence,
+            info.place,
+            info.timestamp,
+            info.kind,
+            info.method,
+            info.arguments,
+            outcome,
+            info.output,
+            info.rejection,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A peer as the network sees it."""
+
+    peer: str
+    connected: bool
+    addresses: list[str]
+    last_failure: str | None
+    """Why the last dial failed, until one succeeds."""
+    next_attempt_in: int | None
+    """In how many ms it is dialled next."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeStatus:
+    """How it stands with a node."""
+
+    id: str
+    addresses: list[str]
+    peers: list[Peer]
+    contexts: list[bytes]
+    sealed: bool
+    copied: bool
+    """Whether the directory is a copy of another node's."""
+
+    @classmethod
+    def _of(cls, status: _native.NodeStatus) -> NodeStatus:
+        peers = [
+            Peer(peer.peer, peer.connected, list(peer.addresses), peer.last_failure, peer.next_attempt_in)
+            for peer in status.peers
+        ]
+        contexts = [bytes.fromhex(context) for context in status.contexts]
+        return cls(status.id, list(status.addresses), peers, contexts, status.sealed, status.copied)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextPeer:
+    """A connected peer of a context."""
+
+    peer: str
+    member: bytes | None
+    """The member that it proved to be."""
+    equal: bool
+    """Whether both histories are known to be the same."""
+    lacking: int
+    """Transactions that it has and this node lacks, by the last comparison."""
+    lacks: int
+    """Transactions that it lacks, by the last comparison."""
+    since: int
+    """For how many ms it has been connected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextStatus:
+    """How it stands with a context."""
+
+    transactions: int
+    pending: int
+    """Transactions in the order that are not executed."""
+    waiting: int
+    """Transactions that wait for their parents."""
+    missing: list[bytes]
+    """Transactions that are known of and missing."""
+    blocked: str | None
+    """Why applying stands still, if it does."""
+    frozen: str | None
+    """Why this node writes nothing here, if it does not."""
+    commitment: bytes
+    """The state commitment: equal on all members that hold the same history."""
+    digest: bytes
+    """The digest of the history."""
+    peers: list[ContextPeer]
+
+    @classmethod
+    def _of(cls, status: _native.ContextStatus) -> ContextStatus:
+        peers = [
+            ContextPeer(
+                peer.peer,
+                None if peer.member is None else bytes.fromhex(peer.member),
+                peer.equal,
+                peer.lacking,
+                peer.lacks,
+                peer.since,
+            )
+            for peer in status.peers
+        ]
+        return cls(
+            status.transactions,
+            status.pending,
+            status.waiting,
+            [bytes.fromhex(id) for id in status.missing],
+            status.blocked,
+            status.frozen,
+            bytes.fromhex(status.commitment),
+            bytes.fromhex(status.digest),
+            peers,
+        )

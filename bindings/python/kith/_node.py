@@ -1,0 +1,175 @@
+"""Nodes."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal
+
+from . import _native
+from ._application import Application, Hosted
+from ._context import Context, id_of, milliseconds
+from ._errors import InvalidArgumentError, UnsupportedError, translated
+from ._info import ContextInfo, InvitationInfo, NodeStatus
+from ._keys import data_of
+
+
+class _Progress(_native.JoinProgress):
+    def __init__(self, told: Callable[[int, int], object]) -> None:
+        self._told = told
+
+    def progress(self, done: int, total: int) -> None:
+        self._told(done, total)
+
+
+def _texts(values: Sequence[str], what: str) -> list[str]:
+    if isinstance(values, str):
+        raise InvalidArgumentError(f"{what} is a list of texts, not one text")
+    return list(values)
+
+
+class Node:
+    """A node: a store, an endpoint in the network, and any number of contexts.
+
+    `async with await Node.open(path) as node:` shuts it down at the end.
+    """
+
+    def __init__(self, native: _native.Node) -> None:
+        """Not to be called: `Node.open` makes nodes."""
+        self._native = native
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str] | None,
+        *,
+        listen: Sequence[str] | None = None,
+        bootstrap: Sequence[str] = (),
+        relays: Sequence[str] = (),
+        discovery: bool = True,
+        durability: Literal["power", "process"] = "power",
+        event_retention: int | None = None,
+        storage_key: bytes | None = None,
+        log_level: str | None = None,
+    ) -> Node:
+        """Opens a node in a directory, which is made if it does not exist; `None`: everything is kept in memory.
+
+        A directory that another node has open is a `BusyError` at once. `listen` has multiaddresses
+        (`/ip4/127.0.0.1/tcp/0`; port 0: the system chooses); `None`: all addresses of this machine. `bootstrap` has peers
+        to connect to, as multiaddresses with `/p2p/…`. `discovery`: whether to find peers in the local network and be
+        found. `durability`: whether what was acknowledged survives the loss of power, or only the death of the process.
+        `event_retention`: how many batches of events are kept.
+
+        Not there yet, `UnsupportedError`: `relays`, `storage_key`, `log_level`.
+        """
+        if relays:
+            raise UnsupportedError("relays are not there yet")
+        if storage_key is not None:
+            raise UnsupportedError("sealing the store is not there yet")
+        if log_level is not None:
+            raise UnsupportedError("logs do not reach Python yet")
+        if event_retention is not None and not 0 <= event_retention < 2**64:
+            raise InvalidArgumentError(f"event_retention is {event_retention}")
+        options = _native.NodeOptions(
+            path=None if path is None else os.path.expanduser(os.fspath(path)),
+            listen=None if listen is None else _texts(listen, "listen"),
+            bootstrap=_texts(bootstrap, "bootstrap"),
+            discovery=discovery,
+            durability=durability,
+            event_retention=event_retention,
+        )
+        with translated():
+            return cls(await _native.Node.open(options))
+
+    async def __aenter__(self) -> Node:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<kith.Node {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The node's id in the network."""
+        return self._native.id()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the node listens: multiaddresses with `/p2p/…`."""
+        return list(self._native.addresses())
+
+    async def status(self) -> NodeStatus:
+        """How it stands with the node and the peers that it knows."""
+        with translated():
+            return NodeStatus._of(await self._native.status())
+
+    def register(self, name: str, application: Application) -> None:
+        """Registers an application of the host's own. Contexts of that application that wait for it begin to execute."""
+        with translated():
+            self._native.register(name, Hosted(application))
+
+    async def create_context(self, application: str = "kv", arguments: bytes = b"", *, name: str = "") -> Context:
+        """Creates a context with this node as its first member and admin. `name` is what people call it."""
+        with translated():
+            return Context(await self._native.create_context(application, data_of(arguments, "arguments"), name))
+
+    def inspect(self, invitation: str) -> InvitationInfo:
+        """Reads an invitation. Joins nothing."""
+        with translated():
+            return InvitationInfo._of(self._native.inspect(invitation))
+
+    async def join(
+        self,
+        invitation: str,
+        *,
+        timeout: float | datetime.timedelta = 60,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Context:
+        """Joins a context, and returns once this node is a member and has caught up.
+
+        If that fails, nothing of the context stays. `on_progress` is called with the numbers of transactions received and
+        expected, on a thread of the node's own; it must not block, and must not call this library.
+        """
+        progress = None if on_progress is None else _Progress(on_progress)
+        with translated():
+            return Context(await self._native.join(invitation, milliseconds(timeout, "timeout"), progress))
+
+    def contexts(self) -> list[ContextInfo]:
+        """The contexts that this node holds."""
+        with translated():
+            return [
+                ContextInfo(info.id, info.name, info.application, info.joining) for info in self._native.contexts()
+            ]
+
+    def context(self, id: bytes) -> Context:
+        """A context that this node holds; `NotFoundError` if it does not."""
+        with translated():
+            return Context(self._native.context(id_of(id, "a context id")))
+
+    async def connect(self, address: str) -> None:
+        """Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on."""
+        with translated():
+            await self._native.connect(address)
+
+    async def shutdown(self) -> None:
+        """Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine."""
+        with translated():
+            await self._native.shutdown()
+
+    async def suspend(self, deadline: float) -> None:
+        """Stops the network for a while. Not there yet: `UnsupportedError`."""
+        raise UnsupportedError("suspend is not there yet")
+
+    async def resume(self) -> None:
+        """Goes on after `suspend`. Not there yet: `UnsupportedError`."""
+        raise UnsupportedError("resume is not there yet")
+
+    async def sync_once(self, budget: float) -> None:
+        """Catches up in a given time. Not there yet: `UnsupportedError`."""
+        raise UnsupportedError("sync_once is not there yet")

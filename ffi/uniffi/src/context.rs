@@ -1,0 +1,269 @@
+//! Contexts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kith_core::application::kv::{Add, Append, CompareAndSet, Delete, Operation as KvOperation, Put};
+use kith_core::node::{self, InviteOptions, Level};
+use kith_core::replica::{MemberId, Place, StateKey, TransactionId};
+use kith_core::{Error, Result as CoreResult};
+
+use crate::{Bytes, ContextStatus, Entry, Events, Failure, IssuedInvitation, MemberInfo, TransactionInfo};
+
+/// The answer to a call.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Executed {
+    /// The transaction: 32 bytes.
+    pub transaction: Bytes,
+    /// The application's answer.
+    pub output: Bytes,
+}
+
+/// One operation of a batch.
+#[derive(Clone, Debug, uniffi::Enum)]
+#[allow(missing_docs)]
+pub enum Operation {
+    Put { key: Bytes, value: Bytes },
+    Delete { key: Bytes },
+    Add { key: Bytes, number: i64 },
+    CompareAndSet { key: Bytes, expected: Option<Bytes>, value: Option<Bytes> },
+    Append { key: Bytes, bytes: Bytes },
+}
+
+impl Operation {
+    fn build(self) -> CoreResult<KvOperation> {
+        Ok(match self {
+            Self::Put { key, value } => KvOperation::Put(Put { key: self::key(&key)?, value: value.0 }),
+            Self::Delete { key } => KvOperation::Delete(Delete { key: self::key(&key)? }),
+            Self::Add { key, number } => KvOperation::Add(Add { key: self::key(&key)?, delta: number }),
+            Self::CompareAndSet { key, expected, value } => KvOperation::CompareAndSet(CompareAndSet {
+                key: self::key(&key)?,
+                expected: expected.map(|bytes| bytes.0),
+                value: value.map(|bytes| bytes.0),
+            }),
+            Self::Append { key, bytes } => {
+                KvOperation::Append(Append { key: self::key(&key)?, bytes: bytes.0 })
+            }
+        })
+    }
+}
+
+fn key(bytes: &Bytes) -> CoreResult<StateKey> {
+    StateKey::from_slice(&bytes.0)
+}
+
+fn member(bytes: &Bytes) -> CoreResult<MemberId> {
+    MemberId::from_slice(&bytes.0)
+}
+
+fn transaction(bytes: &Bytes) -> CoreResult<TransactionId> {
+    TransactionId::from_slice(&bytes.0)
+}
+
+fn level(is_final: bool) -> Level {
+    if is_final { Level::Final } else { Level::Tentative }
+}
+
+fn id(id: TransactionId) -> Bytes {
+    Bytes(id.0.to_vec())
+}
+
+/// A context.
+#[derive(uniffi::Object)]
+pub struct Context {
+    context: node::Context,
+}
+
+impl Context {
+    pub(crate) fn wrap(context: node::Context) -> Arc<Self> {
+        Arc::new(Self { context })
+    }
+}
+
+#[uniffi::export]
+impl Context {
+    /// The context's id: 32 bytes.
+    pub fn id(&self) -> Bytes {
+        Bytes(self.context.id().0.to_vec())
+    }
+
+    /// This node's member: 32 bytes.
+    pub fn me(&self) -> Bytes {
+        Bytes(self.context.me().0.to_vec())
+    }
+
+    /// This node's role, if it is a member.
+    pub fn role(&self) -> Option<String> {
+        self.context.role().map(|role| role.to_string())
+    }
+
+    /// The application's name.
+    pub fn application(&self) -> String {
+        self.context.application()
+    }
+
+    /// What the context is called.
+    pub fn name(&self) -> String {
+        self.context.name()
+    }
+
+    /// Carries out a call.
+    pub async fn execute(&self, method: String, arguments: Bytes) -> Result<Executed, Failure> {
+        let executed = self.context.execute(&method, &arguments.0).await?;
+        Ok(Executed { transaction: id(executed.transaction), output: Bytes(executed.output) })
+    }
+
+    /// Answers a read-only call.
+    pub async fn query(&self, method: String, arguments: Bytes) -> Result<Bytes, Failure> {
+        Ok(Bytes(self.context.query(&method, &arguments.0).await?))
+    }
+
+    /// The value under a key.
+    pub async fn get(&self, key: Bytes, is_final: bool) -> Result<Option<Bytes>, Failure> {
+        Ok(self.context.get(self::key(&key)?, level(is_final)).await?.map(Bytes))
+    }
+
+    /// A page of entries.
+    pub async fn entries(
+        &self,
+        prefix: Bytes,
+        after: Option<Bytes>,
+        limit: u32,
+        is_final: bool,
+    ) -> Result<Vec<Entry>, Failure> {
+        let after = after.as_ref().map(self::key).transpose()?;
+        let page = self.context.entries(&prefix.0, after, limit as usize, level(is_final)).await?;
+        let entry =
+            |entry: node::Entry| Entry { key: Bytes(entry.key.0.to_vec()), value: Bytes(entry.value) };
+        Ok(page.into_iter().map(entry).collect())
+    }
+
+    /// Sets a key.
+    pub async fn put(&self, key: Bytes, value: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.put(self::key(&key)?, &value.0).await?))
+    }
+
+    /// Removes a key.
+    pub async fn delete(&self, key: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.delete(self::key(&key)?).await?))
+    }
+
+    /// Adds to a counter; its new value.
+    pub async fn add(&self, key: Bytes, number: i64) -> Result<i64, Failure> {
+        Ok(self.context.add(self::key(&key)?, number).await?)
+    }
+
+    /// Sets or removes a key if its value is the expected one.
+    pub async fn compare_and_set(
+        &self,
+        key: Bytes,
+        expected: Option<Bytes>,
+        value: Option<Bytes>,
+    ) -> Result<Bytes, Failure> {
+        let expected = expected.as_ref().map(|bytes| bytes.0.as_slice());
+        let value = value.as_ref().map(|bytes| bytes.0.as_slice());
+        Ok(id(self.context.compare_and_set(self::key(&key)?, expected, value).await?))
+    }
+
+    /// Appends to a value.
+    pub async fn append(&self, key: Bytes, bytes: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.append(self::key(&key)?, &bytes.0).await?))
+    }
+
+    /// Carries out several operations, all or none.
+    pub async fn batch(&self, operations: Vec<Operation>) -> Result<Bytes, Failure> {
+        let operations = operations.into_iter().map(Operation::build).collect::<CoreResult<Vec<_>>>()?;
+        Ok(id(self.context.batch(operations).await?))
+    }
+
+    /// The stream of events from now on, or after a cursor.
+    pub async fn events(&self, after: Option<u64>) -> Result<Arc<Events>, Failure> {
+        Ok(Events::wrap(self.context.events(after).await?))
+    }
+
+    /// The members.
+    pub async fn members(&self) -> Result<Vec<MemberInfo>, Failure> {
+        Ok(self.context.members().await?.into_iter().map(Into::into).collect())
+    }
+
+    /// Gives a member another role.
+    pub async fn set_role(&self, member: Bytes, role: String) -> Result<Bytes, Failure> {
+        Ok(id(self.context.set_role(self::member(&member)?, role.parse()?).await?))
+    }
+
+    /// Removes a member.
+    pub async fn remove(&self, member: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.remove(self::member(&member)?).await?))
+    }
+
+    /// Leaves the context.
+    pub async fn leave(&self) -> Result<(), Failure> {
+        Ok(self.context.leave().await?)
+    }
+
+    /// Makes an invitation; its text.
+    pub async fn invite(
+        &self,
+        role: String,
+        expires_in_ms: Option<u64>,
+        max_uses: u32,
+        note: String,
+    ) -> Result<String, Failure> {
+        let mut options = InviteOptions::default();
+        options.role = role.parse()?;
+        options.expires_in = expires_in_ms.map(Duration::from_millis);
+        (options.max_uses, options.note) = (max_uses, note);
+        Ok(self.context.invite(options).await?.to_text())
+    }
+
+    /// The invitations of the context.
+    pub async fn invitations(&self) -> Result<Vec<IssuedInvitation>, Failure> {
+        Ok(self.context.invitations().await?.into_iter().map(Into::into).collect())
+    }
+
+    /// Takes an invitation back.
+    pub async fn revoke(&self, invitation: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.revoke(transaction(&invitation)?).await?))
+    }
+
+    /// Rejects a call for all members, after a local fault.
+    pub async fn skip(&self, transaction: Bytes) -> Result<Bytes, Failure> {
+        Ok(id(self.context.skip(self::transaction(&transaction)?).await?))
+    }
+
+    /// How it stands with a transaction.
+    pub async fn transaction(&self, id: Bytes) -> Result<Option<TransactionInfo>, Failure> {
+        Ok(self.context.transaction(transaction(&id)?).await?.map(Into::into))
+    }
+
+    /// A page of the order, after a place of 48 bytes.
+    pub async fn history(&self, after: Option<Bytes>, limit: u32) -> Result<Vec<TransactionInfo>, Failure> {
+        let place = |bytes: Bytes| {
+            Place::from_key(&bytes.0).ok_or_else(|| {
+                Error::invalid_argument(format!("a place has {} bytes, not {}", Place::LENGTH, bytes.0.len()))
+            })
+        };
+        let after = after.map(place).transpose()?;
+        Ok(self.context.history(after, limit as usize).await?.into_iter().map(Into::into).collect())
+    }
+
+    /// How it stands with the context.
+    pub async fn status(&self) -> Result<ContextStatus, Failure> {
+        Ok(self.context.status().await?.into())
+    }
+
+    /// The state commitment: 32 bytes.
+    pub async fn commitment(&self) -> Result<Bytes, Failure> {
+        Ok(Bytes(self.context.commitment().await?.to_vec()))
+    }
+
+    /// Waits until this node is in step with a peer.
+    pub async fn wait_synced(&self, timeout_ms: u64) -> Result<(), Failure> {
+        Ok(self.context.wait_synced(Duration::from_millis(timeout_ms)).await?)
+    }
+
+    /// New keys for the context.
+    pub async fn rotate_keys(&self) -> Result<(), Failure> {
+        Ok(self.context.rotate_keys().await?)
+    }
+}

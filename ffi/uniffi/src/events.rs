@@ -1,0 +1,118 @@
+//! Events, pulled.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kith_core::node::{self, Event as CoreEvent};
+
+use crate::{Bytes, Failure};
+
+/// Something that happened in a context.
+#[derive(Clone, Debug, uniffi::Enum)]
+#[allow(missing_docs)]
+pub enum Event {
+    Executed { transaction: Bytes, member: Bytes, again: bool },
+    Changed { keys: Vec<Bytes> },
+    Reordered { first: Bytes },
+    Rejected { transaction: Bytes, reason: String },
+    MemberJoined { member: Bytes, role: String },
+    MemberLeft { member: Bytes },
+    MemberRemoved { member: Bytes },
+    RoleChanged { member: Bytes, role: String },
+    Equivocation { member: Bytes, one: Bytes, other: Bytes },
+    Blocked { cause: String },
+    Emitted { transaction: Bytes, name: String, data: Bytes },
+    SyncProgress { peer: String, done: u64, total: u64 },
+    Synced { peer: String },
+    PeerConnected { peer: String, member: Bytes },
+    PeerDisconnected { peer: String },
+    Lagged { missed: u64 },
+    Closed { reason: String },
+    Unknown { description: String },
+}
+
+impl From<CoreEvent> for Event {
+    fn from(event: CoreEvent) -> Self {
+        let bytes = |id: [u8; 32]| Bytes(id.to_vec());
+        match event {
+            CoreEvent::Executed { transaction, member, again } => {
+                Self::Executed { transaction: bytes(transaction.0), member: bytes(member.0), again }
+            }
+            CoreEvent::Changed { keys } => {
+                Self::Changed { keys: keys.into_iter().map(|key| bytes(key.0)).collect() }
+            }
+            CoreEvent::Reordered { from } => Self::Reordered { first: bytes(from.0) },
+            CoreEvent::Rejected { transaction, reason } => {
+                Self::Rejected { transaction: bytes(transaction.0), reason }
+            }
+            CoreEvent::MemberJoined { member, role } => {
+                Self::MemberJoined { member: bytes(member.0), role: role.to_string() }
+            }
+            CoreEvent::MemberLeft { member } => Self::MemberLeft { member: bytes(member.0) },
+            CoreEvent::MemberRemoved { member } => Self::MemberRemoved { member: bytes(member.0) },
+            CoreEvent::RoleChanged { member, role } => {
+                Self::RoleChanged { member: bytes(member.0), role: role.to_string() }
+            }
+            CoreEvent::Equivocation { member, one, other } => {
+                Self::Equivocation { member: bytes(member.0), one: bytes(one.0), other: bytes(other.0) }
+            }
+            CoreEvent::Blocked { cause } => Self::Blocked { cause },
+            CoreEvent::Emitted { transaction, name, data } => {
+                Self::Emitted { transaction: bytes(transaction.0), name, data: Bytes(data) }
+            }
+            CoreEvent::SyncProgress { peer, done, total } => Self::SyncProgress { peer, done, total },
+            CoreEvent::Synced { peer } => Self::Synced { peer },
+            CoreEvent::PeerConnected { peer, member } => {
+                Self::PeerConnected { peer, member: bytes(member.0) }
+            }
+            CoreEvent::PeerDisconnected { peer } => Self::PeerDisconnected { peer },
+            CoreEvent::Lagged { missed } => Self::Lagged { missed },
+            CoreEvent::Closed { reason } => Self::Closed { reason },
+            other => Self::Unknown { description: format!("{other:?}") },
+        }
+    }
+}
+
+/// An event and its cursor.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Happened {
+    /// Where in the stream it is.
+    pub cursor: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A stream of events. `ready` waits, `take` gives: a wait that the host cancels at the very moment of its answer loses
+/// no event.
+#[derive(uniffi::Object)]
+pub struct Events {
+    stream: tokio::sync::Mutex<node::Events>,
+    taken: Mutex<VecDeque<Happened>>,
+}
+
+impl Events {
+    pub(crate) fn wrap(events: node::Events) -> Arc<Self> {
+        Arc::new(Self { stream: tokio::sync::Mutex::new(events), taken: Mutex::default() })
+    }
+}
+
+#[uniffi::export]
+impl Events {
+    /// Waits until there is an event to take.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        let mut stream = self.stream.lock().await;
+        let waiting = || !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if waiting() {
+            return Ok(());
+        }
+        let (cursor, event) = stream.next().await?;
+        let happened = Happened { cursor, event: event.into() };
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).push_back(happened);
+        Ok(())
+    }
+
+    /// The event that `ready` waited for.
+    pub fn take(&self) -> Option<Happened> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}

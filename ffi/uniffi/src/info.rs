@@ -1,0 +1,258 @@
+//! What is read of nodes and contexts, as records.
+
+use kith_core::node;
+
+use crate::Bytes;
+
+/// What an invitation says.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct InvitationInfo {
+    pub context: Bytes,
+    pub application: String,
+    pub inviter: Bytes,
+    pub role: String,
+    pub expires_at: Option<u64>,
+    pub note: String,
+    pub addresses: Vec<String>,
+    pub member: bool,
+}
+
+impl From<node::InvitationInfo> for InvitationInfo {
+    fn from(info: node::InvitationInfo) -> Self {
+        Self {
+            context: Bytes(info.context.0.to_vec()),
+            application: info.application,
+            inviter: Bytes(info.inviter.0.to_vec()),
+            role: info.role.to_string(),
+            expires_at: info.expires_at,
+            note: info.note,
+            addresses: info.addresses,
+            member: info.member,
+        }
+    }
+}
+
+/// An invitation of a context.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct IssuedInvitation {
+    pub id: Bytes,
+    pub inviter: Bytes,
+    pub role: String,
+    pub expires_at: Option<u64>,
+    pub max_uses: u32,
+    pub uses: u32,
+    pub revoked: bool,
+    pub note: String,
+}
+
+impl From<node::IssuedInvitation> for IssuedInvitation {
+    fn from(info: node::IssuedInvitation) -> Self {
+        Self {
+            id: Bytes(info.id.0.to_vec()),
+            inviter: Bytes(info.inviter.0.to_vec()),
+            role: info.role.to_string(),
+            expires_at: info.expires_at,
+            max_uses: info.max_uses,
+            uses: info.uses,
+            revoked: info.revoked,
+            note: info.note,
+        }
+    }
+}
+
+/// A context that a node holds.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct ContextInfo {
+    pub id: Bytes,
+    pub name: String,
+    pub application: String,
+    pub joining: bool,
+}
+
+impl From<node::ContextInfo> for ContextInfo {
+    fn from(info: node::ContextInfo) -> Self {
+        Self {
+            id: Bytes(info.id.0.to_vec()),
+            name: info.name,
+            application: info.application,
+            joining: info.joining,
+        }
+    }
+}
+
+/// A member of a context.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct MemberInfo {
+    pub id: Bytes,
+    pub role: String,
+    pub added: Bytes,
+}
+
+impl From<node::MemberInfo> for MemberInfo {
+    fn from(info: node::MemberInfo) -> Self {
+        Self {
+            id: Bytes(info.id.0.to_vec()),
+            role: info.role.to_string(),
+            added: Bytes(info.added.0.to_vec()),
+        }
+    }
+}
+
+/// How it stands with a transaction.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct TransactionInfo {
+    /// 32 bytes.
+    pub id: Bytes,
+    /// 32 bytes.
+    pub author: Bytes,
+    /// Its number in its author's chain.
+    pub sequence: u64,
+    /// 48 bytes that sort like places.
+    pub place: Bytes,
+    /// ms since 1970.
+    pub timestamp: u64,
+    /// The kind's number.
+    pub kind: u8,
+    /// Of a call.
+    pub method: Option<String>,
+    /// Of a call.
+    pub arguments: Bytes,
+    /// Whether it has been executed.
+    pub executed: bool,
+    /// The application's answer, if it counts.
+    pub output: Option<Bytes>,
+    /// Why it does not count, if it does not.
+    pub rejection: Option<String>,
+}
+
+impl From<node::TransactionInfo> for TransactionInfo {
+    fn from(info: node::TransactionInfo) -> Self {
+        let executed = info.receipt.is_some();
+        let (output, rejection) = match info.receipt.map(|receipt| receipt.outcome) {
+            None => (None, None),
+            Some(Ok(output)) => (Some(Bytes(output)), None),
+            Some(Err(rejection)) => (None, Some(rejection.to_string())),
+        };
+        Self {
+            id: Bytes(info.id.0.to_vec()),
+            author: Bytes(info.author.0.to_vec()),
+            sequence: info.sequence,
+            place: Bytes(info.place.key().to_vec()),
+            timestamp: info.timestamp,
+            kind: info.kind,
+            method: info.method,
+            arguments: Bytes(info.arguments),
+            executed,
+            output,
+            rejection,
+        }
+    }
+}
+
+/// How it stands with a node.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct NodeStatus {
+    pub id: String,
+    pub addresses: Vec<String>,
+    pub peers: Vec<PeerInfo>,
+    pub contexts: Vec<String>,
+    pub sealed: bool,
+    pub copied: bool,
+}
+
+impl From<node::NodeStatus> for NodeStatus {
+    fn from(status: node::NodeStatus) -> Self {
+        Self {
+            id: status.id,
+            addresses: status.addresses,
+            peers: status.peers.into_iter().map(Into::into).collect(),
+            contexts: status.contexts,
+            sealed: status.sealed,
+            copied: status.copied,
+        }
+    }
+}
+
+/// A peer as the network sees it.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct PeerInfo {
+    pub peer: String,
+    pub connected: bool,
+    pub addresses: Vec<String>,
+    pub last_failure: Option<String>,
+    pub next_attempt_in: Option<u64>,
+}
+
+impl From<node::PeerInfo> for PeerInfo {
+    fn from(info: node::PeerInfo) -> Self {
+        Self {
+            peer: info.peer,
+            connected: info.connected,
+            addresses: info.addresses,
+            last_failure: info.last_failure,
+            next_attempt_in: info.next_attempt_in,
+        }
+    }
+}
+
+/// How it stands with a context.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct ContextStatus {
+    pub transactions: u64,
+    pub pending: u64,
+    pub waiting: u64,
+    pub missing: Vec<String>,
+    pub blocked: Option<String>,
+    pub frozen: Option<String>,
+    pub commitment: String,
+    pub digest: String,
+    pub peers: Vec<ContextPeer>,
+}
+
+impl From<node::ContextStatus> for ContextStatus {
+    fn from(status: node::ContextStatus) -> Self {
+        Self {
+            transactions: status.transactions,
+            pending: status.pending,
+            waiting: status.waiting,
+            missing: status.missing,
+            blocked: status.blocked,
+            frozen: status.frozen,
+            commitment: status.commitment,
+            digest: status.digest,
+            peers: status.peers.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A connected peer of a context.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct ContextPeer {
+    pub peer: String,
+    pub member: Option<String>,
+    pub equal: bool,
+    pub lacking: u64,
+    pub lacks: u64,
+    pub since: u64,
+}
+
+impl From<node::ContextPeer> for ContextPeer {
+    fn from(peer: node::ContextPeer) -> Self {
+        Self {
+            peer: peer.peer,
+            member: peer.member,
+            equal: peer.equal,
+            lacking: peer.lacking,
+            lacks: peer.lacks,
+            since: peer.since,
+        }
+    }
+}

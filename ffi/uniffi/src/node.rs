@@ -1,0 +1,157 @@
+//! Nodes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kith_core::node::{self, CreateOptions, Durability, JoinOptions};
+use kith_core::replica::ContextId;
+use kith_core::{Error, ErrorKind};
+
+use crate::application::Hosted;
+use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus};
+
+/// What a node is opened with.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct NodeOptions {
+    /// The node's directory; none: everything is kept in memory.
+    pub path: Option<String>,
+    /// Where to listen; none: all addresses of this machine.
+    pub listen: Option<Vec<String>>,
+    /// Peers to connect to.
+    pub bootstrap: Vec<String>,
+    /// Whether to find peers in the local network, and be found.
+    pub discovery: bool,
+    /// "power" or "process".
+    pub durability: String,
+    /// How many batches of events are kept; none: the default.
+    pub event_retention: Option<u64>,
+}
+
+impl NodeOptions {
+    fn build(self) -> Result<node::Options, Failure> {
+        let mut options = node::Options::at(PathBuf::new());
+        options.path = self.path.map(PathBuf::from);
+        if let Some(listen) = self.listen {
+            options.listen = listen;
+        }
+        options.bootstrap = self.bootstrap;
+        options.discovery = self.discovery;
+        options.durability = match self.durability.as_str() {
+            "power" => Durability::Power,
+            "process" => Durability::Process,
+            other => {
+                let message = format!("`{other}` is no durability: power or process");
+                return Err(Error::invalid_argument(message).into());
+            }
+        };
+        if let Some(retention) = self.event_retention {
+            options.event_retention = retention;
+        }
+        Ok(options)
+    }
+}
+
+/// Told how far joining is, on a thread of the node's own. It must not block.
+#[uniffi::export(foreign)]
+pub trait JoinProgress: Send + Sync {
+    /// Transactions received, and transactions expected.
+    fn progress(&self, done: u64, total: u64) -> Result<(), Failure>;
+}
+
+/// A node.
+#[derive(uniffi::Object)]
+pub struct Node {
+    pub(crate) node: node::Node,
+}
+
+#[uniffi::export]
+impl Node {
+    /// Opens a node.
+    #[uniffi::constructor]
+    pub async fn open(options: NodeOptions) -> Result<Arc<Self>, Failure> {
+        Ok(Arc::new(Self { node: node::Node::open(options.build()?).await? }))
+    }
+
+    /// The node's id in the network.
+    pub fn id(&self) -> String {
+        self.node.id()
+    }
+
+    /// Where the node listens.
+    pub fn addresses(&self) -> Vec<String> {
+        self.node.addresses()
+    }
+
+    /// How it stands with the node.
+    pub async fn status(&self) -> Result<NodeStatus, Failure> {
+        Ok(self.node.status().await?.into())
+    }
+
+    /// Registers an application of the host's.
+    pub fn register(&self, name: String, application: Arc<dyn HostApplication>) -> Result<(), Failure> {
+        Ok(self.node.register(&name, Arc::new(Hosted(application)))?)
+    }
+
+    /// Creates a context.
+    pub async fn create_context(
+        &self,
+        application: String,
+        arguments: Bytes,
+        name: String,
+    ) -> Result<Arc<Context>, Failure> {
+        let mut options = CreateOptions::default();
+        (options.application, options.arguments, options.name) = (application, arguments.0, name);
+        Ok(Context::wrap(self.node.create_context(options).await?))
+    }
+
+    /// Reads an invitation.
+    pub fn inspect(&self, invitation: String) -> Result<InvitationInfo, Failure> {
+        Ok(self.node.inspect(&invitation)?.into())
+    }
+
+    /// Joins a context.
+    pub async fn join(
+        &self,
+        invitation: String,
+        timeout_ms: Option<u64>,
+        progress: Option<Arc<dyn JoinProgress>>,
+    ) -> Result<Arc<Context>, Failure> {
+        let mut options = JoinOptions::default();
+        options.timeout = timeout_ms.map(Duration::from_millis);
+        options.on_progress = progress.map(|progress| {
+            let told: Arc<dyn Fn(u64, u64) + Send + Sync> = Arc::new(move |done, total| {
+                // What the host raises there is the host's own affair: it has no caller to go to.
+                let _ = progress.progress(done, total);
+            });
+            told
+        });
+        Ok(Context::wrap(self.node.join(&invitation, options).await?))
+    }
+
+    /// The contexts that this node holds.
+    pub fn contexts(&self) -> Result<Vec<ContextInfo>, Failure> {
+        Ok(self.node.contexts()?.into_iter().map(Into::into).collect())
+    }
+
+    /// A context that this node holds.
+    pub fn context(&self, id: Bytes) -> Result<Arc<Context>, Failure> {
+        Ok(Context::wrap(self.node.context(ContextId::from_slice(&id.0)?)?))
+    }
+
+    /// Connects to a peer.
+    pub async fn connect(&self, address: String) -> Result<(), Failure> {
+        Ok(self.node.connect(&address).await?)
+    }
+
+    /// Closes the node.
+    pub async fn shutdown(&self) -> Result<(), Failure> {
+        Ok(self.node.shutdown().await?)
+    }
+}
+
+impl From<uniffi::UnexpectedUniFFICallbackError> for Failure {
+    fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
+        Self::Failed { kind: ErrorKind::Internal.code(), message: error.reason }
+    }
+}
