@@ -4,7 +4,7 @@ use crate::Result;
 use crate::limits;
 use crate::replica::payload::Add;
 use crate::replica::{Kind, MemberId, Payload, Replica, StateRead, Tip, Transaction, TransactionId};
-use crate::sync::{self, History, Position, Standing, Tips};
+use crate::sync::{History, Position, Standing, Tips};
 
 /// A context's history as sync sees it: the replica and its tables, between two batches, when all of it is durable.
 pub(crate) struct Held<'a> {
@@ -52,9 +52,7 @@ impl Held<'_> {
 
 impl History for Held<'_> {
     fn digest(&self) -> Result<[u8; 32]> {
-        let tips: Vec<Tips> =
-            self.replica.tips().map(|(author, tips)| Tips { author: *author, tips }).collect();
-        Ok(sync::heads_digest(&tips))
+        Ok(self.replica.digest())
     }
 
     fn tips(&self, after: Option<&MemberId>, limit: usize) -> Result<Vec<Tips>> {
