@@ -1,0 +1,293 @@
+//! Two processes share a context over loopback, and both write. Twenty times one of them (once both) is killed with SIGKILL, nearly always
+//! with calls under way. Whatever a process had acknowledged before it died is there after its restart and reaches the peer, and both
+//! end with the same history, state and commitment.
+//!
+//! This file is both sides: without arguments the test, with `writer` one of its processes. A writer takes orders on its standard
+//! input, a line each, and answers on its standard output.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
+use kith_core::replica::{StateKey, TransactionId};
+
+const ROUNDS: usize = 20;
+const MID_BATCH: usize = 15;
+const CALLERS: u64 = 8;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, directory] = &arguments[..] {
+        if role == "writer" {
+            writer(Path::new(directory));
+            return ExitCode::SUCCESS;
+        }
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        println!("acknowledged_writes_survive_sigkill: test");
+        return ExitCode::SUCCESS;
+    }
+    println!("running 1 test");
+    let outcome = std::panic::catch_unwind(acknowledged_writes_survive_sigkill);
+    let (passed, failed) = if outcome.is_ok() { (1, 0) } else { (0, 1) };
+    let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("test acknowledged_writes_survive_sigkill ... {word}");
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out"
+    );
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+// ---------------------------------------------------------------------------------------------- a process that writes
+
+fn say(line: &str) {
+    // One call for each line: what was said before the kill is heard.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(format!("{line}\n").as_bytes());
+    let _ = out.flush();
+}
+
+fn writer(directory: &Path) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let node = runtime.block_on(Node::open(Options::local(directory))).expect("the node opens");
+    let mut context = node.contexts().expect("contexts").first().map(|info| node.context(info.id).expect("held"));
+    let writing = Arc::new(AtomicBool::new(false));
+    say("ready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("an order");
+        let (order, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        match order {
+            "create" => {
+                let created = runtime.block_on(node.create_context(CreateOptions::default())).expect("created");
+                let invitation = runtime.block_on(created.invite(InviteOptions::default())).expect("invited");
+                say(&format!("token {}", invitation.to_text()));
+                context = Some(created);
+            }
+            "join" => {
+                context = Some(runtime.block_on(node.join(rest, JoinOptions::default())).expect("joined"));
+                say("joined");
+            }
+            "write" => {
+                writing.store(true, Ordering::SeqCst);
+                for caller in 0..CALLERS {
+                    let (context, writing) = (context.clone().expect("a context"), Arc::clone(&writing));
+                    runtime.spawn(write(context, caller, writing));
+                }
+            }
+            "stop" => writing.store(false, Ordering::SeqCst),
+            "state" => {
+                let context = context.as_ref().expect("a context");
+                let status = runtime.block_on(context.status()).expect("status");
+                assert_eq!(status.frozen, None);
+                say(&format!("state {} {} {} {}", status.digest, status.commitment, status.transactions, status.pending));
+            }
+            "has" => {
+                let id = TransactionId::from_hex(rest).expect("an id");
+                let found = runtime.block_on(context.as_ref().expect("a context").transaction(id)).expect("read");
+                let receipt = found.and_then(|found| found.receipt);
+                say(&format!("has {}", receipt.is_some_and(|receipt| receipt.accepted())));
+            }
+            _ => panic!("no such order: {order}"),
+        }
+    }
+}
+
+async fn write(context: Context, caller: u64, writing: Arc<AtomicBool>) {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    while writing.load(Ordering::SeqCst) {
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("{}-{count}", std::process::id());
+        say("begun");
+        let id = if count % 4 == 0 {
+            context.execute("add", &kith_core::application::kv::add(&StateKey::of("kill", "counter"), 1).1).await
+        } else if count % 4 == 1 {
+            context.execute("put", &kith_core::application::kv::put(&StateKey::of("kill", "same"), &caller.to_le_bytes()).1).await
+        } else {
+            context.execute("put", &kith_core::application::kv::put(&StateKey::of("kill", &name), &[7; 100]).1).await
+        };
+        say(&format!("ack {}", id.expect("a call is carried out").transaction));
+    }
+    say("stopped");
+}
+
+// --------------------------------------------------------------------------------------------------------- the test
+
+struct Writer {
+    child: Child,
+    orders: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Writer {
+    fn start(directory: &Path) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .arg("writer")
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process starts");
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().expect("its output"));
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let orders = child.stdin.take().expect("its input");
+        let mut writer = Self { child, orders, lines };
+        writer.until("ready");
+        writer
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("the process listens");
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the process answers")
+    }
+
+    /// The rest of the first line that begins with a word.
+    fn until(&mut self, word: &str) -> String {
+        loop {
+            let line = self.line();
+            if let Some(rest) = line.strip_prefix(word) {
+                return rest.trim().to_string();
+            }
+        }
+    }
+
+    /// Reads on until so many calls were acknowledged.
+    fn acknowledged(&mut self, wanted: usize, ids: &mut Heard) {
+        let before = ids.acknowledged.len();
+        while ids.acknowledged.len() < before + wanted {
+            let line = self.line();
+            ids.hear(&line);
+        }
+    }
+
+    fn kill(&mut self, ids: &mut Heard) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("it is dead");
+        // What it had said before, up to the end.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            ids.hear(&line);
+        }
+    }
+
+    fn stop(&mut self, ids: &mut Heard) {
+        self.order("stop");
+        let mut stopped = 0;
+        while stopped < CALLERS {
+            let line = self.line();
+            stopped += u64::from(line == "stopped");
+            ids.hear(&line);
+        }
+    }
+}
+
+/// What a process has said of its calls.
+#[derive(Default)]
+struct Heard {
+    begun: usize,
+    acknowledged: BTreeSet<String>,
+}
+
+impl Heard {
+    fn hear(&mut self, line: &str) {
+        self.begun += usize::from(line == "begun");
+        if let Some(id) = line.strip_prefix("ack ") {
+            self.acknowledged.insert(id.to_string());
+        }
+    }
+
+    fn under_way(&self) -> usize {
+        self.begun - self.acknowledged.len()
+    }
+}
+
+fn acknowledged_writes_survive_sigkill() {
+    let directories = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+    let mut writers = [Writer::start(directories[0].path()), Writer::start(directories[1].path())];
+    writers[0].order("create");
+    let token = writers[0].until("token");
+    writers[1].order(&format!("join {token}"));
+    writers[1].until("joined");
+
+    let mut mid_batch = 0;
+    let mut total = 0;
+    for round in 0..ROUNDS {
+        let mut heard = [Heard::default(), Heard::default()];
+        for writer in &mut writers {
+            writer.order("write");
+        }
+        for (writer, heard) in writers.iter_mut().zip(&mut heard) {
+            writer.acknowledged(10 + round * 7 % 40, heard);
+        }
+        let both = round == ROUNDS / 2;
+        let victims: &[usize] = if both { &[0, 1] } else { &[round % 2][..] };
+        for victim in victims {
+            writers[*victim].kill(&mut heard[*victim]);
+        }
+        mid_batch += usize::from(victims.iter().any(|victim| heard[*victim].under_way() > 0));
+        for survivor in (0..2).filter(|writer| !victims.contains(writer)) {
+            writers[survivor].stop(&mut heard[survivor]);
+        }
+        for victim in victims {
+            writers[*victim] = Writer::start(directories[*victim].path());
+        }
+        let transactions = equal(&mut writers);
+        for id in heard.iter().flat_map(|heard| &heard.acknowledged) {
+            for (index, writer) in writers.iter_mut().enumerate() {
+                writer.order(&format!("has {id}"));
+                assert_eq!(writer.until("has"), "true", "round {round}: writer {index} has lost {id}");
+            }
+            total += 1;
+        }
+        println!("round {round}: killed {victims:?}, {transactions} transactions, {total} acknowledged and found");
+    }
+    assert!(mid_batch >= MID_BATCH, "only {mid_batch} kills with calls under way");
+    println!("{mid_batch} of {ROUNDS} kills with calls under way, {total} acknowledged calls, all of them found on both sides");
+}
+
+/// Waits until both hold the same history, and checks that they make the same of it.
+fn equal(writers: &mut [Writer; 2]) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let states: Vec<String> = writers
+            .iter_mut()
+            .map(|writer| {
+                writer.order("state");
+                writer.until("state")
+            })
+            .collect();
+        let parts: Vec<Vec<&str>> = states.iter().map(|state| state.split(' ').collect()).collect();
+        let settled = parts.iter().all(|part| part[3] == "0");
+        if parts[0][0] == parts[1][0] && settled {
+            assert_eq!(states[0], states[1], "one history, two states");
+            return parts[0][2].to_string();
+        }
+        assert!(Instant::now() < deadline, "never equal: {states:?}");
+        // Nothing tells a parent when two other processes are equal: ask again in a moment.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
