@@ -41,5 +41,4 @@ pub use transaction::{Draft, HEADER_VERSION, Header, Kind, Malformed, Parent, Tr
 pub use view::TableWrite;
 pub use waiting::{Deliverer, NoRoom, WaitingRoom};
 
-pub(crate) use transaction::verify;
 pub(crate) use view::View;
