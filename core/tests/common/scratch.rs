@@ -31,7 +31,14 @@ struct Scratch<'a> {
 
 impl Scratch<'_> {
     fn over(below: &Entries) -> Scratch<'_> {
-        Scratch { below, written: BTreeMap::new(), read: BTreeSet::new(), emitted: Vec::new(), passed: None }
+        Scratch {
+            below,
+            written: BTreeMap::new(),
+            bytes: 0,
+            read: BTreeSet::new(),
+            emitted: Vec::new(),
+            passed: None,
+        }
     }
 
     fn limit(&mut self, passed: bool, which: &'static str) -> Result<(), ApplicationError> {
