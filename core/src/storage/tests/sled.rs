@@ -108,6 +108,29 @@ fn a_missing_or_older_record_is_seen_by_verify() {
     }
 }
 
+/// The files of a store that is open are those of one that was killed.
+#[test]
+fn after_a_crash_everything_is_verified_and_after_a_close_it_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
+    put(&store, b"k", b"v", Durability::Power).unwrap();
+    store.with_raw(Keyspace::State, |tree| tree.remove(b"k").unwrap());
+    put(&store, b"l", b"v", Durability::Power).unwrap();
+    let copy = || {
+        let copy = tempfile::tempdir().unwrap();
+        copy_tree(directory.path(), copy.path()).unwrap();
+        copy
+    };
+    let killed = copy();
+    let error = SledStore::open(killed.path(), SledOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.message().contains("`state` has 1 records where 2 were written"), "{error}");
+    let unchecked = SledOptions { verify: Verify::Never, ..SledOptions::default() };
+    assert_eq!(value(&SledStore::open(killed.path(), unchecked).unwrap(), b"k"), None);
+    store.close().unwrap();
+    assert_eq!(value(&SledStore::open(copy().path(), SledOptions::default()).unwrap(), b"k"), None);
+}
+
 #[test]
 fn pieces_are_removed_with_what_they_belong_to() {
     let directory = tempfile::tempdir().unwrap();
