@@ -175,7 +175,7 @@ async fn run<R, W>(
             }
         }
     };
-    let ending = {
+    let (ending, connected) = {
         let mut reading = std::pin::pin!(reading);
         let writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
         let first = tokio::select! {
@@ -186,13 +186,14 @@ async fn run<R, W>(
         };
         match first {
             // What had arrived before the connection went is still handed over.
-            Ok(Ending::Gone(reason)) => drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)),
-            Ok(ending) | Err(ending) => ending,
+            Ok(Ending::Gone(reason)) => (drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)), false),
+            Ok(ending) | Err(ending) => (ending, true),
         }
     };
     outgoing.close();
     let reason = ending.reason();
-    if !matches!(ending, Ending::Gone(_)) {
+    // `gone` has its answer already where the connection went first: it must not be asked again.
+    if connected && !matches!(ending, Ending::Gone(_)) {
         tokio::select! {
             _ = is_gone(&mut gone) => {}
             () = part(&mut reader, &mut writer, ending) => {}
