@@ -110,7 +110,10 @@ impl Invitation {
             return Err(invalid("is too long"));
         }
         if bytes.first().is_some_and(|version| *version != VERSION) {
-            return Err(Error::new(ErrorKind::VersionMismatch, "the invitation was made by another version of Kith"));
+            return Err(Error::new(
+                ErrorKind::VersionMismatch,
+                "the invitation was made by another version of Kith",
+            ));
         }
         let invitation: Self = borsh::from_slice(bytes).map_err(|_| invalid("is damaged"))?;
         let message = invitation.signed_bytes();
@@ -123,7 +126,10 @@ impl Invitation {
     #[must_use]
     pub fn to_text(&self) -> String {
         let bytes = Zeroizing::new(self.to_bytes());
-        Hrp::parse(PREFIX).ok().and_then(|prefix| bech32::encode::<Bech32m>(prefix, &bytes).ok()).unwrap_or_default()
+        Hrp::parse(PREFIX)
+            .ok()
+            .and_then(|prefix| bech32::encode::<Bech32m>(prefix, &bytes).ok())
+            .unwrap_or_default()
     }
 
     /// From the text of a token, in upper or lower case, with blanks around it. Damaged ones are [`ErrorKind::InvitationInvalid`].

@@ -234,7 +234,9 @@ impl Actor {
         facts.application = self.replica.application().to_string();
         facts.name = self.replica.name().to_string();
         drop(facts);
-        let proved = || self.sessions.values().map(|connected| connected.session.status()).filter(|s| s.member.is_some());
+        let proved = || {
+            self.sessions.values().map(|connected| connected.session.status()).filter(|s| s.member.is_some())
+        };
         let synced = proved().next().is_some() && proved().all(|status| status.equal) && self.room.is_empty();
         shared.synced.send_if_modified(|present| std::mem::replace(present, synced) != synced);
     }
@@ -296,7 +298,8 @@ pub(crate) fn wall_clock() -> u64 {
 /// 32 random bytes from the system.
 pub(crate) fn random_bytes() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| Error::internal(format!("the system gives no randomness: {e}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::internal(format!("the system gives no randomness: {e}")))?;
     Ok(bytes)
 }
 

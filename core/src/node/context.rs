@@ -149,7 +149,10 @@ impl Context {
         value: Option<&[u8]>,
     ) -> Result<TransactionId> {
         value.map_or(Ok(()), check_value)?;
-        Ok(self.call(kv::compare_and_set(&key, expected.map(Into::into), value.map(Into::into))).await?.transaction)
+        Ok(self
+            .call(kv::compare_and_set(&key, expected.map(Into::into), value.map(Into::into)))
+            .await?
+            .transaction)
     }
 
     /// Appends to a value; the result has at most 1 MiB.

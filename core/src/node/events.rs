@@ -20,35 +20,81 @@ pub type Cursor = u64;
 #[allow(missing_docs)]
 pub enum Event {
     /// A call was executed at its place. May come again with another outcome after `Reordered`.
-    Executed { transaction: TransactionId, member: MemberId, again: bool },
+    Executed {
+        transaction: TransactionId,
+        member: MemberId,
+        again: bool,
+    },
     /// These entries of the state changed.
-    Changed { keys: Vec<StateKey> },
+    Changed {
+        keys: Vec<StateKey>,
+    },
     /// Something was inserted into the order before what was there.
-    Reordered { from: TransactionId },
+    Reordered {
+        from: TransactionId,
+    },
     /// A transaction of this node's own was accepted when it was made, and counts no more.
-    Rejected { transaction: TransactionId, reason: String },
-    MemberJoined { member: MemberId, role: Role },
-    MemberLeft { member: MemberId },
-    MemberRemoved { member: MemberId },
-    RoleChanged { member: MemberId, role: Role },
+    Rejected {
+        transaction: TransactionId,
+        reason: String,
+    },
+    MemberJoined {
+        member: MemberId,
+        role: Role,
+    },
+    MemberLeft {
+        member: MemberId,
+    },
+    MemberRemoved {
+        member: MemberId,
+    },
+    RoleChanged {
+        member: MemberId,
+        role: Role,
+    },
     /// A member has signed two histories.
-    Equivocation { member: MemberId, one: TransactionId, other: TransactionId },
+    Equivocation {
+        member: MemberId,
+        one: TransactionId,
+        other: TransactionId,
+    },
     /// Applying stands still.
-    Blocked { cause: String },
+    Blocked {
+        cause: String,
+    },
     /// An application says something.
-    Emitted { transaction: TransactionId, name: String, data: Vec<u8> },
+    Emitted {
+        transaction: TransactionId,
+        name: String,
+        data: Vec<u8>,
+    },
     /// How far catch-up with a peer is, in transactions. Not replayed.
-    SyncProgress { peer: String, done: u64, total: u64 },
+    SyncProgress {
+        peer: String,
+        done: u64,
+        total: u64,
+    },
     /// Everything that the peer has is here. Not replayed.
-    Synced { peer: String },
+    Synced {
+        peer: String,
+    },
     /// A member's node is connected. Not replayed.
-    PeerConnected { peer: String, member: MemberId },
+    PeerConnected {
+        peer: String,
+        member: MemberId,
+    },
     /// It is no more. Not replayed.
-    PeerDisconnected { peer: String },
+    PeerDisconnected {
+        peer: String,
+    },
     /// The reader was too slow and events were dropped: start again from the cursor. Not replayed.
-    Lagged { missed: u64 },
+    Lagged {
+        missed: u64,
+    },
     /// The context is closed here; the last event.
-    Closed { reason: String },
+    Closed {
+        reason: String,
+    },
 }
 
 /// Events that happened together, with their cursor.

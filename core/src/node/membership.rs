@@ -33,16 +33,19 @@ impl Held<'_> {
     fn vouched(&self, member: &MemberId, supporting: &[Transaction]) -> Option<crate::replica::Role> {
         let context = self.replica.context();
         supporting.iter().find_map(|transaction| {
-            let Some(Payload::Add(add)) = Payload::decode(transaction.header.kind, transaction.plaintext()) else {
+            let Some(Payload::Add(add)) = Payload::decode(transaction.header.kind, transaction.plaintext())
+            else {
                 return None;
             };
             let by_member = self.replica.member(&transaction.header.author).is_some();
-            let here = transaction.header.belongs_to() == context && transaction.header.kind == Kind::Add as u8;
+            let here =
+                transaction.header.belongs_to() == context && transaction.header.kind == Kind::Add as u8;
             let invitation = self.replica.invitation(&add.redeemed.as_ref()?.invite)?;
             let counts = !invitation.revoked
                 && invitation.uses < invitation.invite.max_uses
                 && add.redeems(&context, &invitation.invite);
-            (here && by_member && add.member == *member && add.consents(&context) && counts).then_some(add.role)
+            (here && by_member && add.member == *member && add.consents(&context) && counts)
+                .then_some(add.role)
         })
     }
 }

@@ -25,8 +25,8 @@ use crate::{Error, ErrorKind, Result};
 pub use context::Context;
 pub use events::{Cursor, Event, Events};
 pub use info::{
-    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level, MemberInfo,
-    NodeStatus, PeerInfo, TransactionInfo,
+    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
+    MemberInfo, NodeStatus, PeerInfo, TransactionInfo,
 };
 pub use options::{CreateOptions, Durability, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;

@@ -128,7 +128,12 @@ pub struct InviteOptions {
 
 impl Default for InviteOptions {
     fn default() -> Self {
-        Self { role: Role::Writer, expires_in: Some(Duration::from_secs(7 * 24 * 3600)), max_uses: 1, note: String::new() }
+        Self {
+            role: Role::Writer,
+            expires_in: Some(Duration::from_secs(7 * 24 * 3600)),
+            max_uses: 1,
+            note: String::new(),
+        }
     }
 }
 

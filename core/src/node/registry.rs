@@ -25,8 +25,8 @@ use crate::invitation::Invitation;
 use crate::network::{self, Network, PeerId};
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
 use crate::storage::{
-    Batch, Durability, HighWater, Keyspace, Mark, MemoryStore, SledOptions, SledStore, Store, add_writes, context_end,
-    context_key,
+    Batch, Durability, HighWater, Keyspace, Mark, MemoryStore, SledOptions, SledStore, Store, add_writes,
+    context_end, context_key,
 };
 use crate::{Error, ErrorKind, Result, limits};
 
@@ -169,7 +169,8 @@ impl Registry {
         let kept = Arc::clone(&store);
         let started = handle.clone();
         let node = handle.spawn(async move { Self::start(options, started, store, high_water).await });
-        match node.await.map_err(|e| Error::internal(format!("opening panicked: {e}"))).and_then(|node| node) {
+        match node.await.map_err(|e| Error::internal(format!("opening panicked: {e}"))).and_then(|node| node)
+        {
             Ok(node) => {
                 *lock(&node.runtime) = Some(runtime);
                 Ok(node)
@@ -360,12 +361,15 @@ impl Registry {
     fn start_context(self: &Arc<Self>, id: ContextId, row: Row) -> Result<Context> {
         let (secret, frozen) = {
             let snapshot = self.store.snapshot()?;
-            let secret = snapshot.get(Keyspace::Keys, &context_key(row.number, b"member"))?.map(Zeroizing::new);
+            let secret =
+                snapshot.get(Keyspace::Keys, &context_key(row.number, b"member"))?.map(Zeroizing::new);
             let frozen = snapshot.get(Keyspace::Meta, &context_key(row.number, FROZEN))?;
             (secret, frozen.map(|reason| String::from_utf8_lossy(&reason).into_owned()))
         };
         let secret = secret.as_ref().and_then(|secret| <[u8; 32]>::try_from(secret.as_slice()).ok());
-        let secret = Zeroizing::new(secret.ok_or_else(|| Error::corrupt(format!("the key for context {id} is gone")))?);
+        let secret = Zeroizing::new(
+            secret.ok_or_else(|| Error::corrupt(format!("the key for context {id} is gone")))?,
+        );
         let key = SigningKey::from_bytes(&secret);
         let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
@@ -392,7 +396,8 @@ impl Registry {
             registry: Arc::downgrade(self),
         });
         let frozen = frozen.or_else(|| {
-            self.copied.then(|| "the node's directory is a copy: two nodes must not write as one member".into())
+            self.copied
+                .then(|| "the node's directory is a copy: two nodes must not write as one member".into())
         });
         let ask = invitation.is_some();
         let start = Start {
@@ -433,7 +438,11 @@ impl Registry {
         Ok(contexts.iter().map(info).collect())
     }
 
-    pub(crate) async fn join(self: &Arc<Self>, invitation: Invitation, options: JoinOptions) -> Result<Context> {
+    pub(crate) async fn join(
+        self: &Arc<Self>,
+        invitation: Invitation,
+        options: JoinOptions,
+    ) -> Result<Context> {
         self.on_runtime(move |node| async move {
             let context = node.begin_join(&invitation).await?;
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
@@ -576,7 +585,10 @@ impl Registry {
     /// Deletes all rows of a context, its entry in the list last.
     fn delete_rows(&self, id: ContextId, number: u32) -> Result<()> {
         let (from, to) = (context_key(number, &[]), context_end(number));
-        for keyspace in Keyspace::ALL.into_iter().filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers)) {
+        for keyspace in Keyspace::ALL
+            .into_iter()
+            .filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers))
+        {
             loop {
                 let rows = self.store.snapshot()?.scan(keyspace, &from, Some(&to), false, 1000)?;
                 if rows.is_empty() {
@@ -737,7 +749,8 @@ fn load(store: &dyn Store) -> Result<Loaded> {
         let stored = snapshot.get(Keyspace::Keys, &identity_key)?.map(Zeroizing::new);
         let mut known = BTreeMap::new();
         for (peer, row) in snapshot.scan(Keyspace::Peers, &[], None, false, limits::MEMBERS)? {
-            let addresses = borsh::from_slice(&row).map_err(|_| Error::corrupt("a peer's addresses do not decode"))?;
+            let addresses =
+                borsh::from_slice(&row).map_err(|_| Error::corrupt("a peer's addresses do not decode"))?;
             known.insert(PeerId::from_bytes(&peer)?, Known { addresses, friend: true });
         }
         let from = context_key(0, b"context/");
@@ -745,7 +758,8 @@ fn load(store: &dyn Store) -> Result<Loaded> {
         let mut rows = BTreeMap::new();
         for (key, row) in snapshot.scan(Keyspace::Meta, &from, Some(&to), false, usize::MAX)? {
             let id = ContextId::from_slice(&key[from.len()..])?;
-            let row = borsh::from_slice(&row).map_err(|_| Error::corrupt("a context's entry does not decode"))?;
+            let row =
+                borsh::from_slice(&row).map_err(|_| Error::corrupt("a context's entry does not decode"))?;
             rows.insert(id, row);
         }
         (stored, known, rows)

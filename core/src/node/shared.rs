@@ -115,7 +115,12 @@ impl ContextShared {
         replica::value(&ContextTables::new(&*snapshot, self.number), key)
     }
 
-    pub(crate) fn entries(&self, prefix: &[u8], after: Option<&StateKey>, limit: usize) -> Result<Vec<Entry>> {
+    pub(crate) fn entries(
+        &self,
+        prefix: &[u8],
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
         let snapshot = self.store.snapshot()?;
         let found = replica::entries(&ContextTables::new(&*snapshot, self.number), prefix, after, limit)?;
         Ok(found.into_iter().map(|(key, value)| Entry { key, value }).collect())

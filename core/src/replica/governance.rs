@@ -297,9 +297,7 @@ impl Governance {
     /// The accepted transactions that removed a member.
     pub(crate) fn cutters(&self, acts: &Acts, removed: &MemberId) -> Vec<TransactionId> {
         let decided = self.decided.iter().filter_map(|number| acts.get(*number));
-        let removes = |act: &&Act| {
-            matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed)
-        };
+        let removes = |act: &&Act| matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed);
         decided.filter(removes).map(|act| act.id).collect()
     }
 

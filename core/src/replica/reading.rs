@@ -143,9 +143,12 @@ impl Replica {
         limit: usize,
     ) -> Result<Vec<(TransactionId, Transaction)>> {
         let start = tables::transaction_key(author, from.sequence, &from.id);
-        let rows = tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
+        let rows =
+            tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
         rows.into_iter()
-            .map(|(key, row)| Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?)))
+            .map(|(key, row)| {
+                Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?))
+            })
             .collect()
     }
 

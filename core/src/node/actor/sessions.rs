@@ -72,8 +72,10 @@ impl Actor {
             }
         }
         let now = self.now();
-        let due = |connected: &Connected| connected.session.deadline().is_some_and(|deadline| deadline <= now);
-        let links: Vec<LinkId> = self.sessions.iter().filter(|(_, c)| due(c)).map(|(link, _)| *link).collect();
+        let due =
+            |connected: &Connected| connected.session.deadline().is_some_and(|deadline| deadline <= now);
+        let links: Vec<LinkId> =
+            self.sessions.iter().filter(|(_, c)| due(c)).map(|(link, _)| *link).collect();
         for link in links {
             self.with_session(link, None, tables, stage, |session, held, now| session.tick(held, now))?;
         }
@@ -105,7 +107,8 @@ impl Actor {
             _ => Local::Member { supporting: held.admission(&me)? },
         };
         let seed = random_bytes()?;
-        let seed = u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);
+        let seed =
+            u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);
         let now = self.now();
         let (session, outputs) = Session::new(binding, &self.start.key, local, seed, &held, now)?;
         self.sessions.insert(link, Connected { session, channel, peer, since: now, member: None });
@@ -199,7 +202,8 @@ impl Actor {
     fn take_evidence(&mut self, transactions: &[Transaction], tables: &dyn StateRead) -> Result<()> {
         let me = self.start.shared.me;
         let removes = |transaction: &&Transaction| {
-            let admin = self.replica.member(&transaction.header.author).is_some_and(|f| f.role == Role::Admin);
+            let admin =
+                self.replica.member(&transaction.header.author).is_some_and(|f| f.role == Role::Admin);
             match Payload::decode(transaction.header.kind, transaction.plaintext()) {
                 Some(Payload::Remove(remove)) => remove.member == me && admin,
                 Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
@@ -234,7 +238,11 @@ impl Actor {
         }
         if let Some(connected) = self.sessions.remove(&link) {
             self.goodbye(&connected);
-            self.tell(ToSwitchboard::Close { link, context: self.start.shared.id, channel: connected.channel });
+            self.tell(ToSwitchboard::Close {
+                link,
+                context: self.start.shared.id,
+                channel: connected.channel,
+            });
         }
         self.room.forget(link.0);
     }
@@ -273,7 +281,9 @@ impl Actor {
             })?;
         }
         for (link, token) in std::mem::take(&mut stage.delivered) {
-            self.with_session(link, None, tables, stage, |session, held, now| session.delivered(token, held, now))?;
+            self.with_session(link, None, tables, stage, |session, held, now| {
+                session.delivered(token, held, now)
+            })?;
         }
         for (link, missing) in std::mem::take(&mut stage.missing) {
             // What has come in the same round is not missing any more.
@@ -284,22 +294,29 @@ impl Actor {
                 }
             }
             if !still.is_empty() {
-                self.with_session(link, None, tables, stage, |session, held, now| session.missing(&still, held, now))?;
+                self.with_session(link, None, tables, stage, |session, held, now| {
+                    session.missing(&still, held, now)
+                })?;
             }
         }
         for link in std::mem::take(&mut stage.dropped) {
             self.with_session(link, None, tables, stage, |session, held, now| session.compare(held, now))?;
         }
         for (from, ids) in std::mem::take(&mut stage.added) {
-            let links: Vec<LinkId> = self.sessions.keys().copied().filter(|link| Some(*link) != from).collect();
+            let links: Vec<LinkId> =
+                self.sessions.keys().copied().filter(|link| Some(*link) != from).collect();
             for link in links {
-                self.with_session(link, None, tables, stage, |session, held, now| session.added(&ids, held, now))?;
+                self.with_session(link, None, tables, stage, |session, held, now| {
+                    session.added(&ids, held, now)
+                })?;
             }
         }
         if std::mem::take(&mut stage.membership_changed) {
             let links: Vec<LinkId> = self.sessions.keys().copied().collect();
             for link in links {
-                self.with_session(link, None, tables, stage, |session, held, now| session.standing_changed(held, now))?;
+                self.with_session(link, None, tables, stage, |session, held, now| {
+                    session.standing_changed(held, now)
+                })?;
             }
         }
         self.left_over.extend(stage.deliveries.drain(..));

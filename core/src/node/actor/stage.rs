@@ -81,7 +81,8 @@ impl Stage {
                     }));
                 }
                 Err(rejection) if outcome.author == *me => {
-                    self.events.push(Event::Rejected { transaction: outcome.id, reason: rejection.to_string() });
+                    self.events
+                        .push(Event::Rejected { transaction: outcome.id, reason: rejection.to_string() });
                 }
                 Err(_) => {}
             }
@@ -92,7 +93,9 @@ impl Stage {
         self.membership_changed |= !step.membership.is_empty();
         for change in step.membership {
             let gone = match &change {
-                MembershipChange::Left { member } => (member == me).then_some("this node has left the context"),
+                MembershipChange::Left { member } => {
+                    (member == me).then_some("this node has left the context")
+                }
                 MembershipChange::Removed { member } => (member == me).then_some("this member was removed"),
                 _ => None,
             };

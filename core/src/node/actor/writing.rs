@@ -14,7 +14,8 @@ use crate::node::info::{Executed, IssuedInvitation, MemberInfo};
 use crate::node::options::InviteOptions;
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict, View,
+    Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict,
+    View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -56,7 +57,9 @@ impl Actor {
                 self.later(written, reply, stage, |()| ())
             }
             Command::ApplicationRegistered => self.resume(view, stage),
-            Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => Ok(()),
+            Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => {
+                Ok(())
+            }
             question => {
                 stage.questions.push(question);
                 Ok(())
@@ -75,7 +78,8 @@ impl Actor {
         match written {
             Ok(written) => stage.answer_later(reply, value(written)),
             Err(error) => {
-                let broken = matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt | ErrorKind::StorageFull);
+                let broken =
+                    matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt | ErrorKind::StorageFull);
                 let _ = reply.send(Err(error.clone()));
                 if broken {
                     return Err(error);
@@ -128,7 +132,8 @@ impl Actor {
     ) -> Result<Invitation> {
         let secret = random_bytes()?;
         let key = SigningKey::from_bytes(&secret);
-        let lifetime = options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+        let lifetime =
+            options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         let not_after = lifetime.map_or(0, |lifetime| wall_clock().saturating_add(lifetime).max(1));
         let payload = Payload::Invite(Invite {
             key: MemberId(key.verifying_key().to_bytes()),
@@ -198,7 +203,9 @@ impl Actor {
         view.apply(std::mem::take(&mut step.writes));
         let mut free = Vec::new();
         let verdicts = std::mem::take(&mut step.verdicts);
-        for ((id, verdict), (link, transaction)) in verdicts.into_iter().zip(links.into_iter().zip(transactions)) {
+        for ((id, verdict), (link, transaction)) in
+            verdicts.into_iter().zip(links.into_iter().zip(transactions))
+        {
             match verdict {
                 Verdict::Valid => {
                     stage.added.entry(Some(link)).or_default().push(id);
@@ -252,7 +259,8 @@ impl Actor {
         if let Some(facts) = self.replica.member(&request.member) {
             return Ok(Ok(vec![facts.added.id, redeemed.invite]));
         }
-        if self.replica.member(&self.start.shared.me).is_none() || self.start.frozen.is_some() || self.leaving {
+        if self.replica.member(&self.start.shared.me).is_none() || self.start.frozen.is_some() || self.leaving
+        {
             return Ok(Err(Refusal::NotNow));
         }
         let Some(invitation) = self.replica.invitation(&redeemed.invite) else {
@@ -277,7 +285,8 @@ impl Actor {
 
     /// Tries again what a local fault had stopped.
     pub(super) fn stage_retry(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
-        let due = matches!(&self.blocked, Some((Blocked::Fault(..), since)) if since.elapsed() >= super::RETRY);
+        let due =
+            matches!(&self.blocked, Some((Blocked::Fault(..), since)) if since.elapsed() >= super::RETRY);
         if due { self.resume(view, stage) } else { Ok(()) }
     }
 
@@ -317,16 +326,17 @@ impl Actor {
                 let _ = reply.send(Ok(self.replica.members().map(info).collect()));
             }
             Command::Invitations { reply } => {
-                let info = |(id, state): (&TransactionId, &crate::replica::InvitationState)| IssuedInvitation {
-                    id: *id,
-                    inviter: state.inviter,
-                    role: state.invite.role,
-                    expires_at: (state.invite.not_after > 0).then_some(state.invite.not_after),
-                    max_uses: state.invite.max_uses,
-                    uses: state.uses,
-                    revoked: state.revoked,
-                    note: state.invite.note.clone(),
-                };
+                let info =
+                    |(id, state): (&TransactionId, &crate::replica::InvitationState)| IssuedInvitation {
+                        id: *id,
+                        inviter: state.inviter,
+                        role: state.invite.role,
+                        expires_at: (state.invite.not_after > 0).then_some(state.invite.not_after),
+                        max_uses: state.invite.max_uses,
+                        uses: state.uses,
+                        revoked: state.revoked,
+                        note: state.invite.note.clone(),
+                    };
                 let _ = reply.send(Ok(self.replica.invitations().map(info).collect()));
             }
             Command::Status { reply } => {
@@ -357,9 +367,10 @@ fn refusal(kind: ErrorKind) -> Option<Refusal> {
         ErrorKind::InvitationRevoked => Refusal::InvitationRevoked,
         ErrorKind::PermissionDenied => Refusal::Removed,
         ErrorKind::LimitExceeded => Refusal::Full,
-        ErrorKind::NotMember | ErrorKind::Blocked | ErrorKind::Equivocation | ErrorKind::ApplicationMissing => {
-            Refusal::NotNow
-        }
+        ErrorKind::NotMember
+        | ErrorKind::Blocked
+        | ErrorKind::Equivocation
+        | ErrorKind::ApplicationMissing => Refusal::NotNow,
         _ => return None,
     })
 }
