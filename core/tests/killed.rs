@@ -57,7 +57,8 @@ fn say(line: &str) {
 fn writer(directory: &Path) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let node = runtime.block_on(Node::open(Options::local(directory))).expect("the node opens");
-    let mut context = node.contexts().expect("contexts").first().map(|info| node.context(info.id).expect("held"));
+    let mut context =
+        node.contexts().expect("contexts").first().map(|info| node.context(info.id).expect("held"));
     let writing = Arc::new(AtomicBool::new(false));
     say("ready");
     for line in std::io::stdin().lock().lines() {
@@ -65,7 +66,8 @@ fn writer(directory: &Path) {
         let (order, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match order {
             "create" => {
-                let created = runtime.block_on(node.create_context(CreateOptions::default())).expect("created");
+                let created =
+                    runtime.block_on(node.create_context(CreateOptions::default())).expect("created");
                 let invitation = runtime.block_on(created.invite(InviteOptions::default())).expect("invited");
                 say(&format!("token {}", invitation.to_text()));
                 context = Some(created);
@@ -86,11 +88,15 @@ fn writer(directory: &Path) {
                 let context = context.as_ref().expect("a context");
                 let status = runtime.block_on(context.status()).expect("status");
                 assert_eq!(status.frozen, None);
-                say(&format!("state {} {} {} {}", status.digest, status.commitment, status.transactions, status.pending));
+                say(&format!(
+                    "state {} {} {} {}",
+                    status.digest, status.commitment, status.transactions, status.pending
+                ));
             }
             "has" => {
                 let id = TransactionId::from_hex(rest).expect("an id");
-                let found = runtime.block_on(context.as_ref().expect("a context").transaction(id)).expect("read");
+                let found =
+                    runtime.block_on(context.as_ref().expect("a context").transaction(id)).expect("read");
                 let receipt = found.and_then(|found| found.receipt);
                 say(&format!("has {}", receipt.is_some_and(|receipt| receipt.accepted())));
             }
@@ -106,11 +112,20 @@ async fn write(context: Context, caller: u64, writing: Arc<AtomicBool>) {
         let name = format!("{}-{count}", std::process::id());
         say("begun");
         let id = if count % 4 == 0 {
-            context.execute("add", &kith_core::application::kv::add(&StateKey::of("kill", "counter"), 1).1).await
+            context
+                .execute("add", &kith_core::application::kv::add(&StateKey::of("kill", "counter"), 1).1)
+                .await
         } else if count % 4 == 1 {
-            context.execute("put", &kith_core::application::kv::put(&StateKey::of("kill", "same"), &caller.to_le_bytes()).1).await
+            context
+                .execute(
+                    "put",
+                    &kith_core::application::kv::put(&StateKey::of("kill", "same"), &caller.to_le_bytes()).1,
+                )
+                .await
         } else {
-            context.execute("put", &kith_core::application::kv::put(&StateKey::of("kill", &name), &[7; 100]).1).await
+            context
+                .execute("put", &kith_core::application::kv::put(&StateKey::of("kill", &name), &[7; 100]).1)
+                .await
         };
         say(&format!("ack {}", id.expect("a call is carried out").transaction));
     }
@@ -263,10 +278,14 @@ fn acknowledged_writes_survive_sigkill() {
             }
             total += 1;
         }
-        println!("round {round}: killed {victims:?}, {transactions} transactions, {total} acknowledged and found");
+        println!(
+            "round {round}: killed {victims:?}, {transactions} transactions, {total} acknowledged and found"
+        );
     }
     assert!(mid_batch >= MID_BATCH, "only {mid_batch} kills with calls under way");
-    println!("{mid_batch} of {ROUNDS} kills with calls under way, {total} acknowledged calls, all of them found on both sides");
+    println!(
+        "{mid_batch} of {ROUNDS} kills with calls under way, {total} acknowledged calls, all of them found on both sides"
+    );
 }
 
 /// Waits until both hold the same history, and checks that they make the same of it.

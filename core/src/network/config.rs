@@ -101,7 +101,7 @@ pub struct Limits {
     pub ping_every: Duration,
     /// How long the answer to a probe may take; then the connection is dead.
     pub ping_timeout: Duration,
-    /// How long a frame may take to arrive, besides one second for each 32 KiB.
+    /// How long a frame may take to arrive, besides one second for each 16 KiB of it that has.
     pub frame_timeout: Duration,
 }
 

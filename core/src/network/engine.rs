@@ -9,7 +9,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, identify, mdns, ping};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::behaviour::{Happened, What};
 use super::choice::{Book, Choice, chooses};
@@ -22,14 +22,6 @@ use super::stream::{Granted, LINGER, Note, Setup, carry};
 use super::wire::{Code, Goodbye, Hello};
 use super::{Event, Limits, LinkId, PeerId, address};
 use crate::{Error, ErrorKind, Result};
-
-/// Hints that wait for the consumer; more are dropped.
-const HINTS: usize = 256;
-/// How long closing all links takes at most, whatever peers do.
-const CLOSING: Duration = Duration::from_secs(3);
-/// How long it takes at most until the ports are free. A QUIC connection that was closed before its first round trip was
-/// measured keeps its socket for three probe timeouts of a second.
-const RELEASING: Duration = Duration::from_secs(4);
 
 pub(super) struct Engine {
     pub(super) swarm: Swarm<Composite>,
@@ -56,29 +48,29 @@ pub(super) struct Engine {
 #[derive(Default)]
 pub(super) struct Peer {
     book: Book,
-    waiters: Vec<oneshot::Sender<Result<LinkId>>>,
+    pub(super) waiters: Vec<oneshot::Sender<Result<LinkId>>>,
     /// Why the latest attempt came to nothing, since it was dialled.
     failure: Option<Error>,
     dialled: bool,
 }
 
 pub(super) struct Connection {
-    peer: PeerId,
+    pub(super) peer: PeerId,
     remote: Multiaddr,
     outbound: bool,
-    stream: Option<u64>,
+    pub(super) stream: Option<u64>,
     since: Instant,
     /// When the peer last gave a sign of life: the answer to a probe, or bytes that went either way on the stream.
     alive: Arc<Pulse>,
     /// Where the peer says it listens, until its link is up.
-    said: Vec<String>,
+    pub(super) said: Vec<String>,
 }
 
 pub(super) struct Stream {
     peer: PeerId,
     connection: ConnectionId,
-    gone: Option<oneshot::Sender<Error>>,
-    link: Option<LinkId>,
+    pub(super) gone: Option<oneshot::Sender<Error>>,
+    pub(super) link: Option<LinkId>,
 }
 
 enum Turn {
@@ -200,7 +192,7 @@ impl Engine {
         }
     }
 
-    fn on_swarm(&mut self, event: SwarmEvent<CompositeEvent>) {
+    pub(super) fn on_swarm(&mut self, event: SwarmEvent<CompositeEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
@@ -260,42 +252,16 @@ impl Engine {
             }
             // A probe that failed needs no answer here: the deadline runs from the latest one that did not.
             CompositeEvent::Ping(_) => {}
-            CompositeEvent::Identify(identify::Event::Received { connection_id, info, .. }) => {
+            CompositeEvent::Identify(event) => {
+                let identify::Event::Received { connection_id, info, .. } = *event else { return };
                 let Some(connection) = self.connections.get_mut(&connection_id) else { return };
                 let seen = connection.remote.clone();
                 connection.said =
                     address::learned(connection.peer, info.listen_addrs, Some(&seen), self.limits.addresses);
                 self.tell_addresses(connection_id);
             }
-            CompositeEvent::Identify(_) => {}
             CompositeEvent::Discovery(mdns::Event::Discovered(found)) => self.discovered(found),
             CompositeEvent::Discovery(mdns::Event::Expired(_)) => {}
-        }
-    }
-
-    fn discovered(&mut self, found: Vec<(libp2p::PeerId, Multiaddr)>) {
-        let mut peers: HashMap<PeerId, Vec<Multiaddr>> = HashMap::new();
-        for (peer, address) in found {
-            if let Some(peer) = PeerId::checked(peer).filter(|peer| *peer != self.backend.shared.peer) {
-                peers.entry(peer).or_default().push(address);
-            }
-        }
-        for (peer, said) in peers {
-            let addresses = address::learned(peer, said, None, self.limits.addresses);
-            if !addresses.is_empty() {
-                self.hint(Event::Discovered { peer, addresses });
-            }
-        }
-    }
-
-    /// What a peer says about itself is passed on once it has a link: before that it may be anybody.
-    fn tell_addresses(&mut self, connection: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&connection) else { return };
-        let linked =
-            connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
-        if linked && !connection.said.is_empty() {
-            let (peer, addresses) = (connection.peer, std::mem::take(&mut connection.said));
-            self.hint(Event::Addresses { peer, addresses });
         }
     }
 
@@ -329,7 +295,7 @@ impl Engine {
         tokio::spawn(carry(stream, setup, gone_receiver));
     }
 
-    fn on_note(&mut self, note: Note) {
+    pub(super) fn on_note(&mut self, note: Note) {
         match note {
             Note::Greeted { own, hello, reply } => {
                 let outcome = self.greeted(own, &hello);
@@ -445,7 +411,7 @@ impl Engine {
         self.close_connection(id);
     }
 
-    fn close_connection(&mut self, id: ConnectionId) -> bool {
+    pub(super) fn close_connection(&mut self, id: ConnectionId) -> bool {
         self.swarm.behaviour_mut().kith.abandon(id);
         self.swarm.close_connection(id)
     }
@@ -504,67 +470,5 @@ impl Engine {
             self.give_up(id, Error::new(ErrorKind::Unreachable, "the peer did not answer in time"));
             self.connection_gone(id, "the peer did not answer in time");
         }
-    }
-
-    fn hint(&mut self, event: Event) {
-        if self.hints.len() < HINTS {
-            self.hints.push_back(event);
-        }
-    }
-
-    fn addresses_changed(&mut self) {
-        let peer = self.backend.shared.peer;
-        let addresses = self.swarm.listeners().map(|address| address::with_peer(address, peer)).collect();
-        *self.backend.shared.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = addresses;
-    }
-
-    /// Says goodbye on all links, then closes what is left, then waits until the ports are free.
-    async fn close(mut self) {
-        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        self.swarm.behaviour_mut().kith.closed = true;
-        // Nobody who waits for an answer gets one any more.
-        self.backend.commands.close();
-        self.peers.values_mut().for_each(|peer| peer.waiters.clear());
-        self.backend.shared.links.close_all();
-        for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.link.is_none()) {
-            stream.gone.take();
-        }
-        let quiet = async {
-            while !self.connections.is_empty() {
-                let unused: Vec<_> = self
-                    .connections
-                    .iter()
-                    .filter(|(_, c)| c.stream.is_none_or(|own| !self.streams.contains_key(&own)))
-                    .map(|(id, _)| *id)
-                    .collect();
-                for id in unused {
-                    if !self.close_connection(id) {
-                        self.connections.remove(&id);
-                    }
-                }
-                tokio::select! {
-                    event = self.swarm.select_next_some() => self.on_swarm(event),
-                    Some(note) = self.notes.1.recv() => self.on_note(note),
-                }
-            }
-        };
-        // A peer that does not take note is left behind.
-        let _ = timeout(CLOSING, quiet).await;
-        let Self { swarm, backend, sink, streams, .. } = self;
-        drop((swarm, streams, sink));
-        let released = async {
-            for address in &listening {
-                while super::transport::is_free(address)
-                    .is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse)
-                {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            }
-        };
-        if timeout(RELEASING, released).await.is_err() {
-            tracing::warn!("a port was not released in time");
-        }
-        backend.shared.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-        backend.stopped.send_replace(true);
     }
 }

@@ -61,7 +61,8 @@ impl Network {
             commands,
             shared: Arc::clone(&shared),
             stopped: stopped_receiver,
-            connect_within: limits.dial + limits.handshake + Duration::from_secs(1),
+            // The network's task gives up by itself before that, with a better reason.
+            connect_within: limits.dial + limits.handshake + Duration::from_secs(5),
             addresses_each: limits.addresses,
         };
         (network, Backend { commands: receiver, shared, stopped })

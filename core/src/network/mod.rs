@@ -7,10 +7,12 @@
 mod address;
 mod behaviour;
 mod choice;
+mod closing;
 mod config;
 mod dial;
 mod engine;
 mod handle;
+mod hints;
 mod keeper;
 mod link;
 mod memory;

@@ -41,7 +41,7 @@ pub(super) struct Composite {
 pub(super) enum CompositeEvent {
     Kith(super::behaviour::Happened),
     Ping(ping::Event),
-    Identify(identify::Event),
+    Identify(Box<identify::Event>),
     Discovery(mdns::Event),
 }
 
@@ -59,7 +59,7 @@ impl From<ping::Event> for CompositeEvent {
 
 impl From<identify::Event> for CompositeEvent {
     fn from(event: identify::Event) -> Self {
-        Self::Identify(event)
+        Self::Identify(Box::new(event))
     }
 }
 

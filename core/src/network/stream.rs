@@ -9,7 +9,7 @@ use futures::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::link::{Inbox, Outgoing};
 use super::wire::{self, CONTROL, Code, Control, Goodbye, HEADER, Hello, Next};
@@ -20,8 +20,8 @@ use crate::Error;
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Buffered for each direction of a stream.
 const BUFFER: usize = 64 << 10;
-/// A frame that arrives more slowly than this, after the time that every frame has, is given up.
-const SLOWEST: u64 = 32 << 10;
+/// A frame that arrives more slowly than this many bytes in a second, after the time that every frame has, is given up.
+const SLOWEST: u64 = 16 << 10;
 
 /// What a stream tells the network's task.
 pub(super) enum Note {
@@ -186,7 +186,9 @@ async fn run<R, W>(
         };
         match first {
             // What had arrived before the connection went is still handed over.
-            Ok(Ending::Gone(reason)) => (drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)), false),
+            Ok(Ending::Gone(reason)) => {
+                (drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)), false)
+            }
             Ok(ending) | Err(ending) => (ending, true),
         }
     };
@@ -249,7 +251,7 @@ async fn part(
 async fn read_control(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Control, Ending> {
     let mut header = [0; HEADER];
     reader.read_exact(&mut header).await?;
-    match wire::next(header, 0).map_err(Ending::Ours)? {
+    match wire::next(header, usize::MAX).map_err(Ending::Ours)? {
         Next::Control(len) => control(reader, len).await,
         Next::Frame(_) => Err(Ending::Ours(Goodbye::new(Code::Malformed, "a frame before the link was up"))),
     }
@@ -293,8 +295,15 @@ async fn read_frame(
     let room = inbox.reserve(len).await.map_err(Ending::Gone)?;
     consumer.store(false, Ordering::Relaxed);
     let mut bytes = vec![0; len];
-    let patience = limits.frame_timeout + Duration::from_secs(len as u64 / SLOWEST);
-    timeout(patience, reader.read_exact(&mut bytes)).await.map_err(slow)??;
+    let (start, mut arrived) = (Instant::now(), 0);
+    while arrived < len {
+        // At every moment, not only at the end: who claims much room and sends little loses it soon.
+        let until = start + limits.frame_timeout + Duration::from_millis(arrived as u64 * 1000 / SLOWEST);
+        match timeout_at(until, reader.read(&mut bytes[arrived..])).await.map_err(slow)?? {
+            0 => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+            more => arrived += more,
+        }
+    }
     consumer.store(true, Ordering::Relaxed);
     inbox.frame(bytes, room).await.map_err(Ending::Gone)
 }
