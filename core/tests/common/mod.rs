@@ -9,5 +9,6 @@ pub mod oracle;
 pub mod probe;
 pub mod property;
 pub mod scratch;
+pub mod settle;
 pub mod tally;
 pub mod world;
