@@ -1,67 +1,12 @@
 //! Nodes over links in memory: what callers see of creating, joining, writing together, leaving.
 
-use std::time::Duration;
+mod nodes;
 
+use kith_core::ErrorKind;
 use kith_core::network::Hub;
-use kith_core::node::{
-    Context, CreateOptions, Event, Events, InviteOptions, JoinOptions, Level, Node, Options, Transport,
-};
-use kith_core::replica::{Role, StateKey};
-use kith_core::{ErrorKind, Result};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn open(hub: &Hub) -> Node {
-    let mut options = Options::default();
-    options.listen = vec!["/memory/0".into()];
-    options.transport = Transport::Memory(hub.clone());
-    Node::open(options).await.unwrap()
-}
-
-fn key(name: &str) -> StateKey {
-    StateKey::of("test", name)
-}
-
-/// Waits until both hold the same history, and checks that it means the same to both.
-async fn equal(one: &Context, other: &Context) {
-    let wait = async {
-        let mut events = [one.events(None).await.unwrap(), other.events(None).await.unwrap()];
-        loop {
-            let (a, b) = (one.status().await.unwrap(), other.status().await.unwrap());
-            if a.digest == b.digest && a.pending == 0 && b.pending == 0 {
-                assert_eq!(a.commitment, b.commitment);
-                return;
-            }
-            let [first, second] = &mut events;
-            let _ = tokio::time::timeout(Duration::from_millis(50), async {
-                tokio::select! { _ = first.next() => {}, _ = second.next() => {} }
-            })
-            .await;
-        }
-    };
-    if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-        panic!("never equal:\n{:#?}\n{:#?}", one.status().await, other.status().await);
-    }
-}
-
-async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
-    let find = async {
-        loop {
-            let (_, event) = events.next().await.unwrap();
-            if wanted(&event) {
-                return event;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, find).await.expect("the event does not come")
-}
-
-async fn joined(from: &Context, node: &Node, role: Role) -> Result<Context> {
-    let mut options = InviteOptions::default();
-    options.role = role;
-    let invitation = from.invite(options).await?;
-    node.join(&invitation.to_text(), JoinOptions::default()).await
-}
+use kith_core::node::{CreateOptions, Event, Level, Node, Options};
+use kith_core::replica::Role;
+use nodes::{PATIENCE, equal, join as joined, key, open, until};
 
 #[tokio::test]
 async fn two_nodes_share_a_context() {

@@ -60,6 +60,8 @@ pub(crate) struct Actor {
     clock: Instant,
     blocked: Option<(Blocked, Instant)>,
     leaving: bool,
+    /// Why this node is no member any more, where the history does not say it.
+    removed: Option<String>,
 }
 
 impl Actor {
@@ -80,6 +82,7 @@ impl Actor {
             clock: Instant::now(),
             blocked: None,
             leaving: false,
+            removed: None,
         };
         actor.check_high_water();
         actor.show();
@@ -168,6 +171,7 @@ impl Actor {
                 self.stage_command(command, &mut view, stage)?;
             }
             self.stage_deliveries(&mut view, stage)?;
+            self.stage_evidence(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;
             self.stage_retry(&mut view, stage)?;
             self.note_blocked(stage);

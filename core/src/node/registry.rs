@@ -60,6 +60,7 @@ pub(crate) struct Registry {
     store: Arc<dyn Store>,
     high_water: Option<Arc<HighWater>>,
     network: Network,
+    peers: Arc<Peers>,
     switchboard: mpsc::UnboundedSender<ToSwitchboard>,
     applications: RwLock<BTreeMap<String, Arc<dyn Application>>>,
     contexts: Mutex<BTreeMap<ContextId, Open>>,
@@ -122,6 +123,16 @@ impl Peers {
         let addresses = entry.addresses.clone();
         drop(known);
         self.remember(peer, addresses);
+    }
+
+    /// One address of each member's node, with its peer id.
+    fn friends(&self) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = |(peer, known): (&PeerId, &Known)| {
+            let address = known.friend.then(|| known.addresses.first())??;
+            Some(if address.contains("/p2p/") { address.clone() } else { format!("{address}/p2p/{peer}") })
+        };
+        known.iter().filter_map(address).collect()
     }
 
     fn remember(&self, peer: PeerId, addresses: Vec<String>) {
@@ -202,7 +213,7 @@ impl Registry {
             handle: handle.clone(),
             known: Mutex::new(known),
         });
-        tokio::spawn(Switchboard::new(network.clone(), peers, switchboard.clone()).run(events, orders));
+        tokio::spawn(Switchboard::new(network.clone(), Arc::clone(&peers), switchboard.clone()).run(events, orders));
         let mut applications: BTreeMap<String, Arc<dyn Application>> = BTreeMap::new();
         applications.insert("kv".into(), Arc::new(KeyValue));
         let copied = high_water.as_ref().is_some_and(|high_water| high_water.copied());
@@ -213,6 +224,7 @@ impl Registry {
             store,
             high_water,
             network,
+            peers,
             switchboard,
             applications: RwLock::new(applications),
             contexts: Mutex::new(BTreeMap::new()),
@@ -259,6 +271,22 @@ impl Registry {
 
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.network.addresses()
+    }
+
+    /// Where somebody who is invited may find a member: this node's addresses and those of members' nodes, in turn.
+    pub(crate) fn meeting_points(&self) -> Vec<String> {
+        let mut own = self.addresses();
+        // An address of this machine alone helps nobody else.
+        own.sort_by_key(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1/"));
+        let friends = self.peers.friends();
+        let mut friends = friends.into_iter();
+        let mut points = Vec::new();
+        for address in own {
+            points.push(address);
+            points.extend(friends.next());
+        }
+        points.extend(friends);
+        points
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

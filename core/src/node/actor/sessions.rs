@@ -10,7 +10,7 @@ use crate::node::membership::Held;
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::payload::{Add, KeyPackage};
-use crate::replica::{MemberId, Payload, Role, StateRead, Transaction};
+use crate::replica::{MemberId, Payload, Role, Transaction, View};
 use crate::storage::ContextTables;
 use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
 use crate::{Error, Result};
@@ -112,7 +112,8 @@ impl Actor {
         let now = self.now();
         let (session, outputs) = Session::new(binding, &self.start.key, local, seed, &held, now)?;
         self.sessions.insert(link, Connected { session, channel, peer, since: now, member: None });
-        self.carry_out(link, outputs, tables, stage)
+        self.carry_out(link, outputs, stage);
+        Ok(())
     }
 
     fn with_session(
@@ -130,17 +131,17 @@ impl Actor {
         }
         let held = Held { replica: &self.replica, tables };
         let outputs = input(&mut connected.session, &held, now)?;
-        self.carry_out(link, outputs, tables, stage)
+        self.carry_out(link, outputs, stage);
+        Ok(())
     }
 
     fn carry_out(
         &mut self,
         link: LinkId,
         outputs: Vec<Output>,
-        tables: &dyn StateRead,
         stage: &mut Stage,
-    ) -> Result<()> {
-        let Some(connected) = self.sessions.get(&link) else { return Ok(()) };
+    ) {
+        let Some(connected) = self.sessions.get(&link) else { return };
         let (channel, peer) = (connected.channel, connected.peer);
         for output in outputs {
             match output {
@@ -151,11 +152,10 @@ impl Actor {
                     stage.deliveries.push(Delivery { link, token, transactions });
                 }
                 Output::Admit(request) => stage.requests.push((link, *request)),
-                Output::Event(event) => self.session_event(link, peer, event, tables)?,
+                Output::Event(event) => self.session_event(link, peer, event, stage),
                 Output::Ended(ended) => self.ended(link, ended),
             }
         }
-        Ok(())
     }
 
     /// The switchboard outlives all contexts but in a shutdown, where nothing matters any more.
@@ -168,8 +168,8 @@ impl Actor {
         link: LinkId,
         peer: PeerId,
         event: SessionEvent,
-        tables: &dyn StateRead,
-    ) -> Result<()> {
+        stage: &mut Stage,
+    ) {
         let shared = &self.start.shared;
         match event {
             SessionEvent::Proved { member, .. } => {
@@ -189,33 +189,48 @@ impl Actor {
                     shared.left.send_replace(true);
                 }
             }
-            SessionEvent::Evidence(transactions) => self.take_evidence(&transactions, tables)?,
+            SessionEvent::Evidence(transactions) => stage.evidence.extend(transactions),
             SessionEvent::CannotDeliver(ids) => {
                 tracing::debug!(%peer, missing = ids.len(), "a peer cannot deliver what it refers to");
             }
             _ => {}
         }
-        Ok(())
     }
 
-    /// A peer shows what removed this member. It counts if its author is an admin here, or proves itself.
-    fn take_evidence(&mut self, transactions: &[Transaction], tables: &dyn StateRead) -> Result<()> {
+    /// Peers show what removed this member. What follows from what is known here becomes part of the history; of the rest, a removal counts
+    /// if its author is an admin here, and a fork if it proves itself.
+    pub(super) fn stage_evidence(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
+        let evidence = std::mem::take(&mut stage.evidence);
+        if evidence.is_empty() {
+            return Ok(());
+        }
+        let application = self.application();
+        let mut step = self.replica.receive(view, &evidence, application.as_deref())?;
+        view.apply(std::mem::take(&mut step.writes));
+        stage.added.entry(None).or_default().extend(step.admitted.iter().copied());
+        stage.absorb(step, &self.start.shared.me);
         let me = self.start.shared.me;
+        if self.replica.member(&me).is_none() {
+            return Ok(());
+        }
         let removes = |transaction: &&Transaction| {
             let admin =
-                self.replica.member(&transaction.header.author).is_some_and(|f| f.role == Role::Admin);
+                self.replica.member(&transaction.header.author).is_some_and(|facts| facts.role == Role::Admin);
             match Payload::decode(transaction.header.kind, transaction.plaintext()) {
                 Some(Payload::Remove(remove)) => remove.member == me && admin,
                 Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
                 _ => false,
             }
         };
-        let Some(removal) = transactions.iter().find(removes) else { return Ok(()) };
-        let known = self.replica.has(tables, &removal.header.id())?;
-        if !known && self.start.frozen.is_none() {
-            let reason = format!("this member was removed by {}", removal.header.author);
-            self.start.frozen = Some(reason.clone());
-            self.start.shared.pass(super::closed(reason));
+        let mut unknown = evidence.iter().filter(|transaction| {
+            !matches!(self.replica.has(view, &transaction.header.id()), Ok(true))
+        });
+        if let Some(removal) = unknown.find(removes) {
+            if self.removed.is_none() {
+                let reason = format!("this member was removed by {}", removal.header.author);
+                self.removed = Some(reason.clone());
+                stage.events.push(super::closed(reason));
+            }
         }
         Ok(())
     }

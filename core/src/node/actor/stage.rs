@@ -7,7 +7,7 @@ use crate::network::LinkId;
 use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
 use crate::replica::payload::Add;
-use crate::replica::{Blocked, MembershipChange, Step, TransactionId};
+use crate::replica::{Blocked, Kind, MemberId, MembershipChange, Step, Transaction, TransactionId};
 use crate::storage::Mark;
 use crate::sync::Refusal;
 use crate::{Error, Result};
@@ -23,6 +23,8 @@ pub(super) struct Stage {
     pub(super) questions: Vec<Command>,
     pub(super) events: Vec<Event>,
     pub(super) deliveries: Vec<Delivery>,
+    /// What peers show to prove that this member was removed.
+    pub(super) evidence: Vec<Transaction>,
     /// Joiners' requests, by the link that they came over.
     pub(super) requests: Vec<(LinkId, Add)>,
     pub(super) admitted: Vec<(LinkId, std::result::Result<Vec<TransactionId>, Refusal>)>,
@@ -58,12 +60,17 @@ impl Stage {
     }
 
     /// Takes in what a step of the replica did, but for its writes.
-    pub(super) fn absorb(&mut self, step: Step, me: &crate::replica::MemberId) {
+    pub(super) fn absorb(&mut self, step: Step, me: &MemberId) {
+        // An admission that counted and counts no more: its last use went to somebody else, or it was revoked.
+        let lost = step.executed.iter().find_map(|outcome| match &outcome.receipt.outcome {
+            Err(rejection) if outcome.kind == Kind::Add as u8 && outcome.again => Some(rejection.to_string()),
+            _ => None,
+        });
         if let Some(place) = step.reordered {
             self.events.push(Event::Reordered { from: place.id });
         }
         for outcome in step.executed {
-            let call = outcome.kind == crate::replica::Kind::Call as u8;
+            let call = outcome.kind == Kind::Call as u8;
             if call {
                 self.events.push(Event::Executed {
                     transaction: outcome.id,
@@ -93,10 +100,11 @@ impl Stage {
         self.membership_changed |= !step.membership.is_empty();
         for change in step.membership {
             let gone = match &change {
-                MembershipChange::Left { member } => {
-                    (member == me).then_some("this node has left the context")
-                }
-                MembershipChange::Removed { member } => (member == me).then_some("this member was removed"),
+                MembershipChange::Left { member } if member == me => Some(match &lost {
+                    Some(why) => format!("the admission does not count: {why}"),
+                    None => "this node has left the context".into(),
+                }),
+                MembershipChange::Removed { member } if member == me => Some("this member was removed".into()),
                 _ => None,
             };
             self.events.push(match change {
@@ -106,7 +114,7 @@ impl Stage {
                 MembershipChange::RoleChanged { member, role } => Event::RoleChanged { member, role },
             });
             if let Some(reason) = gone {
-                self.events.push(Event::Closed { reason: reason.into() });
+                self.events.push(Event::Closed { reason });
             }
         }
         for (member, one, other) in step.equivocations {

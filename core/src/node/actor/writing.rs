@@ -101,6 +101,9 @@ impl Actor {
         view: &mut View<'_>,
         stage: &mut Stage,
     ) -> Result<(TransactionId, Vec<u8>)> {
+        if let Some(reason) = &self.removed {
+            return Err(Error::not_member(reason.clone()));
+        }
         if let Some(reason) = &self.start.frozen {
             return Err(Error::blocked(format!("nothing is signed in this context: {reason}")));
         }

@@ -1,0 +1,74 @@
+//! What tests with several nodes share.
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use std::time::Duration;
+
+use kith_core::Result;
+use kith_core::network::{Hub, PeerId};
+use kith_core::node::{Context, Event, Events, InviteOptions, JoinOptions, Node, Options, Transport};
+use kith_core::replica::{Role, StateKey};
+
+/// How long a test waits for something that has to come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A node over links in memory.
+pub async fn open(hub: &Hub) -> Node {
+    let mut options = Options::default();
+    options.listen = vec!["/memory/0".into()];
+    options.transport = Transport::Memory(hub.clone());
+    Node::open(options).await.unwrap()
+}
+
+/// A key.
+pub fn key(name: &str) -> StateKey {
+    StateKey::of("test", name)
+}
+
+/// Waits until both hold the same history, and checks that it means the same to both.
+pub async fn equal(one: &Context, other: &Context) {
+    let wait = async {
+        let mut events = [one.events(None).await.unwrap(), other.events(None).await.unwrap()];
+        loop {
+            let (a, b) = (one.status().await.unwrap(), other.status().await.unwrap());
+            if a.digest == b.digest && a.pending == 0 && b.pending == 0 {
+                assert_eq!(a.commitment, b.commitment);
+                return;
+            }
+            let [first, second] = &mut events;
+            let _ = tokio::time::timeout(Duration::from_millis(50), async {
+                tokio::select! { _ = first.next() => {}, _ = second.next() => {} }
+            })
+            .await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+        panic!("never equal:\n{:#?}\n{:#?}", one.status().await, other.status().await);
+    }
+}
+
+/// The next event that is wanted.
+pub async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
+    let find = async {
+        loop {
+            let (_, event) = events.next().await.unwrap();
+            if wanted(&event) {
+                return event;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, find).await.expect("the event does not come")
+}
+
+/// Invites a node, and lets it join.
+pub async fn join(from: &Context, node: &Node, role: Role) -> Result<Context> {
+    let mut options = InviteOptions::default();
+    options.role = role;
+    let invitation = from.invite(options).await?;
+    node.join(&invitation.to_text(), JoinOptions::default()).await
+}
+
+
+/// The node's name in the network.
+pub fn peer(node: &Node) -> PeerId {
+    node.id().parse().unwrap()
+}
