@@ -57,16 +57,17 @@ pub(super) struct Setup {
 
 /// Carries one stream to its end. `gone` says that the connection is gone, or that the stream is not wanted any more; so
 /// does dropping its other half.
-pub(super) async fn carry<S>(stream: S, setup: Setup, mut gone: oneshot::Receiver<Error>)
+pub(super) async fn carry<S>(stream: S, setup: Setup, gone: oneshot::Receiver<Error>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let mut gone = Gone { receiver: gone, reason: None };
     let (reader, writer) = stream.split();
     let mut reader = BufReader::with_capacity(BUFFER, reader);
     let mut writer = Writer { inner: BufWriter::with_capacity(BUFFER, writer), midway: false };
     let greeting = timeout(setup.limits.handshake, greet(&mut reader, &mut writer, &setup));
     let greeted = tokio::select! {
-        reason = is_gone(&mut gone) => Err(Ending::Gone(reason)),
+        reason = gone.wait() => Err(Ending::Gone(reason)),
         greeted = greeting => greeted.unwrap_or_else(|_| {
             Err(Ending::Ours(Goodbye::new(Code::Timeout, "the handshake took too long")))
         }),
@@ -76,7 +77,7 @@ where
             let reason = ending.reason();
             let part = part(&mut reader, &mut writer, ending);
             tokio::select! {
-                _ = is_gone(&mut gone) => {}
+                _ = gone.wait() => {}
                 () = part => {}
             }
             let _ = setup.notes.send(Note::Over { own: setup.own, reason }).await;
@@ -111,8 +112,21 @@ impl From<std::io::Error> for Ending {
     }
 }
 
-async fn is_gone(gone: &mut oneshot::Receiver<Error>) -> Error {
-    gone.await.unwrap_or_else(|_| Error::closed("this node's network is closed"))
+/// Says, as often as it is asked, that the stream is not wanted any more.
+struct Gone {
+    receiver: oneshot::Receiver<Error>,
+    reason: Option<Error>,
+}
+
+impl Gone {
+    async fn wait(&mut self) -> Error {
+        if let Some(reason) = &self.reason {
+            return reason.clone();
+        }
+        let closed = |_| Error::closed("this node's network is closed");
+        let reason = (&mut self.receiver).await.unwrap_or_else(closed);
+        self.reason.insert(reason).clone()
+    }
 }
 
 async fn greet(
@@ -147,13 +161,8 @@ async fn greet(
 }
 
 /// The link is up: frames both ways until it ends.
-async fn run<R, W>(
-    mut reader: R,
-    mut writer: Writer<W>,
-    setup: Setup,
-    mut gone: oneshot::Receiver<Error>,
-    granted: Granted,
-) where
+async fn run<R, W>(mut reader: R, mut writer: Writer<W>, setup: Setup, mut gone: Gone, granted: Granted)
+where
     R: AsyncBufReadExt + Unpin,
     W: AsyncWrite + Unpin,
 {
@@ -180,7 +189,7 @@ async fn run<R, W>(
         let writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
         let first = tokio::select! {
             biased;
-            reason = is_gone(&mut gone) => Ok(Ending::Gone(reason)),
+            reason = gone.wait() => Ok(Ending::Gone(reason)),
             ending = &mut reading => Err(ending),
             ending = writing => Ok(ending),
         };
@@ -197,7 +206,7 @@ async fn run<R, W>(
     // `gone` has its answer already where the connection went first: it must not be asked again.
     if connected && !matches!(ending, Ending::Gone(_)) {
         tokio::select! {
-            _ = is_gone(&mut gone) => {}
+            _ = gone.wait() => {}
             () = part(&mut reader, &mut writer, ending) => {}
         }
     }
@@ -353,6 +362,64 @@ async fn write_frames(
         };
         if let Err(error) = writer.frame(outgoing).await {
             return broken(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::io::Cursor;
+
+    fn setup(notes: mpsc::Sender<Note>) -> Setup {
+        Setup {
+            own: 5,
+            peer: PeerId::of_identity(&[1; 32]),
+            address: String::new(),
+            outbound: true,
+            chooses: true,
+            hello: Hello { frame: 0, instance: 0, stream: 5, alive: vec![] },
+            limits: Arc::new(Limits::default()),
+            notes,
+        }
+    }
+
+    /// What a stream's task says at last, given what the peer wrote and whether the stream was already gone.
+    async fn over(bytes: Vec<u8>, gone: Option<Error>) -> Error {
+        let (notes, mut received) = mpsc::channel(4);
+        let (sender, receiver) = oneshot::channel();
+        let keep = match gone {
+            Some(reason) => sender.send(reason).map(|()| None).unwrap(),
+            None => Some(sender),
+        };
+        carry(Cursor::new(bytes), setup(notes), receiver).await;
+        drop(keep);
+        match received.recv().await {
+            Some(Note::Over { own: 5, reason }) => reason,
+            _ => panic!("no end"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_gone_from_the_beginning_ends_with_the_reason() {
+        let reason = over(Vec::new(), Some(Error::busy("gone"))).await;
+        assert_eq!((reason.kind(), reason.message()), (crate::ErrorKind::Busy, "gone"));
+    }
+
+    #[tokio::test]
+    async fn whether_it_is_gone_can_be_asked_again() {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(Error::busy("gone")).unwrap();
+        let mut gone = Gone { receiver, reason: None };
+        assert_eq!(gone.wait().await.message(), "gone");
+        assert_eq!(gone.wait().await.message(), "gone");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_peer_writes_the_task_ends_and_says_so(bytes: Vec<u8>) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(over(bytes, None));
         }
     }
 }

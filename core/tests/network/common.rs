@@ -29,6 +29,21 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
 }
 
+/// A panic in a task would go unseen: the test goes on without it. With this it ends the run.
+fn no_task_may_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            usual(panic);
+            if tokio::task::try_id().is_some() {
+                eprintln!("a task panicked: {panic}");
+                std::process::abort();
+            }
+        }));
+    });
+}
+
 pub(crate) struct Node {
     pub(crate) secret: [u8; 32],
     pub(crate) network: Network,
@@ -51,6 +66,7 @@ impl Node {
         listen: &[&str],
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        no_task_may_panic();
         let mut config = Config::new(secret);
         config.listen = listen.iter().map(|&address| address.to_owned()).collect();
         change(&mut config);

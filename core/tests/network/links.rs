@@ -169,6 +169,38 @@ async fn queued_frames_arrive_before_an_orderly_end() {
     }
 }
 
+/// The consumer takes nothing until the peer, and with it the connection, is long gone.
+async fn late(listen: &str) {
+    let a = Node::start(&[]).await;
+    let mut b = Node::start_with(&[listen], |config| config.limits.events = 1).await;
+    let link = a.network.connect(&b.address()).await.unwrap();
+    for n in 0..20u8 {
+        a.network.send(link, vec![n; 5_000]).await.unwrap();
+    }
+    a.network.shutdown().await;
+    soon(async {
+        while b.network.peers().await.unwrap().iter().any(|peer| peer.link.is_some()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    b.up().await;
+    for n in 0..20u8 {
+        assert_eq!(b.frame().await, vec![n; 5_000]);
+    }
+    assert_eq!(b.down().await.1.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn what_had_arrived_is_handed_over_after_the_connection_is_gone_over_tcp() {
+    late(TCP).await;
+}
+
+#[tokio::test]
+async fn what_had_arrived_is_handed_over_after_the_connection_is_gone_over_quic() {
+    late(QUIC).await;
+}
+
 async fn linked(node: &mut Node) -> LinkId {
     loop {
         if let Event::LinkUp { link, .. } = node.next().await {
@@ -261,4 +293,12 @@ async fn a_wildcard_is_expanded_to_addresses_that_can_be_dialled() {
     .await;
     assert!(!address.contains("/tcp/0/"), "{address}");
     a.network.connect(&address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up() {
+    let a = Node::start(&[]).await;
+    let b = Node::start(&[TCP]).await;
+    let named = b.address().replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    a.network.connect(&named).await.unwrap();
 }
