@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ed25519_dalek::SigningKey;
 
-use super::super::{
-    Binding, Ended, History, Local, Output, Position, Priority, Refusal, Session, SessionEvent, Standing, Tips,
-};
 use super::super::message::Message;
+use super::super::{
+    Binding, Ended, History, Local, Output, Position, Priority, Refusal, Session, SessionEvent, Standing,
+    Tips,
+};
 use crate::Result;
 use crate::replica::payload::{Add, Payload, Tip};
-use crate::replica::{
-    ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId,
-};
+use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId};
 
 /// Seeded randomness.
 pub(super) struct Dice(pub(super) u64);
@@ -104,8 +103,8 @@ pub(super) fn history(
             _ => own.iter().max_by_key(|other| other.header.sequence).copied(),
         };
         let mut parents: BTreeMap<MemberId, &Transaction> = BTreeMap::new();
-        for _ in 0..1 + dice.roll(3) {
-            let back = dice.roll(all.len().min(6));
+        for _ in 0..dice.roll(3) {
+            let back = dice.roll(all.len().min(20));
             let parent = &all[all.len() - 1 - back];
             if parent.header.author != member(author) {
                 parents.insert(parent.header.author, parent);
@@ -161,7 +160,10 @@ impl Store {
     }
 
     /// Admits what has its causal past, keeps the rest waiting; gives what was admitted.
-    pub(super) fn receive(&mut self, transactions: impl IntoIterator<Item = Transaction>) -> Vec<TransactionId> {
+    pub(super) fn receive(
+        &mut self,
+        transactions: impl IntoIterator<Item = Transaction>,
+    ) -> Vec<TransactionId> {
         for transaction in transactions {
             let id = transaction.header.id();
             if !self.ids.contains_key(&id) {
@@ -170,9 +172,8 @@ impl Store {
         }
         let mut admitted = Vec::new();
         loop {
-            let ready = |transaction: &Transaction| {
-                names(transaction).iter().all(|id| self.ids.contains_key(id))
-            };
+            let ready =
+                |transaction: &Transaction| names(transaction).iter().all(|id| self.ids.contains_key(id));
             let Some(id) = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(id, _)| *id) else {
                 return admitted;
             };
@@ -191,10 +192,7 @@ impl Store {
 
     pub(super) fn missing(&self) -> Vec<TransactionId> {
         let named: BTreeSet<TransactionId> = self.waiting.values().flat_map(names).collect();
-        named
-            .into_iter()
-            .filter(|id| !self.ids.contains_key(id) && !self.waiting.contains_key(id))
-            .collect()
+        named.into_iter().filter(|id| !self.ids.contains_key(id) && !self.waiting.contains_key(id)).collect()
     }
 
     /// Forgets signatures that a later one of the author's chain covers, as catch-up leaves them.
@@ -452,15 +450,14 @@ impl World {
                 peer.store.standings.insert(add.member, Standing::Member(add.role));
                 let outputs = session.admitted(&[id], &peer.store, self.now).unwrap();
                 self.apply(at, other, outputs);
-                self.announce(at, usize::MAX, &[id]);
+                self.announce(at, &[id]);
             }
         }
     }
 
-    /// Tells the other sessions what is new.
-    pub(super) fn announce(&mut self, at: usize, from: usize, ids: &[TransactionId]) {
-        let others: Vec<usize> = self.peers[at].sessions.keys().copied().filter(|other| *other != from).collect();
-        for other in others {
+    /// Tells every session what is new.
+    pub(super) fn announce(&mut self, at: usize, ids: &[TransactionId]) {
+        for other in self.peers[at].sessions.keys().copied().collect::<Vec<_>>() {
             let peer = &mut self.peers[at];
             let Some(session) = peer.sessions.get_mut(&other) else { continue };
             let outputs = session.added(ids, &peer.store, self.now).unwrap();
@@ -470,7 +467,7 @@ impl World {
 
     pub(super) fn write(&mut self, at: usize, plaintext: Vec<u8>) -> TransactionId {
         let id = self.peers[at].store.write(at, plaintext);
-        self.announce(at, usize::MAX, &[id]);
+        self.announce(at, &[id]);
         id
     }
 
@@ -502,7 +499,7 @@ impl World {
             }
             self.apply(at, other, outputs);
         }
-        self.announce(at, other, &admitted);
+        self.announce(at, &admitted);
     }
 
     pub(super) fn tick(&mut self, passed: u64) {
@@ -546,10 +543,12 @@ impl World {
     pub(super) fn settle_with_time(&mut self, dice: &mut Dice) {
         for _ in 0..100 {
             self.settle(dice);
-            if self.peers.iter().flat_map(|peer| peer.sessions.values()).all(|session| session.status().equal) {
+            if self.peers.iter().flat_map(|peer| peer.sessions.values()).all(|session| session.status().equal)
+            {
                 return;
             }
-            let next = self.peers.iter().flat_map(|peer| peer.sessions.values()).filter_map(Session::deadline);
+            let next =
+                self.peers.iter().flat_map(|peer| peer.sessions.values()).filter_map(Session::deadline);
             let next = next.min().expect("a session that is not equal has a timer");
             self.tick(next.saturating_sub(self.now));
         }
@@ -558,7 +557,9 @@ impl World {
 
     pub(super) fn assert_same(&self) {
         for pair in self.peers.windows(2) {
-            assert_eq!(pair[0].store.named(), pair[1].store.named());
+            let [one, other] = [0, 1].map(|at| pair[at].store.named());
+            let differ: Vec<_> = one.symmetric_difference(&other).collect();
+            assert!(differ.is_empty(), "{} of {} differ: {:?}", differ.len(), one.len(), differ);
         }
         for peer in &self.peers {
             assert!(peer.store.waiting.is_empty());
