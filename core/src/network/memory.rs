@@ -372,8 +372,11 @@ impl Side {
         }
         let address = Multiaddr::empty().with(Protocol::Memory(number(self.peer)));
         let address = address::with_peer(&address, self.peer);
+        let addresses = vec![address.clone()];
         let up = Event::LinkUp { link: self.link, peer: self.peer, address, outbound: self.outbound };
         self.inbox.event(up).await;
+        // What identify tells over sockets.
+        self.inbox.event(Event::Addresses { peer: self.peer, addresses }).await;
         let reason = loop {
             tokio::select! {
                 biased;

@@ -211,8 +211,11 @@ impl Actor {
         if let (Some(high_water), Some(mark)) = (&self.start.high_water, stage.published) {
             high_water.raise(&[(shared.id, shared.me, mark)])?;
         }
+        // Whoever reads of an event sees the facts that it tells of.
+        self.show();
         if !events.is_empty() {
             self.cursor += 1;
+            let shared = &self.start.shared;
             shared.latest.send_replace(self.cursor);
         }
         Ok(())

@@ -213,7 +213,9 @@ impl Registry {
             handle: handle.clone(),
             known: Mutex::new(known),
         });
-        tokio::spawn(Switchboard::new(network.clone(), Arc::clone(&peers), switchboard.clone()).run(events, orders));
+        tokio::spawn(
+            Switchboard::new(network.clone(), Arc::clone(&peers), switchboard.clone()).run(events, orders),
+        );
         let mut applications: BTreeMap<String, Arc<dyn Application>> = BTreeMap::new();
         applications.insert("kv".into(), Arc::new(KeyValue));
         let copied = high_water.as_ref().is_some_and(|high_water| high_water.copied());

@@ -1,6 +1,6 @@
 //! Pushing what is new, and asking for the parents of what was pushed. Both are hints: comparing repairs whatever they miss.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::batch::{Batch, Purpose, runs, size};
 use super::message::Message;
@@ -20,8 +20,13 @@ const FAILURES: u32 = 6;
 /// How often to ask by id between two rounds before a whole comparison takes over.
 const ASKS: u32 = 2;
 
+/// How many delivered ids are kept to tell which new transactions the peer has already. Beyond, it gets some twice.
+const DELIVERED: usize = 1 << 14;
+
 #[derive(Default)]
 pub(super) struct Live {
+    /// Delivered by the peer, and not yet in the history when they were.
+    delivered: HashSet<TransactionId>,
     /// To be pushed, oldest first.
     pushes: VecDeque<TransactionId>,
     /// To be asked for.
@@ -50,6 +55,13 @@ impl Live {
         [self.asked_until, stalls_at].into_iter().flatten().min()
     }
 
+    /// The peer delivered this.
+    pub(super) fn delivers(&mut self, id: TransactionId) {
+        if self.delivered.len() < DELIVERED {
+            self.delivered.insert(id);
+        }
+    }
+
     /// The peer has made room.
     pub(super) fn unblock(&mut self) {
         self.blocked_since = None;
@@ -67,14 +79,17 @@ impl Live {
 
 impl Session {
     pub(super) fn take_added(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
-        if !self.rounds.has_begun() {
+        let live = &mut self.live;
+        let others = transactions.iter().filter(|id| !live.delivered.remove(*id));
+        let others: Vec<TransactionId> = others.copied().collect();
+        if !self.rounds.has_begun() || others.is_empty() {
             return Ok(());
         }
-        if self.live.pushes.len() + transactions.len() > limits::SYNC_PUSHES {
+        if self.live.pushes.len() + others.len() > limits::SYNC_PUSHES {
             self.live.pushes.clear();
             return self.compare_again(turn);
         }
-        self.live.pushes.extend(transactions);
+        self.live.pushes.extend(others);
         self.push(turn)
     }
 

@@ -253,14 +253,13 @@ impl Session {
         if !last {
             return Ok(());
         }
-        let Plan { starts, transactions, unknown } = vector::plan(turn.history, &difference.theirs)?;
+        let Plan { starts, transactions, unknown } =
+            vector::plan(turn.history, &difference.theirs, self.rounds.fruitless == 0)?;
         difference.theirs.clear();
         difference.planned = true;
         difference.unknown = unknown;
         difference.to_send = transactions;
         difference.sender = Some(Sender::new(turn.history, &starts)?);
-        // The plan has everything that is in the history now.
-        self.live.forget_pushes();
         turn.send(&Message::Plan { transactions });
         self.send_batches(turn)
     }
@@ -316,6 +315,7 @@ impl Session {
         let mut transactions = Vec::new();
         for (id, transaction) in batch.decode(&self.binding.context)? {
             if !turn.history.has(&id)? {
+                self.live.delivers(id);
                 transactions.push(transaction);
             }
         }

@@ -1,10 +1,11 @@
 //! What is to be sent in a comparison, in causal order, batch by batch: a merge of the authors' chains by (lamport, id).
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 
 use super::History;
 use super::batch::{Run, Uncovered, runs, size};
+use super::proof::covering_run;
 use super::vector::{From, Start};
 use crate::limits;
 use crate::replica::payload::Tip;
@@ -25,8 +26,6 @@ struct Cursor {
     read: Tip,
     /// The branch so far ends here; sequence 0 and zeros: before the first.
     end: Tip,
-    /// The `previous` of `end`, to tell its siblings; `None` if they are not this cursor's.
-    before: Option<TransactionId>,
     /// To begin at this one.
     at: Option<Tip>,
     buffer: VecDeque<(TransactionId, Option<Transaction>)>,
@@ -39,12 +38,11 @@ impl Cursor {
             From::At(tip) => (Tip { sequence: tip.sequence - 1, id: TransactionId::default() }, Some(tip)),
         };
         let read = Tip { sequence: end.sequence, id: LAST_ID };
-        Self { author: start.author, last: start.last, read, end, before: None, at, buffer: VecDeque::new() }
+        Self { author: start.author, last: start.last, read, end, at, buffer: VecDeque::new() }
     }
 
-    /// Reads on until something is in the buffer or the branch has ended. Gives branches that start beside this one.
-    fn fill(&mut self, history: &dyn History, limit: usize, bytes: usize) -> Result<Vec<Start>> {
-        let mut beside = Vec::new();
+    /// Reads on until something is in the buffer or the branch has ended.
+    fn fill(&mut self, history: &dyn History, limit: usize, bytes: usize) -> Result<()> {
         while self.buffer.is_empty() {
             let page = history.chain(&self.author, self.read, limit, bytes)?;
             if page.is_empty() {
@@ -54,7 +52,7 @@ impl Cursor {
                 let header = &transaction.header;
                 let here = Tip { sequence: header.sequence, id };
                 if here.sequence > self.last || here.sequence > self.end.sequence + 1 {
-                    return Ok(beside);
+                    return Ok(());
                 }
                 self.read = here;
                 let follows = match self.at {
@@ -62,16 +60,13 @@ impl Cursor {
                     None => here.sequence == self.end.sequence + 1 && header.previous == self.end.id,
                 };
                 if follows {
-                    self.before = self.at.is_none().then_some(header.previous);
                     self.at = None;
                     self.end = here;
                     self.buffer.push_back((id, Some(transaction)));
-                } else if here.sequence == self.end.sequence && self.before == Some(header.previous) {
-                    beside.push(Start { author: self.author, from: From::At(here), last: self.last });
                 }
             }
         }
-        Ok(beside)
+        Ok(())
     }
 }
 
@@ -82,6 +77,8 @@ pub(super) struct Sender {
     buffered: usize,
     /// Read already, but left for the next batch.
     ahead: VecDeque<Named>,
+    /// Sent before their turn.
+    early: HashSet<TransactionId>,
 }
 
 impl Sender {
@@ -91,6 +88,7 @@ impl Sender {
             heads: BinaryHeap::new(),
             buffered: 0,
             ahead: VecDeque::new(),
+            early: HashSet::new(),
         };
         for start in starts {
             sender.cursors.push(Some(Cursor::new(start)));
@@ -99,37 +97,35 @@ impl Sender {
         Ok(sender)
     }
 
-    fn fill(&mut self, history: &dyn History, first: usize) -> Result<()> {
-        let mut indexes = vec![first];
-        while let Some(index) = indexes.pop() {
-            let Some(cursor) = self.cursors.get_mut(index).and_then(Option::as_mut) else { continue };
-            let tight = self.buffered > READ_AHEAD;
-            let (limit, bytes) = if tight { (1, 1) } else { (limits::RUN, limits::SYNC_BATCH / 4) };
-            let beside = cursor.fill(history, limit, bytes)?;
-            let Some((id, head)) = cursor.buffer.front_mut() else {
-                self.cursors[index] = None;
-                continue;
-            };
-            let lamport = head.as_ref().map_or(0, |head| head.header.lamport);
-            self.heads.push(Reverse((lamport, *id, index)));
-            if tight {
-                *head = None;
-            }
-            self.buffered += cursor
-                .buffer
-                .iter()
-                .filter_map(|(_, transaction)| transaction.as_ref())
-                .map(size)
-                .sum::<usize>();
-            for start in beside {
-                self.cursors.push(Some(Cursor::new(&start)));
-                indexes.push(self.cursors.len() - 1);
-            }
+    fn fill(&mut self, history: &dyn History, index: usize) -> Result<()> {
+        let Some(cursor) = self.cursors.get_mut(index).and_then(Option::as_mut) else { return Ok(()) };
+        let tight = self.buffered > READ_AHEAD;
+        let (limit, bytes) = if tight { (1, 1) } else { (limits::RUN, limits::SYNC_BATCH / 4) };
+        cursor.fill(history, limit, bytes)?;
+        let Some((id, head)) = cursor.buffer.front_mut() else {
+            self.cursors[index] = None;
+            return Ok(());
+        };
+        let lamport = head.as_ref().map_or(0, |head| head.header.lamport);
+        self.heads.push(Reverse((lamport, *id, index)));
+        if tight {
+            *head = None;
         }
+        self.buffered +=
+            cursor.buffer.iter().filter_map(|(_, transaction)| transaction.as_ref()).map(size).sum::<usize>();
         Ok(())
     }
 
     fn next(&mut self, history: &dyn History) -> Result<Option<Named>> {
+        while let Some((id, transaction)) = self.merged(history)? {
+            if !self.early.remove(&id) {
+                return Ok(Some((id, transaction)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn merged(&mut self, history: &dyn History) -> Result<Option<Named>> {
         if let Some(next) = self.ahead.pop_front() {
             return Ok(Some(next));
         }
@@ -161,7 +157,8 @@ impl Sender {
     /// [`limits::SYNC_BATCH`] bytes where signatures allow, never more than [`limits::SYNC_BATCH_MOST`].
     ///
     /// A batch is a piece of the merged order, cut where every chain in it ends with a signature. Where there is no such
-    /// place, what is covered goes and the rest waits; what nothing covers at all is left out.
+    /// place, what is covered goes and the rest waits; where nothing is, one author's run goes before its turn; what nothing
+    /// at all covers is left out.
     pub(super) fn batch(&mut self, history: &dyn History) -> Result<Option<(Vec<Run>, u64)>> {
         loop {
             let (items, more) = self.piece(history)?;
@@ -203,13 +200,31 @@ impl Sender {
         } else {
             let uncovered = uncovered.ids();
             let rest: Vec<Named> = items.extract_if(.., |(id, _)| uncovered.contains(id)).collect();
-            // If nothing covers any of these, however far one reads, they are left out.
-            if full && !items.is_empty() {
-                for item in rest.into_iter().rev() {
+            if full {
+                let mut rest = rest.into_iter();
+                if items.is_empty()
+                    && let Some(first) = rest.next()
+                {
+                    items = self.run_ahead(history, first)?;
+                }
+                for item in rest.rev() {
                     self.ahead.push_front(item);
                 }
             }
         }
         Ok((items, full))
+    }
+
+    /// One author's run, to its signature, before its turn. What in it names others has to wait at the receiver; but the
+    /// first can be admitted there, so that catch-up never stands still. Nothing, if nothing covers the first.
+    fn run_ahead(&mut self, history: &dyn History, first: Named) -> Result<Vec<Named>> {
+        let mut run = covering_run(history, &first.0, &first.1.header)?;
+        run.insert(0, first);
+        let bytes: usize = run.iter().map(|(_, transaction)| size(transaction)).sum();
+        if run.len() == 1 || bytes > limits::SYNC_BATCH_MOST {
+            return Ok(Vec::new());
+        }
+        self.early.extend(run[1..].iter().map(|(id, _)| *id));
+        Ok(run)
     }
 }

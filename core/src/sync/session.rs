@@ -122,7 +122,7 @@ impl Session {
         self.turn(history, now, |session, turn| session.take(Message::decode(message)?, turn))
     }
 
-    /// New in the history and durable, from this node or from another peer (not from this session's): to be pushed.
+    /// New in the history and durable, wherever it came from: to be pushed, but for what this session's own peer delivered.
     pub fn added(
         &mut self,
         transactions: &[TransactionId],

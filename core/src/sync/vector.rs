@@ -11,7 +11,8 @@ use crate::{Error, Result};
 /// Authors read from the history at once.
 const PAGE: usize = 256;
 
-/// What follows this is to be sent, up to and with sequence `last`, on all branches.
+/// One branch of an author's chain is to be sent, up to and with sequence `last`; where it forks, the one with the smallest
+/// id (the others have starts of their own).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) author: MemberId,
@@ -21,9 +22,9 @@ pub(super) struct Start {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
-    /// All that descends from this one, without it; sequence 0 and zeros: everything.
+    /// What descends from this one, without it; sequence 0 and zeros: everything.
     After(Tip),
-    /// This one and all that descends from it.
+    /// This one and what descends from it.
     At(Tip),
 }
 
@@ -31,7 +32,7 @@ pub(super) enum From {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) starts: Vec<Start>,
-    /// How many transactions that is; exact but for forks.
+    /// How many transactions that is.
     pub(super) transactions: u64,
     /// Tips of the other side that are not in this history.
     pub(super) unknown: Vec<TransactionId>,
@@ -63,8 +64,13 @@ pub(super) fn read(history: &dyn History) -> Result<Vec<Vec<Tips>>> {
 }
 
 /// Compares this history with the other side's tips. Nothing in `theirs` is trusted: what it claims decides only what is sent
-/// to the one that claims it.
-pub(super) fn plan(history: &dyn History, theirs: &BTreeMap<MemberId, Vec<Tip>>) -> Result<Plan> {
+/// to the one that claims it. `patient`: of an author of whom they seem to be ahead nothing is sent; two sides that wait for
+/// each other in that way, for two forked authors, come out of it in the next round, without patience.
+pub(super) fn plan(
+    history: &dyn History,
+    theirs: &BTreeMap<MemberId, Vec<Tip>>,
+    patient: bool,
+) -> Result<Plan> {
     let mut plan = Plan::default();
     for (author, tips) in theirs {
         for tip in tips {
@@ -81,7 +87,12 @@ pub(super) fn plan(history: &dyn History, theirs: &BTreeMap<MemberId, Vec<Tip>>)
         after = Some(last.author);
         for own in page {
             let theirs = theirs.get(&own.author).map_or(&[][..], Vec::as_slice);
-            if theirs != own.tips {
+            let last = own.tips.iter().map(|tip| tip.sequence).max().unwrap_or(0);
+            // Nothing they name is known, and all of it is ahead: most likely on our branch, and they will send what
+            // follows our tip, which they know. Else the author forked at a place that neither side knows.
+            let ahead = !theirs.is_empty()
+                && theirs.iter().all(|tip| tip.sequence > last && unknown.contains(&tip.id));
+            if theirs != own.tips && !(patient && ahead) {
                 compare(history, &own, theirs, &unknown, &mut plan)?;
             }
         }
@@ -103,22 +114,12 @@ fn compare(
     let author = own.author;
     let last = own.tips.iter().map(|tip| tip.sequence).max().unwrap_or(0);
     let known: Vec<Tip> = theirs.iter().filter(|tip| !unknown.contains(&tip.id)).copied().collect();
-    if known.is_empty() {
-        // Either they have nothing; or they are ahead on our branch, and will send what follows our tip, which they know; or
-        // the author forked below their tip, at a place that neither side knows.
-        if theirs.is_empty() || theirs.iter().any(|tip| tip.sequence <= last) {
-            let from = From::After(Tip { sequence: 0, id: TransactionId::default() });
-            plan.starts.push(Start { author, from, last });
-            plan.transactions += last;
-        }
-        return Ok(());
-    }
     if let [only] = own.tips[..] {
         // One branch here, and the known ones are on it.
-        if let Some(greatest) = known.iter().max()
-            && greatest.sequence < only.sequence
-        {
-            plan.starts.push(Start { author, from: From::After(*greatest), last });
+        let nothing = Tip { sequence: 0, id: TransactionId::default() };
+        let greatest = known.iter().max().copied().unwrap_or(nothing);
+        if greatest.sequence < only.sequence {
+            plan.starts.push(Start { author, from: From::After(greatest), last });
             plan.transactions += only.sequence - greatest.sequence;
         }
         return Ok(());
@@ -145,14 +146,12 @@ fn branches(history: &dyn History, own: &Tips, known: &[Tip], last: u64, plan: &
     while lacking > 0 || !children.is_empty() {
         let Some(at) = next.pop() else { break };
         let theirs = had.remove(&at.id).unwrap_or(false);
-        let firsts = children.remove(&at.id).unwrap_or_default();
-        if theirs {
-            plan.starts.extend(firsts.into_iter().map(|first| Start {
-                author: own.author,
-                from: From::At(first),
-                last,
-            }));
-        } else {
+        // From one that is sent itself, its cursor goes on to the smallest.
+        let mut firsts = children.remove(&at.id).unwrap_or_default();
+        firsts.sort_unstable();
+        let begins = firsts.into_iter().skip(usize::from(!theirs));
+        plan.starts.extend(begins.map(|first| Start { author: own.author, from: From::At(first), last }));
+        if !theirs {
             lacking -= 1;
             plan.transactions += 1;
         }

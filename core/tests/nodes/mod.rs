@@ -67,7 +67,6 @@ pub async fn join(from: &Context, node: &Node, role: Role) -> Result<Context> {
     node.join(&invitation.to_text(), JoinOptions::default()).await
 }
 
-
 /// The node's name in the network.
 pub fn peer(node: &Node) -> PeerId {
     node.id().parse().unwrap()

@@ -135,12 +135,7 @@ impl Actor {
         Ok(())
     }
 
-    fn carry_out(
-        &mut self,
-        link: LinkId,
-        outputs: Vec<Output>,
-        stage: &mut Stage,
-    ) {
+    fn carry_out(&mut self, link: LinkId, outputs: Vec<Output>, stage: &mut Stage) {
         let Some(connected) = self.sessions.get(&link) else { return };
         let (channel, peer) = (connected.channel, connected.peer);
         for output in outputs {
@@ -163,13 +158,7 @@ impl Actor {
         let _ = self.start.switchboard.send(what);
     }
 
-    fn session_event(
-        &mut self,
-        link: LinkId,
-        peer: PeerId,
-        event: SessionEvent,
-        stage: &mut Stage,
-    ) {
+    fn session_event(&mut self, link: LinkId, peer: PeerId, event: SessionEvent, stage: &mut Stage) {
         let shared = &self.start.shared;
         match event {
             SessionEvent::Proved { member, .. } => {
@@ -214,17 +203,19 @@ impl Actor {
             return Ok(());
         }
         let removes = |transaction: &&Transaction| {
-            let admin =
-                self.replica.member(&transaction.header.author).is_some_and(|facts| facts.role == Role::Admin);
+            let admin = self
+                .replica
+                .member(&transaction.header.author)
+                .is_some_and(|facts| facts.role == Role::Admin);
             match Payload::decode(transaction.header.kind, transaction.plaintext()) {
                 Some(Payload::Remove(remove)) => remove.member == me && admin,
                 Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
                 _ => false,
             }
         };
-        let mut unknown = evidence.iter().filter(|transaction| {
-            !matches!(self.replica.has(view, &transaction.header.id()), Ok(true))
-        });
+        let mut unknown = evidence
+            .iter()
+            .filter(|transaction| !matches!(self.replica.has(view, &transaction.header.id()), Ok(true)));
         if let Some(removal) = unknown.find(removes) {
             if self.removed.is_none() {
                 let reason = format!("this member was removed by {}", removal.header.author);

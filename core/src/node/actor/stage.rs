@@ -104,7 +104,9 @@ impl Stage {
                     Some(why) => format!("the admission does not count: {why}"),
                     None => "this node has left the context".into(),
                 }),
-                MembershipChange::Removed { member } if member == me => Some("this member was removed".into()),
+                MembershipChange::Removed { member } if member == me => {
+                    Some("this member was removed".into())
+                }
                 _ => None,
             };
             self.events.push(match change {

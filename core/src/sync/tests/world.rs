@@ -103,8 +103,8 @@ pub(super) fn history(
             _ => own.iter().max_by_key(|other| other.header.sequence).copied(),
         };
         let mut parents: BTreeMap<MemberId, &Transaction> = BTreeMap::new();
-        for _ in 0..1 + dice.roll(3) {
-            let back = dice.roll(all.len().min(6));
+        for _ in 0..dice.roll(3) {
+            let back = dice.roll(all.len().min(20));
             let parent = &all[all.len() - 1 - back];
             if parent.header.author != member(author) {
                 parents.insert(parent.header.author, parent);
@@ -450,16 +450,14 @@ impl World {
                 peer.store.standings.insert(add.member, Standing::Member(add.role));
                 let outputs = session.admitted(&[id], &peer.store, self.now).unwrap();
                 self.apply(at, other, outputs);
-                self.announce(at, usize::MAX, &[id]);
+                self.announce(at, &[id]);
             }
         }
     }
 
-    /// Tells the other sessions what is new.
-    pub(super) fn announce(&mut self, at: usize, from: usize, ids: &[TransactionId]) {
-        let others: Vec<usize> =
-            self.peers[at].sessions.keys().copied().filter(|other| *other != from).collect();
-        for other in others {
+    /// Tells every session what is new.
+    pub(super) fn announce(&mut self, at: usize, ids: &[TransactionId]) {
+        for other in self.peers[at].sessions.keys().copied().collect::<Vec<_>>() {
             let peer = &mut self.peers[at];
             let Some(session) = peer.sessions.get_mut(&other) else { continue };
             let outputs = session.added(ids, &peer.store, self.now).unwrap();
@@ -469,7 +467,7 @@ impl World {
 
     pub(super) fn write(&mut self, at: usize, plaintext: Vec<u8>) -> TransactionId {
         let id = self.peers[at].store.write(at, plaintext);
-        self.announce(at, usize::MAX, &[id]);
+        self.announce(at, &[id]);
         id
     }
 
@@ -501,7 +499,7 @@ impl World {
             }
             self.apply(at, other, outputs);
         }
-        self.announce(at, other, &admitted);
+        self.announce(at, &admitted);
     }
 
     pub(super) fn tick(&mut self, passed: u64) {
@@ -559,7 +557,9 @@ impl World {
 
     pub(super) fn assert_same(&self) {
         for pair in self.peers.windows(2) {
-            assert_eq!(pair[0].store.named(), pair[1].store.named());
+            let [one, other] = [0, 1].map(|at| pair[at].store.named());
+            let differ: Vec<_> = one.symmetric_difference(&other).collect();
+            assert!(differ.is_empty(), "{} of {} differ: {:?}", differ.len(), one.len(), differ);
         }
         for peer in &self.peers {
             assert!(peer.store.waiting.is_empty());
