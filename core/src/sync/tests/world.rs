@@ -340,11 +340,11 @@ pub(super) struct World {
     /// Everything that was sent: from, to, message.
     pub(super) sent: Vec<(usize, usize, Vec<u8>)>,
     connections: u64,
-    /// What a liar does to a message before it leaves: from, message; `false` drops it.
+    /// What a liar does to a message before it leaves: from, to, message; `false` drops it.
     pub(super) tamper: Option<Tamper>,
 }
 
-pub(super) type Tamper = Box<dyn FnMut(usize, &mut Message) -> bool>;
+pub(super) type Tamper = Box<dyn FnMut(usize, usize, &mut Message) -> bool>;
 
 pub(super) fn binding(context: ContextId, from: usize, to: usize, opener: bool, salt: u64) -> Binding {
     let (first, second) = if opener { (from, to) } else { (to, from) };
@@ -405,7 +405,7 @@ impl World {
                     let mut message = message;
                     if let Some(tamper) = &mut self.tamper {
                         let mut decoded = Message::decode(&message).unwrap();
-                        if !tamper(at, &mut decoded) {
+                        if !tamper(at, other, &mut decoded) {
                             continue;
                         }
                         message = decoded.encode();
