@@ -230,6 +230,10 @@ impl Actor {
         let shared = &self.start.shared;
         tracing::debug!(context = %shared.id, %link, ?ended, "a session ended");
         if let Ended::RefusedByPeer(refusal) = ended {
+            // A peer that holds this member's `Leave` knows it no more.
+            if self.leaving && refusal == Refusal::NotMember {
+                shared.left.send_replace(true);
+            }
             let final_word = !matches!(refusal, Refusal::NotNow);
             if self.start.invitation.is_some() && final_word {
                 let error = Error::new(refusal.kind(), refusal.to_string());
