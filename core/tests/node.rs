@@ -50,6 +50,7 @@ async fn two_nodes_share_a_context() {
 
 #[tokio::test]
 async fn a_context_survives_restarts_over_sockets() {
+    nodes::log();
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [here, there] = &directories;
     let anna = Node::open(Options::local(here.path())).await.unwrap();

@@ -684,10 +684,10 @@ impl Registry {
         });
         let stopped = tokio::time::timeout(PATIENCE, joined).await;
         let _ = self.switchboard.send(ToSwitchboard::Stop);
-        // The network bounds its own shutdown.
-        self.network.shutdown().await;
         let store = Arc::clone(&self.store);
-        let closed = self.handle.spawn_blocking(move || store.close()).await;
+        let closed = self.handle.spawn_blocking(move || store.close());
+        // The network bounds its own shutdown; the directory is free before it is done.
+        let ((), closed) = tokio::join!(self.network.shutdown(), closed);
         closed.map_err(|e| Error::internal(format!("closing the store panicked: {e}")))??;
         stopped.map(|_| ()).map_err(|_| Error::new(ErrorKind::Timeout, "a context's thread does not stop"))
     }

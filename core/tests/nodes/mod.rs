@@ -11,8 +11,18 @@ use kith_core::replica::{Role, StateKey};
 /// How long a test waits for something that has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Shows what the nodes log, if `KITH_TEST_LOG` is set.
+pub fn log() {
+    if std::env::var_os("KITH_TEST_LOG").is_some() {
+        let level = tracing_subscriber::filter::LevelFilter::DEBUG;
+        // Another test may have done it.
+        let _ = tracing_subscriber::fmt().with_max_level(level).try_init();
+    }
+}
+
 /// A node over links in memory.
 pub async fn open(hub: &Hub) -> Node {
+    log();
     let mut options = Options::default();
     options.listen = vec!["/memory/0".into()];
     options.transport = Transport::Memory(hub.clone());
