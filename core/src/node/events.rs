@@ -130,6 +130,7 @@ impl Events {
                 continue;
             }
             let shared = Arc::clone(&self.shared);
+            let mut closed = shared.closed.subscribe();
             tokio::select! {
                 biased;
                 changed = self.latest.changed() => {
@@ -149,6 +150,8 @@ impl Events {
                         }
                     }
                 },
+                // Last, so that what is left is given first.
+                () = async { drop(closed.wait_for(Option::is_some).await) } => return Err(shared.closed_error()),
             }
         }
     }

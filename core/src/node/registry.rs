@@ -422,7 +422,7 @@ impl Registry {
             progress: watch::Sender::new((0, 0)),
             left: watch::Sender::new(false),
             facts: Mutex::new(facts),
-            closed: Mutex::new(None),
+            closed: watch::Sender::new(None),
             registry: Arc::downgrade(self),
         });
         let frozen = frozen.or_else(|| {

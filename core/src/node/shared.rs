@@ -50,7 +50,8 @@ pub(crate) struct ContextShared {
     /// Whether some other member's node is known to have this node's `Leave`.
     pub(crate) left: watch::Sender<bool>,
     pub(crate) facts: Mutex<Facts>,
-    pub(crate) closed: Mutex<Option<String>>,
+    /// Why the context is closed here, once it is.
+    pub(crate) closed: watch::Sender<Option<String>>,
     pub(crate) registry: Weak<Registry>,
 }
 
@@ -71,17 +72,19 @@ impl ContextShared {
     }
 
     pub(crate) fn close(&self, reason: &str) {
-        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed.get_or_insert_with(|| reason.to_string());
+        self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert_with(|| reason.to_string());
+            first
+        });
     }
 
     pub(crate) fn closed_error(&self) -> Error {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        Error::closed(closed.clone().unwrap_or_else(|| "the context is closed".into()))
+        Error::closed(self.closed.borrow().clone().unwrap_or_else(|| "the context is closed".into()))
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        let open = self.closed.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let open = self.closed.borrow().is_none();
         if open { Ok(()) } else { Err(self.closed_error()) }
     }
 
