@@ -245,21 +245,26 @@ impl Switchboard {
                 LinkOutput::Send(frame) => self.send(link, frame),
                 LinkOutput::Opened { channel, binding } => {
                     let context = binding.context;
-                    self.to_context(link, context, channel, Command::Opened { link, peer, channel, binding });
+                    self.hand_to_context(
+                        link,
+                        context,
+                        channel,
+                        Command::Opened { link, peer, channel, binding },
+                    );
                 }
                 LinkOutput::Closed { channel, context } => {
-                    self.to_context(link, context, channel, Command::Closed { link, channel });
+                    self.hand_to_context(link, context, channel, Command::Closed { link, channel });
                     self.open_later(link, context);
                 }
                 LinkOutput::Message { channel, context, message } => {
-                    self.to_context(link, context, channel, Command::Message { link, channel, message });
+                    self.hand_to_context(link, context, channel, Command::Message { link, channel, message });
                 }
             }
         }
     }
 
     /// A context that does not keep up loses the channel, not the others their links.
-    fn to_context(&mut self, link: LinkId, context: ContextId, channel: Channel, command: Command) {
+    fn hand_to_context(&mut self, link: LinkId, context: ContextId, channel: Channel, command: Command) {
         let taken = self.hosted.get(&context).is_some_and(|hosted| hand_over(hosted, command));
         if !taken {
             tracing::debug!(%context, %link, "a context does not keep up: its channel is closed");

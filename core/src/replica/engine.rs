@@ -461,10 +461,9 @@ impl Replica {
     }
 
     fn count_range(&mut self, read: &Read, change: i64) {
-        if let Read::Range(from, to) = read {
-            if let Some(count) = self.core.ranges.get_mut(Read::shared(from, to)) {
-                *count = count.saturating_add_signed(change);
-            }
+        let Read::Range(from, to) = read else { return };
+        if let Some(count) = self.core.ranges.get_mut(Read::shared(from, to)) {
+            *count = count.saturating_add_signed(change);
         }
     }
 

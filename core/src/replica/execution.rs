@@ -10,6 +10,9 @@ use super::{Role, StateKey};
 use crate::application::{ApplicationError, State};
 use crate::{Result, limits};
 
+/// Entries in key order.
+type Page = Vec<(StateKey, Vec<u8>)>;
+
 /// How many entries a range read fetches at once.
 const CHUNK: usize = 128;
 
@@ -180,7 +183,7 @@ pub(crate) fn entries_before(
     place: Option<&Place>,
     limit: usize,
     bytes: usize,
-) -> Result<(Vec<(StateKey, Vec<u8>)>, bool)> {
+) -> Result<(Page, bool)> {
     let mut found: Vec<(StateKey, Vec<u8>)> = Vec::new();
     let mut size = 0;
     let mut next = from.0.to_vec();

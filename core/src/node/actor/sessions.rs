@@ -63,10 +63,10 @@ impl Actor {
                         session.receive(&message, held, now)
                     })?;
                 }
-                Command::Closed { link, channel } => {
-                    if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) {
-                        self.end_session(link);
-                    }
+                Command::Closed { link, channel }
+                    if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) =>
+                {
+                    self.end_session(link);
                 }
                 _ => {}
             }
@@ -173,10 +173,8 @@ impl Actor {
                 shared.pass(Event::SyncProgress { peer: peer.to_string(), done: received, total: expected });
             }
             SessionEvent::Synced => shared.pass(Event::Synced { peer: peer.to_string() }),
-            SessionEvent::Equal => {
-                if self.leaving {
-                    shared.left.send_replace(true);
-                }
+            SessionEvent::Equal if self.leaving => {
+                shared.left.send_replace(true);
             }
             SessionEvent::Evidence(transactions) => stage.evidence.extend(transactions),
             SessionEvent::CannotDeliver(ids) => {
@@ -216,12 +214,10 @@ impl Actor {
         let mut unknown = evidence
             .iter()
             .filter(|transaction| !matches!(self.replica.has(view, &transaction.header.id()), Ok(true)));
-        if let Some(removal) = unknown.find(removes) {
-            if self.removed.is_none() {
-                let reason = format!("this member was removed by {}", removal.header.author);
-                self.removed = Some(reason.clone());
-                stage.events.push(super::closed(reason));
-            }
+        if let (Some(removal), None) = (unknown.find(removes), &self.removed) {
+            let reason = format!("this member was removed by {}", removal.header.author);
+            self.removed = Some(reason.clone());
+            stage.events.push(super::closed(reason));
         }
         Ok(())
     }
