@@ -4,4 +4,5 @@ mod handshakes;
 mod hostile;
 mod links;
 mod quiet;
+mod store;
 mod world;
