@@ -322,8 +322,13 @@ impl Replica {
             _ => return Ok(Err(Rejection::NotInForce)),
         };
         let chains = StoredChains { tables, tips: &self.tips };
-        let asked =
-            Asked { author: &position.author, sequence: position.sequence, id, frontier: &position.frontier };
+        let asked = Asked {
+            author: &position.author,
+            sequence: position.sequence,
+            id,
+            frontier: &position.frontier,
+            act: None,
+        };
         let standing = self.governance.standing(&self.acts, &chains, &asked, place)?;
         Ok(standing
             .at_least(needed)

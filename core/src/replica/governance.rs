@@ -73,6 +73,8 @@ pub(crate) enum What {
     },
     Fork {
         member: MemberId,
+        /// The sequence at which the histories part.
+        parted: u64,
         last: Vec<Tip>,
     },
     Skip(TransactionId),
@@ -96,7 +98,11 @@ impl From<Option<Payload>> for What {
             Some(Payload::SetRole(set)) => {
                 Self::SetRole { member: set.member, role: set.role, last: set.last }
             }
-            Some(Payload::Fork(fork)) => Self::Fork { member: fork.member, last: fork.last },
+            Some(Payload::Fork(fork)) => Self::Fork {
+                member: fork.member,
+                parted: fork.one.headers.first().map_or(0, |header| header.sequence),
+                last: fork.last,
+            },
             Some(Payload::Skip(skip)) => Self::Skip(skip.transaction),
             _ => Self::Nothing,
         }
@@ -169,8 +175,8 @@ pub struct Member {
     pub role: Role,
     /// The transaction that added it, and where.
     pub added: Place,
-    /// The transaction that made it an admin, if it is one.
-    pub made: Option<TransactionId>,
+    /// The transactions that made it an admin, none of them in the causal past of another, by place; empty if it is no admin.
+    pub made: Vec<TransactionId>,
 }
 
 /// An invitation at the end of the order.
@@ -191,6 +197,8 @@ pub struct InvitationState {
 struct Cap {
     act: u32,
     most: Option<Role>,
+    /// What has a smaller sequence is left alone.
+    from: u64,
     last: Vec<Tip>,
 }
 
@@ -219,6 +227,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) sequence: u64,
     pub(crate) id: &'a TransactionId,
     pub(crate) frontier: &'a [u32],
+    /// Its own number, if it governs.
+    pub(crate) act: Option<u32>,
 }
 
 impl Governance {
@@ -351,7 +361,11 @@ fn standing(
 ) -> Result<Standing> {
     let mut role = by_state;
     for cap in caps.into_iter().flatten() {
+        // Who removes somebody does not unmake what it has seen that one do as an admin.
+        let seen = asked.act.is_some_and(|number| acts.in_past(number, &[cap.act]));
         if role > cap.most
+            && asked.sequence >= cap.from
+            && !seen
             && !acts.in_past(cap.act, asked.frontier)
             && !chains.covered(asked.author, asked.sequence, asked.id, &cap.last)?
         {
@@ -361,7 +375,7 @@ fn standing(
     Ok(Standing { by_state, role })
 }
 
-/// (lamport, id) of what made the author of a cutter an admin.
+/// (lamport, id) of what first made the author of a cutter an admin.
 type Rank = (u64, TransactionId);
 
 /// One replay under a set of decided cutters.
@@ -380,12 +394,14 @@ impl<'a> Replay<'a> {
         let mut revocations: BTreeMap<TransactionId, Vec<u32>> = BTreeMap::new();
         for number in decided {
             let Some(act) = acts.get(*number) else { continue };
-            let mut cap = |member: &MemberId, most, last: &Vec<Tip>| {
-                outcome.caps.entry(*member).or_default().push(Cap { act: *number, most, last: last.clone() });
+            let mut cap = |member: &MemberId, most, from, last: &Vec<Tip>| {
+                let cap = Cap { act: *number, most, from, last: last.clone() };
+                outcome.caps.entry(*member).or_default().push(cap);
             };
             match &act.what {
-                What::Remove { member, last } | What::Fork { member, last } => cap(member, None, last),
-                What::SetRole { member, role, last } => cap(member, Some(*role), last),
+                What::Remove { member, last } => cap(member, None, 0, last),
+                What::Fork { member, parted, last } => cap(member, None, *parted, last),
+                What::SetRole { member, role, last } => cap(member, Some(*role), 0, last),
                 What::RevokeInvite(invite) => revocations.entry(*invite).or_default().push(*number),
                 What::Skip(transaction) => {
                     outcome.skipped.insert(*transaction);
@@ -415,7 +431,13 @@ impl<'a> Replay<'a> {
     /// The rules of the table in `docs/replica.md`.
     fn permitted(&self, number: u32, act: &Act) -> Result<std::result::Result<(), Rejection>> {
         let by_state = self.role(&act.author);
-        let asked = Asked { author: &act.author, sequence: act.sequence, id: &act.id, frontier: &[number] };
+        let asked = Asked {
+            author: &act.author,
+            sequence: act.sequence,
+            id: &act.id,
+            frontier: &[number],
+            act: Some(number),
+        };
         let standing =
             standing(by_state, self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
         let needed = match act.what {
@@ -427,7 +449,12 @@ impl<'a> Replay<'a> {
         if let Err(rejection) = standing.at_least(needed) {
             return Ok(Err(rejection));
         }
-        Ok(self.sensible(number, act))
+        if let Err(rejection) = self.sensible(number, act) {
+            return Ok(Err(rejection));
+        }
+        // Nobody acts on others from before it was made an admin.
+        let knows = self.made(&act.author).any(|made| act.past.contains(made));
+        Ok(if self.cuts(act) && !knows { Err(Rejection::NotPermitted) } else { Ok(()) })
     }
 
     /// What is asked of a transaction whose author has the standing for it.
@@ -488,15 +515,20 @@ impl<'a> Replay<'a> {
         self.outcome.members.get(member).map(|facts| facts.role)
     }
 
-    /// Whether an admin gives way: to itself, and to those whose `made` is a causal ancestor of its own.
+    /// What made a member an admin.
+    fn made(&self, member: &MemberId) -> impl Iterator<Item = u32> {
+        let made = self.outcome.members.get(member).map_or(&[][..], |facts| &facts.made);
+        made.iter().filter_map(|id| self.acts.number(id))
+    }
+
+    /// Whether an admin gives way: to itself, and to those who have something that made them one in the causal past of everything
+    /// that made this one.
     fn yields(&self, member: &MemberId, to: &MemberId) -> bool {
-        let made =
-            |member: &MemberId| self.outcome.members.get(member)?.made.and_then(|id| self.acts.number(&id));
-        let senior = || {
-            let (junior, senior) = (made(member)?, made(to)?);
-            Some(junior != senior && self.acts.get(junior)?.past.contains(senior))
+        let follows = |senior: u32| {
+            let mut juniors = self.made(member);
+            juniors.all(|junior| junior != senior && self.acts.in_past(senior, &[junior]))
         };
-        member == to || senior().unwrap_or(false)
+        member == to || self.made(to).any(follows)
     }
 
     /// Whether this acts on others wherever they sort.
@@ -512,8 +544,8 @@ impl<'a> Replay<'a> {
         if let What::Fork { .. } = act.what {
             return (0, TransactionId::default());
         }
-        let made = self.outcome.members.get(&act.author).and_then(|facts| facts.made);
-        made.and_then(|id| self.acts.by_id(&id)).map_or((u64::MAX, act.id), |act| (act.place.lamport, act.id))
+        let made = self.made(&act.author).filter_map(|number| self.acts.get(number));
+        made.map(|made| (made.place.lamport, made.id)).min().unwrap_or((u64::MAX, act.id))
     }
 
     fn take_effect(&mut self, act: &Act) {
@@ -543,13 +575,13 @@ impl<'a> Replay<'a> {
                 self.dismiss(member, place);
             }
             What::Leave => self.dismiss(&act.author, place),
-            What::SetRole { member, role, .. } => self.set_role(*member, *role, place),
+            What::SetRole { member, role, .. } => self.set_role(*member, *role, act),
             What::Skip(_) | What::Nothing => {}
         }
     }
 
     fn admit(&mut self, member: MemberId, role: Role, place: Place) {
-        let made = (role == Role::Admin).then_some(place.id);
+        let made = if role == Role::Admin { vec![place.id] } else { Vec::new() };
         self.outcome.members.insert(member, Member { role, added: place, made });
         self.mark(member, place, Some(role));
     }
@@ -560,12 +592,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn set_role(&mut self, member: MemberId, role: Role, place: Place) {
+    fn set_role(&mut self, member: MemberId, role: Role, act: &Act) {
+        let known = self.made(&member).any(|made| act.past.contains(made));
         let Some(facts) = self.outcome.members.get_mut(&member) else { return };
         if facts.role != role {
-            facts.made = (role == Role::Admin).then_some(place.id);
+            facts.made.clear();
             facts.role = role;
-            self.mark(member, place, Some(role));
+            self.mark(member, act.place, Some(role));
+        }
+        if role == Role::Admin
+            && !known
+            && let Some(facts) = self.outcome.members.get_mut(&member)
+        {
+            facts.made.push(act.id);
         }
     }
 
@@ -585,7 +624,7 @@ impl<'a> Replay<'a> {
         }
         let heir = members.iter().min_by_key(|(_, facts)| (std::cmp::Reverse(facts.role), facts.added));
         if let Some(heir) = heir.map(|(member, _)| *member) {
-            self.set_role(heir, Role::Admin, act.place);
+            self.set_role(heir, Role::Admin, act);
         }
     }
 

@@ -10,7 +10,7 @@ use super::payload::{Payload, Tip};
 use super::receipt::Place;
 use super::state_read::{StateRead, Table};
 use super::tables::{self, Position};
-use super::transaction::{Kind, Transaction};
+use super::transaction::{Header, Kind, Transaction};
 use super::view::View;
 use super::{ContextId, MemberId, TransactionId, faults};
 use crate::Result;
@@ -221,7 +221,7 @@ impl History<'_> {
             Some(What::Invite(invite)) => Some(invite),
             _ => None,
         };
-        let of = |member: &MemberId, last: &[Tip]| {
+        let of = |member: &MemberId, last: &[Tip], references: &[Position]| {
             let same = |(tip, position): (&Tip, &Position)| {
                 position.author == *member && position.sequence == tip.sequence
             };
@@ -239,11 +239,17 @@ impl History<'_> {
                 require(redeems && add.consents(&self.context), Invalid::Proof)
             }
             Some(Payload::RevokeInvite(_)) => require(is(Kind::Invite), Invalid::Reference),
-            Some(Payload::Remove(remove)) => require(of(&remove.member, &remove.last), Invalid::Reference),
-            Some(Payload::SetRole(set)) => require(of(&set.member, &set.last), Invalid::Reference),
+            Some(Payload::Remove(remove)) => {
+                require(of(&remove.member, &remove.last, references), Invalid::Reference)
+            }
+            Some(Payload::SetRole(set)) => {
+                require(of(&set.member, &set.last, references), Invalid::Reference)
+            }
             Some(Payload::Fork(fork)) => {
                 require(fork.proves(&self.context), Invalid::Proof)?;
-                require(of(&fork.member, &fork.last), Invalid::Reference)
+                // The first two are those at which the histories part; the proof says whose they are.
+                let last = references.get(2..).unwrap_or_default();
+                require(of(&fork.member, &fork.last, last), Invalid::Reference)
             }
             Some(Payload::Skip(_)) => require(is(Kind::Call), Invalid::Reference),
             None if kind == Kind::Add as u8 => Err(Invalid::Proof),
@@ -373,7 +379,10 @@ fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Remove(remove)) => tips(&remove.last),
         Some(Payload::SetRole(set)) => tips(&set.last),
-        Some(Payload::Fork(fork)) => tips(&fork.last),
+        Some(Payload::Fork(fork)) => {
+            let parted = [&fork.one, &fork.other].into_iter().filter_map(|run| run.headers.first());
+            parted.map(Header::id).chain(fork.last.iter().map(|tip| tip.id)).collect()
+        }
         Some(Payload::Skip(skip)) => vec![skip.transaction],
         _ => Vec::new(),
     }

@@ -298,10 +298,11 @@ fn says(world: &World, from: &Standpoint, what: &What) -> Option<(Payload, Vec<u
         }
         What::Leave => (Payload::Leave, Vec::new()),
         What::ProveFork { pick, long, forgetful } => {
-            let (target, mut proof) = fork(world, from, pick, long)?;
+            let (target, mut proof, mut references) = fork(world, from, pick, long)?;
             let tips = if forgetful { Vec::new() } else { world.tips(from, target) };
             proof.last = world.last(&tips);
-            (Payload::Fork(proof), tips)
+            references.extend(tips);
+            (Payload::Fork(proof), references)
         }
         What::Skip { pick } => {
             let is_call = |entry: &Entry| entry.transaction.header.kind == Kind::Call as u8;
@@ -326,12 +327,13 @@ pub fn redeem(world: &World, invite: usize, subject: usize) -> Payload {
     ))
 }
 
-/// A proof of two histories, if any are known.
-fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<(usize, Fork)> {
+/// A proof of two histories, if any are known: of whom, and the transactions that it names.
+pub fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<(usize, Fork, Vec<usize>)> {
     let known: Vec<usize> = from.knows.iter().copied().collect();
+    let nameable: Vec<usize> = world.nameable(from, |_| true).collect();
     let mut pairs = Vec::new();
-    for (index, one) in known.iter().enumerate() {
-        for other in &known[index + 1..] {
+    for (index, one) in nameable.iter().enumerate() {
+        for other in &nameable[index + 1..] {
             let (a, b) = (&world.entries[*one], &world.entries[*other]);
             // A genesis and its creator's other first transaction are two histories of one context as well.
             if a.author == b.author && a.sequence() == b.sequence() {
@@ -341,8 +343,9 @@ fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<(usize
     }
     let (one, other) = *pairs.get(usize::from(pick) % pairs.len().max(1))?;
     let author = world.entries[one].author;
-    let (one, other) = (run(world, &known, one, long), run(world, &known, other, false));
-    Some((author, Fork { member: actor(author), one, other, last: Vec::new() }))
+    let runs = (run(world, &known, one, long), run(world, &known, other, false));
+    let proof = Fork { member: actor(author), one: runs.0, other: runs.1, last: Vec::new() };
+    Some((author, proof, vec![one, other]))
 }
 
 /// A run from a transaction, as far as it goes on if it is to be long.

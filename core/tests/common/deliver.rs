@@ -189,8 +189,11 @@ impl Node {
             .replica
             .members()
             .map(|(id, member)| {
-                let facts =
-                    super::judge::Member { role: member.role, added: member.added, made: member.made };
+                let facts = super::judge::Member {
+                    role: member.role,
+                    added: member.added,
+                    made: member.made.clone(),
+                };
                 (*id, facts)
             })
             .collect();

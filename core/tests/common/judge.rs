@@ -14,8 +14,8 @@ pub struct Member {
     pub role: Role,
     /// Place and id of the accepted transaction that added them.
     pub added: Place,
-    /// The transaction that made them an admin, while they are one.
-    pub made: Option<TransactionId>,
+    /// The transactions that made them an admin, while they are one; none is in the past of another.
+    pub made: Vec<TransactionId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,8 +122,10 @@ impl<'a> Replay<'a> {
                 {
                     caps.push(Some(*role));
                 }
-                Some(Payload::Fork(Fork { member, last, .. }))
-                    if *member == t.author() && self.beyond(cutter, last, t) =>
+                Some(Payload::Fork(Fork { member, one, last, .. }))
+                    if *member == t.author()
+                        && t.transaction.header.sequence >= one.headers[0].sequence
+                        && self.beyond(cutter, last, t) =>
                 {
                     caps.push(None);
                 }
@@ -133,9 +135,13 @@ impl<'a> Replay<'a> {
         caps
     }
 
-    /// Whether `t` was written without knowledge of the cutter and is not covered by its `last`.
+    /// Whether `t` was written without knowledge of the cutter, is not covered by its `last`, and does not govern with the
+    /// cutter's knowledge.
     fn beyond(&self, cutter: &Known, last: &[Tip], t: &Known) -> bool {
-        !t.has_seen(&cutter.id) && !last.iter().any(|tip| self.in_chain(t.id, tip.id))
+        let governs = t.kind().is_some_and(kith_core::replica::Kind::governs);
+        !(governs && cutter.past.contains(&t.id))
+            && !t.has_seen(&cutter.id)
+            && !last.iter().any(|tip| self.in_chain(t.id, tip.id))
     }
 
     /// Whether `id` is `tip` or before it in the author's own chain.
@@ -183,7 +189,18 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// The rules of the table, and last: a cutter that is no `Fork` knows what made its author an admin.
     fn rules(&self, t: &Known) -> Result<Role, Rejection> {
+        let role = self.rules_of_kind(t)?;
+        let is_fork = matches!(t.payload, Some(Payload::Fork(_)));
+        let knows = || self.governance.members[&t.author()].made.iter().any(|made| t.past.contains(made));
+        if !is_fork && self.cutter_rank(t).is_some() && !knows() {
+            return Err(Rejection::NotPermitted);
+        }
+        Ok(role)
+    }
+
+    fn rules_of_kind(&self, t: &Known) -> Result<Role, Rejection> {
         let state = &self.governance;
         match t.payload.as_ref().ok_or(Rejection::NotInForce)? {
             Payload::Genesis(_) | Payload::Fork(_) => Ok(Role::Admin),
@@ -277,13 +294,14 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// An admin gives way to itself and to a senior.
+    /// An admin gives way to itself and to a senior: one that something made an admin which is in the causal past of
+    /// everything that made the other one.
     fn give_way(&self, t: &Known, target: &MemberId) -> Result<(), Rejection> {
-        let made = |member: &MemberId| self.governance.members[member].made;
-        let senior = match (made(&t.author()), made(target)) {
-            (Some(author), Some(target)) => self.history[&target].past.contains(&author),
-            _ => false,
-        };
+        let made = |member: &MemberId| self.governance.members[member].made.clone();
+        let junior = made(target);
+        let senior = made(&t.author())
+            .iter()
+            .any(|one| junior.iter().all(|other| self.history[other].past.contains(one)));
         if t.author() == *target || senior { Ok(()) } else { Err(Rejection::NotSenior) }
     }
 
@@ -295,15 +313,15 @@ impl<'a> Replay<'a> {
             Payload::SetRole(set) if set.role < self.governance.members.get(&set.member)?.role => {}
             _ => return None,
         }
-        let made = self.governance.members.get(&t.author())?.made?;
-        Some((self.history[&made].transaction.header.lamport, made))
+        let made = &self.governance.members.get(&t.author())?.made;
+        made.iter().map(|id| (self.history[id].transaction.header.lamport, *id)).min()
     }
 
     fn take_effect(&mut self, t: &Known) {
         let state = &mut self.governance;
         match t.payload.as_ref() {
             Some(Payload::Genesis(_)) => {
-                let creator = Member { role: Role::Admin, added: t.place(), made: Some(t.id) };
+                let creator = Member { role: Role::Admin, added: t.place(), made: vec![t.id] };
                 state.members.insert(t.author(), creator);
             }
             Some(Payload::Invite(_)) => {
@@ -315,7 +333,7 @@ impl<'a> Replay<'a> {
                 }
             }
             Some(Payload::Add(add)) => {
-                let made = (add.role == Role::Admin).then_some(t.id);
+                let made = if add.role == Role::Admin { vec![t.id] } else { Vec::new() };
                 state.members.insert(add.member, Member { role: add.role, added: t.place(), made });
                 state.removed.remove(&add.member);
                 if let Some(invitation) =
@@ -337,11 +355,10 @@ impl<'a> Replay<'a> {
             }
             Some(Payload::SetRole(set)) => {
                 if let Some(member) = state.members.get_mut(&set.member) {
-                    if member.role < Role::Admin && set.role == Role::Admin {
-                        member.made = Some(t.id);
-                    }
                     if set.role < Role::Admin {
-                        member.made = None;
+                        member.made.clear();
+                    } else if !member.made.iter().any(|made| t.past.contains(made)) {
+                        member.made.push(t.id);
                     }
                     member.role = set.role;
                 }
@@ -360,7 +377,7 @@ impl<'a> Replay<'a> {
         let heir = members.values_mut().min_by_key(|m| (std::cmp::Reverse(m.role), m.added));
         if let Some(heir) = heir {
             heir.role = Role::Admin;
-            heir.made = Some(t.id);
+            heir.made = vec![t.id];
         }
     }
 }

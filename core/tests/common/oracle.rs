@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use kith_core::application::Application;
-use kith_core::replica::payload::{Genesis, Tip};
+use kith_core::replica::payload::{Genesis, SignedRun, Tip};
 use kith_core::replica::{
-    ContextId, Kind, MemberId, Payload, Place, Receipt, Rejection, StateKey, Transaction, TransactionId,
+    ContextId, Header, Kind, MemberId, Payload, Place, Receipt, Rejection, StateKey, Transaction,
+    TransactionId,
 };
 
 use super::judge::{self, Governance};
@@ -156,14 +157,20 @@ fn validate<'a>(
 
 /// What a payload names besides `previous` and `parents`.
 fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
-    let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect();
+    let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect::<Vec<TransactionId>>();
     match payload {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Skip(skip)) => vec![skip.transaction],
         Some(Payload::Remove(remove)) => tips(&remove.last),
         Some(Payload::SetRole(set)) => tips(&set.last),
-        Some(Payload::Fork(fork)) => tips(&fork.last),
+        Some(Payload::Fork(fork)) => {
+            let first = |run: &SignedRun| run.headers.first().map(Header::id);
+            let mut named: Vec<TransactionId> =
+                [&fork.one, &fork.other].into_iter().filter_map(first).collect();
+            named.extend(tips(&fork.last));
+            named
+        }
         _ => Vec::new(),
     }
 }

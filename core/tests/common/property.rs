@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use kith_core::replica::{Payload, Role};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 
@@ -10,7 +11,7 @@ use super::deliver::{Dice, Manner, Node, Passage};
 use super::oracle::{Oracle, Verdict};
 use super::probe::Probe;
 use super::tally::Tally;
-use super::world::World;
+use super::world::{World, actor};
 
 /// What a property says of one history, when it holds.
 pub type Held = Result<(Oracle, Vec<Passage>), String>;
@@ -62,6 +63,7 @@ pub fn delivery(plan: &Plan, dice: &mut Dice) -> Held {
         let wrong: Vec<_> = wrong.map(|(id, kind)| (id, kind, oracle.verdicts.get(&id))).collect();
         return Err(format!("the actors' transactions are valid, the junk is not: {wrong:?}"));
     }
+    the_creator_is_safe(&oracle)?;
     let mut passages = Vec::new();
     for _ in 0..2 {
         let mut node = Node::new(world.context);
@@ -70,6 +72,22 @@ pub fn delivery(plan: &Plan, dice: &mut Dice) -> Held {
         passages.push(node.passage);
     }
     Ok((oracle, passages))
+}
+
+/// The creator is everybody's senior: only its own word, or a proof that it signed two histories, makes it less than an admin.
+fn the_creator_is_safe(oracle: &Oracle) -> Result<(), String> {
+    let creator = actor(0);
+    let gives_up = |known: &super::oracle::Known| match &known.payload {
+        Some(Payload::Leave) => known.author() == creator,
+        Some(Payload::Remove(remove)) => known.author() == creator && remove.member == creator,
+        Some(Payload::SetRole(set)) => known.author() == creator && set.member == creator,
+        Some(Payload::Fork(fork)) => fork.member == creator,
+        _ => false,
+    };
+    let gave_up =
+        oracle.history.values().any(|known| oracle.receipts[&known.id].accepted() && gives_up(known));
+    let is_admin = oracle.governance.members.get(&creator).is_some_and(|member| member.role == Role::Admin);
+    if gave_up || is_admin { Ok(()) } else { Err("the creator was unmade by somebody else".into()) }
 }
 
 /// The same, where the replica is dropped and opened again on its tables between batches, and gets its application late.

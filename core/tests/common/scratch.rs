@@ -191,7 +191,7 @@ pub fn commitment(oracle: &Oracle) -> [u8; 32] {
     }
     let key = |letter: u8, id: &[u8; 32]| [&[letter][..], id].concat();
     for (id, member) in &oracle.governance.members {
-        let value = borsh::to_vec(&(member.role, member.added, member.made)).unwrap();
+        let value = borsh::to_vec(&(member.role, member.added, &member.made)).unwrap();
         add(1, &key(b'm', &id.0), &value);
     }
     for id in &oracle.governance.removed {

@@ -71,9 +71,9 @@ impl Tally {
                 _ => {}
             }
         }
-        let made_by_succession = oracle.governance.members.values().filter_map(|m| m.made).any(|made| {
+        let made_by_succession = oracle.governance.members.values().flat_map(|m| &m.made).any(|made| {
             !matches!(
-                &oracle.history[&made].payload,
+                &oracle.history[made].payload,
                 Some(Payload::Genesis(_) | Payload::Add(_) | Payload::SetRole(_))
             )
         });

@@ -157,9 +157,13 @@ pub fn vectors() -> Vec<(String, String)> {
 
     let mut tables = MemoryTables::default();
     let mut replica = Replica::open(context, &tables).expect("empty tables");
-    let step = replica.receive(&tables, &story.transactions, Some(&KeyValue)).expect("tables in memory");
-    tables.apply(step.writes);
-    let verdicts: Vec<String> = step.verdicts.iter().map(|(_, verdict)| format!("{verdict:?}")).collect();
+    let mut verdicts: Vec<String> = Vec::new();
+    for transaction in story.transactions.clone() {
+        let step = replica.receive(&tables, &[transaction], Some(&KeyValue)).expect("tables in memory");
+        tables.apply(step.writes);
+        verdicts.extend(step.verdicts.iter().map(|(_, verdict)| format!("{verdict:?}")));
+        story.line(format!("history.commitment.{}", verdicts.len()), hex(&replica.commitment()));
+    }
     story.line("history.verdicts", verdicts.join(" "));
     for transaction in story.transactions.clone() {
         let id = transaction.header.id();
@@ -170,7 +174,6 @@ pub fn vectors() -> Vec<(String, String)> {
     let order = replica.order(&tables, None, 100).expect("tables in memory");
     let order: Vec<String> = order.iter().map(|place| place.id.to_string()).collect();
     story.line("history.order", order.join(" "));
-    story.line("history.commitment", hex(&replica.commitment()));
     story.lines
 }
 
