@@ -7,7 +7,8 @@ use std::process::Command;
 
 use crate::count::{self, Count};
 use crate::tools::{
-    During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run, tee,
+    During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
+    root, run, tee,
 };
 
 const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
@@ -55,12 +56,13 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let installed = Installed::from(&output, "c-lib")?;
     let mut count = Count::default();
     for (name, check) in [
-        ("libkith.so exports what the header declares and nothing else", exports as fn(&Path) -> Result<()>),
+        ("the README's example in C", readme as fn(&Installed) -> Result<()>),
+        ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
         ("the header is C++17 in g++ and clang++", cpp),
     ] {
         headline(name);
-        match check(&installed.folder) {
+        match check(&installed) {
             Ok(()) => count.passed += 1,
             Err(Failed(message)) => {
                 eprintln!("failed: {message}");
@@ -158,7 +160,16 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     if count.passed + count.failed == 0 { Err(Failed("no test ran".into())) } else { Ok(count) }
 }
 
-fn exports(folder: &Path) -> Result<()> {
+fn readme(installed: &Installed) -> Result<()> {
+    let folder = empty_folder("readme-c")?;
+    let source = folder.join("example.c");
+    std::fs::write(&source, readme_example("c")?).during("writing the example")?;
+    let program = folder.join("example");
+    installed.compile("gcc", &source, &program, &[])?;
+    run(command(&program).current_dir(&folder))
+}
+
+fn exports(Installed { folder }: &Installed) -> Result<()> {
     let symbols = capture(command("nm").args(["-D", "--defined-only"]).arg(folder.join("libkith.so")))?;
     let symbols = String::from_utf8_lossy(&symbols);
     let exported: BTreeSet<&str> =
@@ -188,7 +199,7 @@ fn declarations(header: &str) -> BTreeSet<&str> {
     .collect()
 }
 
-fn soname(folder: &Path) -> Result<()> {
+fn soname(Installed { folder }: &Installed) -> Result<()> {
     let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
     let number = header
         .lines()
@@ -206,7 +217,7 @@ fn soname(folder: &Path) -> Result<()> {
     }
 }
 
-fn cpp(_folder: &Path) -> Result<()> {
+fn cpp(_: &Installed) -> Result<()> {
     for compiler in ["g++", "clang++"] {
         run(command(compiler)
             .args(["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])

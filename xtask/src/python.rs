@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::count::{self, Count};
 use crate::tools::{
-    self, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
 };
 
 /// Builds the wheel.
@@ -58,6 +58,17 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         .args(["--cache-dir", &scratch.join("mypy").to_string_lossy()])
         .args(["--package", "kith"]));
     match typed {
+        Ok(()) => count.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("xtask: {message}");
+            count.failed += 1;
+        }
+    }
+
+    headline("the README's example in Python");
+    let example = scratch.join("readme.py");
+    std::fs::write(&example, tools::readme_example("python")?).during("writing the example")?;
+    match run(command(&python).current_dir(empty_folder("readme-python")?).arg("-I").arg(&example)) {
         Ok(()) => count.passed += 1,
         Err(Failed(message)) => {
             eprintln!("xtask: {message}");

@@ -85,6 +85,15 @@ pub(crate) fn cargo(verb: &str) -> Command {
     command
 }
 
+/// The example in this language in the README, which the tests run.
+pub(crate) fn readme_example(language: &str) -> Result<String> {
+    let readme = std::fs::read_to_string(root().join("README.md")).during("reading README.md")?;
+    let example = readme.split_once(&format!("```{language}\n")).and_then(|(_, rest)| rest.split_once("```"));
+    example
+        .map(|(text, _)| text.to_owned())
+        .ok_or_else(|| Failed(format!("README.md has no example in {language}")))
+}
+
 /// Says what begins.
 pub(crate) fn headline(text: &str) {
     println!("\n== {text}");

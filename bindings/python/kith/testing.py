@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from . import _native
 from ._application import Application, Hosted
 from ._errors import translated
 from ._keys import StateKey, data_of
+from ._node import Node
 
 _SOMEBODY = bytes([1]) * 32
+_ONLY_THIS_MACHINE = ("/ip4/127.0.0.1/tcp/0",)
+
+
+async def memory_node() -> Node:
+    """A node that keeps everything in memory and is reached only from this machine."""
+    return await Node.open(None, listen=_ONLY_THIS_MACHINE, discovery=False)
+
+
+@contextlib.asynccontextmanager
+async def two_nodes() -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes in memory, shut down at the end. They meet when one joins a context of the other."""
+    async with await memory_node() as one, await memory_node() as other:
+        yield one, other
 
 
 class ApplicationBench:

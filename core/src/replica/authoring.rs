@@ -54,11 +54,10 @@ pub struct Creation {
 impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         let kind = match rejection {
-            Rejection::NotMember => ErrorKind::NotMember,
+            Rejection::NotMember | Rejection::UnknownMember => ErrorKind::NotMember,
             Rejection::NotPermitted | Rejection::Cut | Rejection::NotSenior | Rejection::RemovedKey => {
                 ErrorKind::PermissionDenied
             }
-            Rejection::UnknownMember => ErrorKind::NotFound,
             Rejection::InvitationInvalid => ErrorKind::InvitationInvalid,
             Rejection::InvitationRevoked => ErrorKind::InvitationRevoked,
             Rejection::InvitationUsed => ErrorKind::InvitationUsed,
