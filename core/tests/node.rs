@@ -79,3 +79,67 @@ async fn a_context_survives_restarts_over_sockets() {
     anna.shutdown().await.unwrap();
     ben.shutdown().await.unwrap();
 }
+
+/// A backup that is restored without its high-water mark makes an honest node sign two histories. The others notice, prove it to each
+/// other, and the member is out.
+#[tokio::test]
+async fn a_member_that_signs_two_histories_is_found_out() {
+    nodes::log();
+    let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let backup = directories[2].path().join("restored");
+    let anna = Node::open(Options::local(directories[0].path())).await.unwrap();
+    let ben = Node::open(Options::local(directories[1].path())).await.unwrap();
+    let at_anna = anna.create_context(CreateOptions::default()).await.unwrap();
+    let at_ben = joined(&at_anna, &ben, Role::Writer).await.unwrap();
+    at_ben.put(key("shared"), b"1").await.unwrap();
+    equal(&at_anna, &at_ben).await;
+    let (id, cheat) = (at_anna.id(), at_ben.me());
+    ben.shutdown().await.unwrap();
+    copy(directories[1].path(), &backup);
+
+    let ben = Node::open(Options::local(directories[1].path())).await.unwrap();
+    let at_ben = ben.context(id).unwrap();
+    at_ben.put(key("one history"), b"1").await.unwrap();
+    equal(&at_anna, &at_ben).await;
+    ben.shutdown().await.unwrap();
+
+    // With the mark, the restored copy signs nothing.
+    let restored = Node::open(Options::local(&backup)).await.unwrap();
+    assert!(restored.status().await.unwrap().copied);
+    let refused = restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Blocked);
+    restored.shutdown().await.unwrap();
+
+    // Without it, and with nobody to tell it in time, it does.
+    std::fs::remove_file(backup.join("high-water")).unwrap();
+    let mut alone = Options::default();
+    alone.path = Some(backup.clone());
+    anna.shutdown().await.unwrap();
+    let restored = Node::open(alone).await.unwrap();
+    restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap();
+    restored.shutdown().await.unwrap();
+
+    let anna = Node::open(Options::local(directories[0].path())).await.unwrap();
+    let at_anna = anna.context(id).unwrap();
+    let mut events = at_anna.events(None).await.unwrap();
+    let restored = Node::open(Options::local(&backup)).await.unwrap();
+    let found = until(&mut events, |event| matches!(event, Event::Equivocation { .. })).await;
+    assert!(matches!(found, Event::Equivocation { member, .. } if member == cheat));
+    until(&mut events, |event| *event == Event::MemberRemoved { member: cheat }).await;
+    assert_eq!(at_anna.members().await.unwrap().len(), 1);
+    anna.shutdown().await.unwrap();
+    restored.shutdown().await.unwrap();
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

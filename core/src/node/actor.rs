@@ -3,6 +3,7 @@
 //! Each round takes what has come, lets the sessions see it while all of the history is durable, stages what is to be written,
 //! commits it as one batch, raises the high-water mark, and only then answers and sends.
 
+mod forks;
 mod sessions;
 mod stage;
 mod writing;
@@ -172,6 +173,7 @@ impl Actor {
             }
             self.stage_deliveries(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
+            self.stage_forks(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;
             self.stage_retry(&mut view, stage)?;
             self.note_blocked(stage);

@@ -32,6 +32,8 @@ use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for a context's thread.
 const COMMANDS: usize = 1024;
+/// How long opening waits until the node listens.
+const LISTEN: Duration = Duration::from_secs(5);
 /// How long `leave` waits for somebody to acknowledge it.
 const LEAVE: Duration = Duration::from_secs(5);
 /// How long `shutdown` waits for a thread or the network.
@@ -83,6 +85,8 @@ pub(crate) struct Peers {
     network: Network,
     handle: tokio::runtime::Handle,
     known: Mutex<BTreeMap<PeerId, Known>>,
+    /// How many addresses this node listens at.
+    listening: watch::Sender<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,6 +96,29 @@ struct Known {
 }
 
 impl Peers {
+    /// This node listens at one more address: its port is noted, so that the next start listens there again.
+    pub(crate) fn listening(&self) {
+        let (store, addresses) = (Arc::clone(&self.store), self.network.addresses());
+        self.listening.send_replace(addresses.len());
+        let row = borsh::to_vec(&addresses).unwrap_or_default();
+        self.handle.spawn_blocking(move || {
+            let mut batch = Batch::default();
+            batch.put(Keyspace::Meta, context_key(0, b"listening"), row);
+            if let Err(error) = store.commit(&batch, Durability::Process) {
+                tracing::warn!(%error, "the ports could not be stored");
+            }
+        });
+    }
+
+    /// Waits until the node listens at so many addresses, for a moment at most.
+    async fn wait_listening(&self, wanted: usize) {
+        let mut listening = self.listening.subscribe();
+        let all = listening.wait_for(|count| *count >= wanted);
+        if tokio::time::timeout(LISTEN, all).await.is_err() {
+            tracing::warn!(wanted, "the node does not listen everywhere yet");
+        }
+    }
+
     /// Notes addresses of a peer.
     pub(crate) fn learn(&self, peer: PeerId, addresses: Vec<String>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,6 +239,7 @@ impl Registry {
             network: network.clone(),
             handle: handle.clone(),
             known: Mutex::new(known),
+            listening: watch::Sender::new(0),
         });
         tokio::spawn(
             Switchboard::new(network.clone(), Arc::clone(&peers), switchboard.clone()).run(events, orders),
@@ -242,7 +270,7 @@ impl Registry {
                 node.start_context(id, row)?;
             }
         }
-        node.remember_ports();
+        node.peers.wait_listening(node.options.listen.len()).await;
         for address in node.options.bootstrap.clone() {
             let network = node.network.clone();
             tokio::spawn(async move {
@@ -252,19 +280,6 @@ impl Registry {
             });
         }
         Ok(node)
-    }
-
-    /// Notes the ports, so that the next start listens at the same ones.
-    fn remember_ports(&self) {
-        let (store, addresses) = (Arc::clone(&self.store), self.network.addresses());
-        let row = borsh::to_vec(&addresses).unwrap_or_default();
-        self.handle.spawn_blocking(move || {
-            let mut batch = Batch::default();
-            batch.put(Keyspace::Meta, context_key(0, b"listening"), row);
-            if let Err(error) = store.commit(&batch, Durability::Process) {
-                tracing::warn!(%error, "the ports could not be stored");
-            }
-        });
     }
 
     pub(crate) fn peer_id(&self) -> String {

@@ -199,7 +199,8 @@ impl Switchboard {
                     let _ = network.connect_peer(peer, &addresses).await;
                 });
             }
-            network::Event::Listening { .. } | network::Event::DialFailed { .. } => {}
+            network::Event::Listening { .. } => self.peers.listening(),
+            network::Event::DialFailed { .. } => {}
         }
     }
 

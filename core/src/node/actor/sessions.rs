@@ -194,7 +194,7 @@ impl Actor {
         let application = self.application();
         let mut step = self.replica.receive(view, &evidence, application.as_deref())?;
         view.apply(std::mem::take(&mut step.writes));
-        stage.added.entry(None).or_default().extend(step.admitted.iter().copied());
+        stage.added.extend(step.admitted.iter().copied());
         stage.absorb(step, &self.start.shared.me);
         let me = self.start.shared.me;
         if self.replica.member(&me).is_none() {
@@ -308,9 +308,10 @@ impl Actor {
         for link in std::mem::take(&mut stage.dropped) {
             self.with_session(link, None, tables, stage, |session, held, now| session.compare(held, now))?;
         }
-        for (from, ids) in std::mem::take(&mut stage.added) {
-            let links: Vec<LinkId> =
-                self.sessions.keys().copied().filter(|link| Some(*link) != from).collect();
+        // Every session hears of everything: it knows itself what its own peer has delivered.
+        let ids = std::mem::take(&mut stage.added);
+        if !ids.is_empty() {
+            let links: Vec<LinkId> = self.sessions.keys().copied().collect();
             for link in links {
                 self.with_session(link, None, tables, stage, |session, held, now| {
                     session.added(&ids, held, now)

@@ -17,6 +17,8 @@ type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Stage {
+    /// Members whose equivocation came to light, and what proves it.
+    pub(super) forks: BTreeMap<MemberId, (TransactionId, TransactionId)>,
     /// Callers who wait for the batch.
     answers: Vec<Answer>,
     /// Callers who wait for what will be true after it.
@@ -28,8 +30,8 @@ pub(super) struct Stage {
     /// Joiners' requests, by the link that they came over.
     pub(super) requests: Vec<(LinkId, Add)>,
     pub(super) admitted: Vec<(LinkId, std::result::Result<Vec<TransactionId>, Refusal>)>,
-    /// New in the history, and the link that it came over, if any.
-    pub(super) added: BTreeMap<Option<LinkId>, Vec<TransactionId>>,
+    /// New in the history.
+    pub(super) added: Vec<TransactionId>,
     pub(super) delivered: Vec<(LinkId, u64)>,
     pub(super) missing: BTreeMap<LinkId, Vec<TransactionId>>,
     /// Links whose deliveries found no room.
@@ -121,6 +123,7 @@ impl Stage {
         }
         for (member, one, other) in step.equivocations {
             self.events.push(Event::Equivocation { member, one, other });
+            self.forks.entry(member).or_insert((one, other));
         }
         self.blocked = Some(step.blocked);
     }

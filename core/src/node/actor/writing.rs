@@ -95,7 +95,7 @@ impl Actor {
     }
 
     /// Signs and carries out a transaction of this node's own.
-    fn write(
+    pub(super) fn write(
         &mut self,
         payload: Payload,
         view: &mut View<'_>,
@@ -120,7 +120,7 @@ impl Actor {
         stage.published = Some(Mark { sequence: last.header.sequence, id });
         let output = step.executed.iter().find(|outcome| outcome.id == id);
         let output = output.and_then(|outcome| outcome.receipt.outcome.clone().ok()).unwrap_or_default();
-        stage.added.entry(None).or_default().extend(step.admitted.iter().copied());
+        stage.added.extend(step.admitted.iter().copied());
         view.apply(std::mem::take(&mut step.writes));
         stage.absorb(step, &self.start.shared.me);
         Ok((id, output))
@@ -211,7 +211,7 @@ impl Actor {
         {
             match verdict {
                 Verdict::Valid => {
-                    stage.added.entry(Some(link)).or_default().push(id);
+                    stage.added.push(id);
                     let freed = self.room.arrived(&id).into_iter();
                     free.extend(freed.map(|(from, transaction)| (LinkId(from), transaction)));
                     self.check_own(&transaction, stage);
