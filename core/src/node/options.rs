@@ -54,6 +54,13 @@ impl Options {
         Self { path: Some(path.into()), listen, discovery: true, ..Self::default() }
     }
 
+    /// A node that keeps everything in memory and meets those of the same hub: for tests.
+    #[must_use]
+    pub fn in_memory(hub: &Hub) -> Self {
+        let listen = vec!["/memory/0".to_string()];
+        Self { listen, transport: Transport::Memory(hub.clone()), ..Self::default() }
+    }
+
     /// A node in a directory, reachable only from this machine.
     #[must_use]
     pub fn local(path: impl Into<PathBuf>) -> Self {

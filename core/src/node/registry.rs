@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -267,7 +267,11 @@ impl Registry {
             if row.deleted {
                 node.delete_rows(id, row.number)?;
             } else {
-                node.start_context(id, row)?;
+                let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
+                let context = node.start_context(id, row)?;
+                if let Some(invitation) = invitation {
+                    tokio::spawn(go_on_joining(Arc::downgrade(&node), context, invitation));
+                }
             }
         }
         node.peers.wait_listening(node.options.listen.len()).await;
@@ -349,7 +353,7 @@ impl Registry {
         applications.insert(name.to_string(), application);
         drop(applications);
         for open in lock(&self.contexts).values() {
-            // A full queue means that the thread is busy and looks for its application soon anyway.
+            // Wakes the thread; one whose queue is full is awake.
             let _ = open.context.shared.commands.try_send(Command::ApplicationRegistered);
         }
         Ok(())
@@ -491,7 +495,7 @@ impl Registry {
         self.on_runtime(move |node| async move {
             let context = node.begin_join(&invitation).await?;
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
-            let reached = node.reach(&invitation);
+            let reached = reach(&node.network, &node.closed, &invitation);
             let outcome = tokio::select! {
                 outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
                 // Ends only with the node.
@@ -539,23 +543,6 @@ impl Registry {
         written.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
         *last = number;
         self.start_context(invitation.context, row)
-    }
-
-    /// Dials the members that an invitation names, again and again.
-    async fn reach(&self, invitation: &Invitation) {
-        let mut closed = self.closed.subscribe();
-        let mut pause = Duration::from_millis(250);
-        loop {
-            for address in &invitation.addresses {
-                if let Err(error) = self.network.connect(address).await {
-                    tracing::debug!(address, %error, "a member is not reached");
-                }
-            }
-            if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
-                return;
-            }
-            pause = (pause * 2).min(Duration::from_secs(10));
-        }
     }
 
     async fn why_not_reached(&self, invitation: &Invitation, timeout: Duration) -> Error {
@@ -734,6 +721,42 @@ impl Drop for Registry {
                 tracing::warn!(%error, "a node that was dropped could not be closed");
             }
         }
+    }
+}
+
+/// Dials the members that an invitation names, again and again, until the node is closed.
+async fn reach(network: &Network, closed: &watch::Sender<bool>, invitation: &Invitation) {
+    let mut closed = closed.subscribe();
+    let mut pause = Duration::from_millis(250);
+    loop {
+        for address in &invitation.addresses {
+            if let Err(error) = network.connect(address).await {
+                tracing::debug!(address, %error, "a member is not reached");
+            }
+        }
+        if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
+            return;
+        }
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+}
+
+/// Goes on with what a crash or a shutdown had interrupted, until it is done, refused, or the caller leaves the context.
+async fn go_on_joining(node: Weak<Registry>, context: Context, invitation: Invitation) {
+    let (network, closed) = match node.upgrade() {
+        Some(node) => (node.network.clone(), node.closed.clone()),
+        None => return,
+    };
+    let options = JoinOptions::default();
+    let outcome = tokio::select! {
+        outcome = joined(&context, &options) => outcome,
+        () = reach(&network, &closed, &invitation) => return,
+    };
+    let (Ok(()), Some(node)) = (outcome, node.upgrade()) else { return };
+    let id = context.id();
+    let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;
+    if let Ok(Err(error)) = noted {
+        tracing::warn!(%error, "that a context was joined could not be stored");
     }
 }
 

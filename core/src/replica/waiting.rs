@@ -149,3 +149,102 @@ impl WaitingRoom {
         self.total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use proptest::prelude::*;
+
+    use super::super::{ContextId, Draft, Kind, Parent};
+    use super::*;
+
+    fn id(number: u8) -> TransactionId {
+        TransactionId([number; 32])
+    }
+
+    fn of_size(bytes: usize) -> Transaction {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        Draft {
+            context: ContextId([1; 32]),
+            sequence: 2,
+            previous: id(1),
+            parents: Vec::<Parent>::new(),
+            lamport: 2,
+            timestamp: 0,
+            kind: Kind::Call,
+            plaintext: vec![0; bytes],
+            commitment_key: [0; 32],
+        }
+        .sign(&key)
+    }
+
+    #[test]
+    fn each_is_let_go_when_the_last_that_is_missing_has_come() {
+        let mut room = WaitingRoom::default();
+        room.wait(id(3), of_size(1), 7, [id(1), id(2)]).unwrap();
+        room.wait(id(4), of_size(1), 7, [id(3)]).unwrap();
+        assert_eq!(room.wanted(), [id(1), id(2)], "what waits itself is not asked for");
+        assert!(room.arrived(&id(1)).is_empty());
+        assert_eq!(room.arrived(&id(2)).len(), 1);
+        assert_eq!(room.arrived(&id(3)).len(), 1);
+        assert!(room.is_empty() && room.bytes() == 0 && room.wanted().is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_the_impossible_goes_with_all_that_waits_for_it() {
+        let mut room = WaitingRoom::default();
+        room.wait(id(3), of_size(1), 7, [id(2)]).unwrap();
+        room.wait(id(4), of_size(1), 8, [id(3), id(9)]).unwrap();
+        assert_eq!(room.hopeless(&id(2)), [id(3), id(4)]);
+        assert!(room.is_empty() && room.bytes() == 0 && room.wanted().is_empty());
+    }
+
+    #[test]
+    fn nobody_takes_more_than_its_share_and_all_together_no_more_than_the_room() {
+        let mut room = WaitingRoom::default();
+        let large = of_size(limits::ARGUMENTS);
+        let mut number = 0u8;
+        let mut fill = |room: &mut WaitingRoom, peer| loop {
+            number += 1;
+            if let Err(full) = room.wait(id(number), large.clone(), peer, [id(255)]) {
+                return full;
+            }
+        };
+        assert_eq!(fill(&mut room, 1), NoRoom::ForPeer);
+        assert!(room.bytes() <= limits::WAITING_FOR_EACH_PEER);
+        assert!(room.bytes() > limits::WAITING_FOR_EACH_PEER - (2 << 20));
+        let mut peer = 1;
+        while fill(&mut room, peer) == NoRoom::ForPeer {
+            peer += 1;
+        }
+        assert!(room.bytes() <= limits::WAITING && room.bytes() > limits::WAITING - (2 << 20));
+        room.forget(1);
+        assert_eq!(fill(&mut room, 1), NoRoom::ForPeer, "the others' shares do not depend on a flooder's");
+        assert!(
+            (1..=peer).all(|peer| {
+                room.forget(peer);
+                true
+            }) && room.bytes() == 0
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_books_are_kept(steps in proptest::collection::vec((0u8..4, 0u8..12, 0u8..12, 0u64..3), 0..80)) {
+            let mut room = WaitingRoom::default();
+            for (what, one, other, peer) in steps {
+                match what {
+                    0 | 1 if one != other => {
+                        let _ = room.wait(id(one), of_size(usize::from(other)), peer, [id(other)]);
+                    }
+                    2 => { room.arrived(&id(one)); }
+                    _ => { room.forget(peer); }
+                }
+                prop_assert_eq!(room.is_empty(), room.bytes() == 0);
+                prop_assert_eq!(room.taken.values().sum::<usize>(), room.bytes());
+                prop_assert!(room.waiting_for.values().flatten().all(|waiting| room.guests.contains_key(waiting)));
+                prop_assert!(room.guests.values().all(|guest| !guest.missing.is_empty()));
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kith_core::Result;
 use kith_core::network::{Hub, PeerId};
-use kith_core::node::{Context, Event, Events, InviteOptions, JoinOptions, Node, Options, Transport};
+use kith_core::node::{Context, Event, Events, InviteOptions, JoinOptions, Node, Options};
 use kith_core::replica::{Role, StateKey};
 
 /// How long a test waits for something that has to come.
@@ -23,10 +23,7 @@ pub fn log() {
 /// A node over links in memory.
 pub async fn open(hub: &Hub) -> Node {
     log();
-    let mut options = Options::default();
-    options.listen = vec!["/memory/0".into()];
-    options.transport = Transport::Memory(hub.clone());
-    Node::open(options).await.unwrap()
+    Node::open(Options::in_memory(hub)).await.unwrap()
 }
 
 /// A key.

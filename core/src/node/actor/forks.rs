@@ -24,8 +24,12 @@ impl Actor {
             last.truncate(limits::TIPS);
             match self.write(Payload::Fork(Fork { member, one, other, last }), view, stage) {
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => return Err(error),
-                Err(error) => tracing::warn!(%member, %error, "an equivocation could not be proved to the others"),
+                Err(error) if matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(%member, %error, "an equivocation could not be proved to the others")
+                }
             }
         }
         Ok(())

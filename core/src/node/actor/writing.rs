@@ -56,7 +56,8 @@ impl Actor {
                 let written = self.leave(view, stage);
                 self.later(written, reply, stage, |()| ())
             }
-            Command::ApplicationRegistered => self.resume(view, stage),
+            // Every round looks for an application that is missing.
+            Command::ApplicationRegistered => Ok(()),
             Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => {
                 Ok(())
             }
@@ -291,10 +292,13 @@ impl Actor {
         }
     }
 
-    /// Tries again what a local fault had stopped.
+    /// Tries again what stands still: a local fault after a while, a missing application once it is there.
     pub(super) fn stage_retry(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
-        let due =
-            matches!(&self.blocked, Some((Blocked::Fault(..), since)) if since.elapsed() >= super::RETRY);
+        let due = match &self.blocked {
+            Some((Blocked::Fault(..), since)) => since.elapsed() >= super::RETRY,
+            Some((Blocked::ApplicationMissing(_), _)) => self.application().is_some(),
+            None => false,
+        };
         if due { self.resume(view, stage) } else { Ok(()) }
     }
 
