@@ -2,6 +2,7 @@
 //!
 //! The switches are for the whole process, so this is one test in a file of its own.
 #![cfg(feature = "fault-switches")]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The counted limits of a call, at the edge and one past it, and pages of entries.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

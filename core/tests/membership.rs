@@ -1,5 +1,6 @@
 //! Invitation and membership, case by case: what the rules promise, told as stories. Each story is settled in twenty orders of
 //! delivery and compared with a replay from genesis.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

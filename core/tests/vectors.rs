@@ -1,4 +1,5 @@
 //! Known answers: what is written down must come out again, and the formats in words give the same bytes.
+#![allow(clippy::unwrap_used)]
 
 #[path = "vectors/generate.rs"]
 #[allow(unreachable_pub)]

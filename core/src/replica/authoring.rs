@@ -137,7 +137,8 @@ impl Replica {
         let last = drafts.last().ok_or_else(|| Error::internal("nothing was drafted"))?;
         let prepared = match &payload {
             Payload::Call(call) => Some(self.rehearse(&view, last, call, application)?),
-            Payload::Note => None,
+            Payload::Note if self.governance.members.contains_key(&signer.member()) => None,
+            Payload::Note => return Err(Rejection::NotMember.into()),
             _ => {
                 self.foresee(&view, last, &payload)?;
                 None

@@ -352,11 +352,12 @@ pub fn fork(world: &World, from: &Standpoint, pick: u8, long: bool) -> Option<(u
 fn run(world: &World, known: &[usize], first: usize, long: bool) -> SignedRun {
     let mut headers: Vec<Header> = vec![world.entries[first].transaction.header.clone()];
     let mut last = first;
-    while long {
-        let next = known.iter().find(|n| world.entries[**n].transaction.header.previous == world.id(last));
-        let Some(next) = next else { break };
-        headers.push(world.entries[*next].transaction.header.clone());
-        last = *next;
+    let follows = |last: usize| {
+        known.iter().copied().find(|n| world.entries[*n].transaction.header.previous == world.id(last))
+    };
+    while let Some(next) = follows(last).filter(|_| long) {
+        headers.push(world.entries[next].transaction.header.clone());
+        last = next;
     }
     let signature = world.entries[last].transaction.signature.expect("actors sign everything");
     SignedRun { headers, signature }

@@ -122,7 +122,7 @@ impl Node {
             }
         }
         let largest = 1 + dice.below(12);
-        let late = manner.late_application.then(|| deck.len() / 2);
+        let late = manner.late_application.then_some(deck.len() / 2);
         let mut deck: Vec<Transaction> = deck.into_iter().cloned().collect();
         let mut waiting: Vec<Transaction> = Vec::new();
         let mut handed = 0;

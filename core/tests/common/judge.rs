@@ -139,9 +139,9 @@ impl<'a> Replay<'a> {
     /// cutter's knowledge.
     fn beyond(&self, cutter: &Known, last: &[Tip], t: &Known) -> bool {
         let governs = t.kind().is_some_and(kith_core::replica::Kind::governs);
-        !(governs && cutter.past.contains(&t.id))
-            && !t.has_seen(&cutter.id)
-            && !last.iter().any(|tip| self.in_chain(t.id, tip.id))
+        let covered = last.iter().any(|tip| self.in_chain(t.id, tip.id));
+        let seen = governs && cutter.past.contains(&t.id);
+        !(t.has_seen(&cutter.id) || covered || seen)
     }
 
     /// Whether `id` is `tip` or before it in the author's own chain.
