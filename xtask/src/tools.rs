@@ -75,6 +75,14 @@ pub(crate) fn empty_folder(name: &str) -> Result<PathBuf> {
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
+    // What cargo told this program of its own package is not for others: build scripts that look at it (ring's) would
+    // run again, and everything behind them.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name.as_ref());
+        }
+    }
     command
 }
 
