@@ -10,6 +10,8 @@
     asyncio.run(main())
 """
 
+import atexit
+
 from . import _native
 from ._application import Application, Call, LocalFault, State
 from ._context import Batch, Context, Entry
@@ -38,6 +40,10 @@ from ._version import VERSION as __version__
 
 if _native.version() != __version__:
     raise ImportError(f"the package is kith {__version__}, but its library is {_native.version()}")
+
+# Threads of the library wake Python's futures and call its applications. None of them may be in such a call when the
+# interpreter ends: the process would abort.
+atexit.register(_native.close_gate)
 
 
 def version() -> str:

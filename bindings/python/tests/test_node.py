@@ -277,11 +277,14 @@ async def test_events_wait_replay_and_end():
                 assert event.transaction == two and event.cursor > first.cursor
                 break
 
+        reading = asyncio.Event()
+
         async def read_to_the_end():
-            return [event async for event in context.events(after=0)]
+            async for _ in context.events(after=0):
+                reading.set()
 
         reader = asyncio.create_task(read_to_the_end())
-        await asyncio.sleep(0)
+        await reading.wait()
         await node.shutdown()
         await reader
         with pytest.raises(kith.ClosedError):
@@ -473,21 +476,26 @@ async def test_a_node_that_is_forgotten_lets_its_directory_go(tmp_path):
     await eventually(free, "the directory is free")
 
 
-async def test_a_program_that_ends_without_shutdown_ends(tmp_path):
+@pytest.mark.parametrize("end", ["", "    await node.shutdown()\n", "    asyncio.create_task(context.events().__anext__())\n"])
+async def test_a_program_ends_cleanly_however_it_leaves_its_node(tmp_path, end):
+    """The interpreter ends at once after the last answer, which a thread of the library has just delivered."""
     program = (
         "import asyncio, sys, kith\n"
         "async def main():\n"
         "    node = await kith.Node.open(sys.argv[1], listen=['/ip4/127.0.0.1/tcp/0'], discovery=False)\n"
         "    context = await node.create_context()\n"
         "    await context.put(kith.StateKey.of('a', 'b'), b'kept')\n"
+        f"{end}"
         "asyncio.run(main())\n"
         "print('ended')\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", program, str(tmp_path / "node"), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert (process.returncode, output) == (0, b"ended\n")
-    async with await kith.Node.open(tmp_path / "node", listen=LOOPBACK, discovery=False) as node:
-        context = node.context(node.contexts()[0].id)
-        assert await context.get(kith.StateKey.of("a", "b")) == b"kept"
+    for attempt in range(8):
+        folder = tmp_path / str(attempt)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-c", program, str(folder), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode, output) == (0, b"ended\n")
+        async with await kith.Node.open(folder, listen=LOOPBACK, discovery=False) as node:
+            context = node.context(node.contexts()[0].id)
+            assert await context.get(kith.StateKey.of("a", "b")) == b"kept"

@@ -6,6 +6,7 @@ use std::thread::{self, ThreadId};
 use kith_core::application::{self, Application, ApplicationError, State};
 use kith_core::replica::StateKey;
 
+use crate::gate::{Guest, enter};
 use crate::{ApplicationFailure, Bytes};
 
 /// One method call, as every member sees it.
@@ -84,6 +85,9 @@ impl HostState {
         state: &mut dyn State,
         body: impl FnOnce(Arc<HostState>) -> Result<T, ApplicationFailure>,
     ) -> Result<T, ApplicationError> {
+        let Some(_pass) = enter() else {
+            return Err(ApplicationError::Fault("the host is ending".into()));
+        };
         let pointer: *mut (dyn State + '_) = state;
         // SAFETY: only the lifetime changes. `Lent` takes the pointer back before `state`'s borrow ends, under the
         // lock that every use holds.
@@ -166,7 +170,13 @@ impl HostState {
 }
 
 /// An application of the host, as the core sees it.
-pub(crate) struct Hosted(pub(crate) Arc<dyn HostApplication>);
+pub(crate) struct Hosted(Guest<dyn HostApplication>);
+
+impl Hosted {
+    pub(crate) fn new(application: Arc<dyn HostApplication>) -> Self {
+        Self(Guest::new(application))
+    }
+}
 
 impl Application for Hosted {
     fn initialise(&self, arguments: &[u8], state: &mut dyn State) -> Result<(), ApplicationError> {

@@ -94,7 +94,7 @@ impl ApplicationBench {
     /// Sets the application up in an empty state.
     #[uniffi::constructor]
     pub fn new(application: Arc<dyn HostApplication>, arguments: Bytes) -> Result<Arc<Self>, Failure> {
-        let bench = Self { application: Hosted(application), state: Mutex::new(Memory::default()) };
+        let bench = Self { application: Hosted::new(application), state: Mutex::new(Memory::default()) };
         bench.attempt(true, |state| bench.application.initialise(&arguments.0, state))?;
         Ok(Arc::new(bench))
     }

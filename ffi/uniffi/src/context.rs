@@ -8,6 +8,7 @@ use kith_core::node::{self, InviteOptions, Level};
 use kith_core::replica::{MemberId, Place, StateKey, TransactionId};
 use kith_core::{Error, Result as CoreResult};
 
+use crate::gate::Gated;
 use crate::{Bytes, ContextStatus, Entry, Events, Failure, IssuedInvitation, MemberInfo, TransactionInfo};
 
 /// The answer to a call.
@@ -109,18 +110,18 @@ impl Context {
 
     /// Carries out a call.
     pub async fn execute(&self, method: String, arguments: Bytes) -> Result<Executed, Failure> {
-        let executed = self.context.execute(&method, &arguments.0).await?;
+        let executed = self.context.execute(&method, &arguments.0).gated().await?;
         Ok(Executed { transaction: id(executed.transaction), output: Bytes(executed.output) })
     }
 
     /// Answers a read-only call.
     pub async fn query(&self, method: String, arguments: Bytes) -> Result<Bytes, Failure> {
-        Ok(Bytes(self.context.query(&method, &arguments.0).await?))
+        Ok(Bytes(self.context.query(&method, &arguments.0).gated().await?))
     }
 
     /// The value under a key.
     pub async fn get(&self, key: Bytes, is_final: bool) -> Result<Option<Bytes>, Failure> {
-        Ok(self.context.get(self::key(&key)?, level(is_final)).await?.map(Bytes))
+        Ok(self.context.get(self::key(&key)?, level(is_final)).gated().await?.map(Bytes))
     }
 
     /// A page of entries.
@@ -132,7 +133,7 @@ impl Context {
         is_final: bool,
     ) -> Result<Vec<Entry>, Failure> {
         let after = after.as_ref().map(self::key).transpose()?;
-        let page = self.context.entries(&prefix.0, after, limit as usize, level(is_final)).await?;
+        let page = self.context.entries(&prefix.0, after, limit as usize, level(is_final)).gated().await?;
         let entry =
             |entry: node::Entry| Entry { key: Bytes(entry.key.0.to_vec()), value: Bytes(entry.value) };
         Ok(page.into_iter().map(entry).collect())
@@ -140,17 +141,17 @@ impl Context {
 
     /// Sets a key.
     pub async fn put(&self, key: Bytes, value: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.put(self::key(&key)?, &value.0).await?))
+        Ok(id(self.context.put(self::key(&key)?, &value.0).gated().await?))
     }
 
     /// Removes a key.
     pub async fn delete(&self, key: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.delete(self::key(&key)?).await?))
+        Ok(id(self.context.delete(self::key(&key)?).gated().await?))
     }
 
     /// Adds to a counter; its new value.
     pub async fn add(&self, key: Bytes, number: i64) -> Result<i64, Failure> {
-        Ok(self.context.add(self::key(&key)?, number).await?)
+        Ok(self.context.add(self::key(&key)?, number).gated().await?)
     }
 
     /// Sets or removes a key if its value is the expected one.
@@ -162,43 +163,43 @@ impl Context {
     ) -> Result<Bytes, Failure> {
         let expected = expected.as_ref().map(|bytes| bytes.0.as_slice());
         let value = value.as_ref().map(|bytes| bytes.0.as_slice());
-        Ok(id(self.context.compare_and_set(self::key(&key)?, expected, value).await?))
+        Ok(id(self.context.compare_and_set(self::key(&key)?, expected, value).gated().await?))
     }
 
     /// Appends to a value.
     pub async fn append(&self, key: Bytes, bytes: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.append(self::key(&key)?, &bytes.0).await?))
+        Ok(id(self.context.append(self::key(&key)?, &bytes.0).gated().await?))
     }
 
     /// Carries out several operations, all or none.
     pub async fn batch(&self, operations: Vec<Operation>) -> Result<Bytes, Failure> {
         let operations = operations.into_iter().map(Operation::build).collect::<CoreResult<Vec<_>>>()?;
-        Ok(id(self.context.batch(operations).await?))
+        Ok(id(self.context.batch(operations).gated().await?))
     }
 
     /// The stream of events from now on, or after a cursor.
     pub async fn events(&self, after: Option<u64>) -> Result<Arc<Events>, Failure> {
-        Ok(Events::wrap(self.context.events(after).await?))
+        Ok(Events::wrap(self.context.events(after).gated().await?))
     }
 
     /// The members.
     pub async fn members(&self) -> Result<Vec<MemberInfo>, Failure> {
-        Ok(self.context.members().await?.into_iter().map(Into::into).collect())
+        Ok(self.context.members().gated().await?.into_iter().map(Into::into).collect())
     }
 
     /// Gives a member another role.
     pub async fn set_role(&self, member: Bytes, role: String) -> Result<Bytes, Failure> {
-        Ok(id(self.context.set_role(self::member(&member)?, role.parse()?).await?))
+        Ok(id(self.context.set_role(self::member(&member)?, role.parse()?).gated().await?))
     }
 
     /// Removes a member.
     pub async fn remove(&self, member: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.remove(self::member(&member)?).await?))
+        Ok(id(self.context.remove(self::member(&member)?).gated().await?))
     }
 
     /// Leaves the context.
     pub async fn leave(&self) -> Result<(), Failure> {
-        Ok(self.context.leave().await?)
+        Ok(self.context.leave().gated().await?)
     }
 
     /// Makes an invitation; its text.
@@ -213,27 +214,27 @@ impl Context {
         options.role = role.parse()?;
         options.expires_in = expires_in_ms.map(Duration::from_millis);
         (options.max_uses, options.note) = (max_uses, note);
-        Ok(self.context.invite(options).await?.to_text())
+        Ok(self.context.invite(options).gated().await?.to_text())
     }
 
     /// The invitations of the context.
     pub async fn invitations(&self) -> Result<Vec<IssuedInvitation>, Failure> {
-        Ok(self.context.invitations().await?.into_iter().map(Into::into).collect())
+        Ok(self.context.invitations().gated().await?.into_iter().map(Into::into).collect())
     }
 
     /// Takes an invitation back.
     pub async fn revoke(&self, invitation: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.revoke(transaction(&invitation)?).await?))
+        Ok(id(self.context.revoke(transaction(&invitation)?).gated().await?))
     }
 
     /// Rejects a call for all members, after a local fault.
     pub async fn skip(&self, transaction: Bytes) -> Result<Bytes, Failure> {
-        Ok(id(self.context.skip(self::transaction(&transaction)?).await?))
+        Ok(id(self.context.skip(self::transaction(&transaction)?).gated().await?))
     }
 
     /// How it stands with a transaction.
     pub async fn transaction(&self, id: Bytes) -> Result<Option<TransactionInfo>, Failure> {
-        Ok(self.context.transaction(transaction(&id)?).await?.map(Into::into))
+        Ok(self.context.transaction(transaction(&id)?).gated().await?.map(Into::into))
     }
 
     /// A page of the order, after a place of 48 bytes.
@@ -244,26 +245,26 @@ impl Context {
             })
         };
         let after = after.map(place).transpose()?;
-        Ok(self.context.history(after, limit as usize).await?.into_iter().map(Into::into).collect())
+        Ok(self.context.history(after, limit as usize).gated().await?.into_iter().map(Into::into).collect())
     }
 
     /// How it stands with the context.
     pub async fn status(&self) -> Result<ContextStatus, Failure> {
-        Ok(self.context.status().await?.into())
+        Ok(self.context.status().gated().await?.into())
     }
 
     /// The state commitment: 32 bytes.
     pub async fn commitment(&self) -> Result<Bytes, Failure> {
-        Ok(Bytes(self.context.commitment().await?.to_vec()))
+        Ok(Bytes(self.context.commitment().gated().await?.to_vec()))
     }
 
     /// Waits until this node is in step with a peer.
     pub async fn wait_synced(&self, timeout_ms: u64) -> Result<(), Failure> {
-        Ok(self.context.wait_synced(Duration::from_millis(timeout_ms)).await?)
+        Ok(self.context.wait_synced(Duration::from_millis(timeout_ms)).gated().await?)
     }
 
     /// New keys for the context.
     pub async fn rotate_keys(&self) -> Result<(), Failure> {
-        Ok(self.context.rotate_keys().await?)
+        Ok(self.context.rotate_keys().gated().await?)
     }
 }

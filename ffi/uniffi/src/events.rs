@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kith_core::node::{self, Event as CoreEvent};
 
+use crate::gate::Gated;
 use crate::{Bytes, Failure};
 
 /// Something that happened in a context.
@@ -100,12 +101,12 @@ impl Events {
 impl Events {
     /// Waits until there is an event to take.
     pub async fn ready(&self) -> Result<(), Failure> {
-        let mut stream = self.stream.lock().await;
+        let mut stream = self.stream.lock().gated().await;
         let waiting = || !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if waiting() {
             return Ok(());
         }
-        let (cursor, event) = stream.next().await?;
+        let (cursor, event) = stream.next().gated().await?;
         let happened = Happened { cursor, event: event.into() };
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).push_back(happened);
         Ok(())

@@ -10,6 +10,7 @@ mod bytes;
 mod context;
 mod error;
 mod events;
+mod gate;
 mod info;
 mod node;
 
@@ -19,6 +20,7 @@ pub use bytes::Bytes;
 pub use context::{Context, Executed, Operation};
 pub use error::{ApplicationFailure, Failure};
 pub use events::{Event, Events, Happened};
+pub use gate::close_gate;
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, InvitationInfo, IssuedInvitation, MemberInfo, NodeStatus,
     PeerInfo, TransactionInfo,

@@ -9,6 +9,7 @@ use kith_core::replica::ContextId;
 use kith_core::{Error, ErrorKind};
 
 use crate::application::Hosted;
+use crate::gate::{Gated, Guest, enter};
 use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus};
 
 /// What a node is opened with.
@@ -70,7 +71,7 @@ impl Node {
     /// Opens a node.
     #[uniffi::constructor]
     pub async fn open(options: NodeOptions) -> Result<Arc<Self>, Failure> {
-        Ok(Arc::new(Self { node: node::Node::open(options.build()?).await? }))
+        Ok(Arc::new(Self { node: node::Node::open(options.build()?).gated().await? }))
     }
 
     /// The node's id in the network.
@@ -85,12 +86,12 @@ impl Node {
 
     /// How it stands with the node.
     pub async fn status(&self) -> Result<NodeStatus, Failure> {
-        Ok(self.node.status().await?.into())
+        Ok(self.node.status().gated().await?.into())
     }
 
     /// Registers an application of the host's.
     pub fn register(&self, name: String, application: Arc<dyn HostApplication>) -> Result<(), Failure> {
-        Ok(self.node.register(&name, Arc::new(Hosted(application)))?)
+        Ok(self.node.register(&name, Arc::new(Hosted::new(application)))?)
     }
 
     /// Creates a context.
@@ -102,7 +103,7 @@ impl Node {
     ) -> Result<Arc<Context>, Failure> {
         let mut options = CreateOptions::default();
         (options.application, options.arguments, options.name) = (application, arguments.0, name);
-        Ok(Context::wrap(self.node.create_context(options).await?))
+        Ok(Context::wrap(self.node.create_context(options).gated().await?))
     }
 
     /// Reads an invitation.
@@ -120,13 +121,16 @@ impl Node {
         let mut options = JoinOptions::default();
         options.timeout = timeout_ms.map(Duration::from_millis);
         options.on_progress = progress.map(|progress| {
+            let progress = Guest::new(progress);
             let told: Arc<dyn Fn(u64, u64) + Send + Sync> = Arc::new(move |done, total| {
                 // What the host raises there is the host's own affair: it has no caller to go to.
-                let _ = progress.progress(done, total);
+                if let Some(_pass) = enter() {
+                    let _ = progress.progress(done, total);
+                }
             });
             told
         });
-        Ok(Context::wrap(self.node.join(&invitation, options).await?))
+        Ok(Context::wrap(self.node.join(&invitation, options).gated().await?))
     }
 
     /// The contexts that this node holds.
@@ -141,12 +145,12 @@ impl Node {
 
     /// Connects to a peer.
     pub async fn connect(&self, address: String) -> Result<(), Failure> {
-        Ok(self.node.connect(&address).await?)
+        Ok(self.node.connect(&address).gated().await?)
     }
 
     /// Closes the node.
     pub async fn shutdown(&self) -> Result<(), Failure> {
-        Ok(self.node.shutdown().await?)
+        Ok(self.node.shutdown().gated().await?)
     }
 }
 
