@@ -1,54 +1,42 @@
 //! What a node holds: its store, its contexts, its peers, its runtime.
 
+mod joining;
+mod leaving;
+mod peers;
+mod rows;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc, watch};
 use zeroize::Zeroizing;
 
+use self::joining::go_on_joining;
+pub(crate) use self::peers::Peers;
+use self::rows::{Row, add_row, load, open_store, start_network};
 use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes, wall_clock};
 use super::command::Command;
 use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo};
-use super::options::{self, CreateOptions, JoinOptions, Options, Transport};
+use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining};
 use super::switchboard::{Switchboard, ToSwitchboard};
 use crate::application::Application;
 use crate::application::kv::KeyValue;
 use crate::invitation::Invitation;
-use crate::network::{self, Network, PeerId};
+use crate::network::{self, Network};
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
-use crate::storage::{
-    Batch, Durability, HighWater, Keyspace, Mark, MemoryStore, SledOptions, SledStore, Store, add_writes,
-    context_end, context_key,
-};
+use crate::storage::{Batch, Durability, HighWater, Keyspace, Mark, Store, add_writes, context_key};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for a context's thread.
 const COMMANDS: usize = 1024;
-/// How long opening waits until the node listens.
-const LISTEN: Duration = Duration::from_secs(5);
-/// How long `leave` waits for somebody to acknowledge it.
-const LEAVE: Duration = Duration::from_secs(5);
 /// How long `shutdown` waits for a thread or the network.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A context in the store's list.
-#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-struct Row {
-    number: u32,
-    /// The token, while joining.
-    invitation: Option<Vec<u8>>,
-    /// Its rows are being deleted.
-    deleted: bool,
-    access_key: [u8; 32],
-}
 
 struct Open {
     context: Context,
@@ -76,112 +64,6 @@ pub(crate) struct Registry {
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node").field("id", &self.peer_id()).finish_non_exhaustive()
-    }
-}
-
-/// The peers that are worth remembering: those that proved to be members, with their addresses.
-pub(crate) struct Peers {
-    store: Arc<dyn Store>,
-    network: Network,
-    handle: tokio::runtime::Handle,
-    known: Mutex<BTreeMap<PeerId, Known>>,
-    /// How many addresses this node listens at.
-    listening: watch::Sender<usize>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Known {
-    addresses: Vec<String>,
-    friend: bool,
-}
-
-impl Peers {
-    /// This node listens at one more address: its port is noted, so that the next start listens there again.
-    pub(crate) fn listening(&self) {
-        let (store, addresses) = (Arc::clone(&self.store), self.network.addresses());
-        self.listening.send_replace(addresses.len());
-        let row = borsh::to_vec(&addresses).unwrap_or_default();
-        self.handle.spawn_blocking(move || {
-            let mut batch = Batch::default();
-            batch.put(Keyspace::Meta, context_key(0, b"listening"), row);
-            if let Err(error) = store.commit(&batch, Durability::Process) {
-                tracing::warn!(%error, "the ports could not be stored");
-            }
-        });
-    }
-
-    /// Waits until the node listens at so many addresses, for a moment at most.
-    async fn wait_listening(&self, wanted: usize) {
-        let mut listening = self.listening.subscribe();
-        let all = listening.wait_for(|count| *count >= wanted);
-        if tokio::time::timeout(LISTEN, all).await.is_err() {
-            tracing::warn!(wanted, "the node does not listen everywhere yet");
-        }
-    }
-
-    /// Notes addresses of a peer.
-    pub(crate) fn learn(&self, peer: PeerId, addresses: Vec<String>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Strangers come and go; the network keeps their number within limits, and so does this.
-        if known.len() >= limits::MEMBERS && !known.contains_key(&peer) {
-            known.retain(|_, known| known.friend);
-        }
-        let entry = known.entry(peer).or_default();
-        let before = entry.addresses.clone();
-        for address in addresses {
-            entry.addresses.retain(|other| *other != address);
-            entry.addresses.insert(0, address);
-        }
-        entry.addresses.truncate(8);
-        let (entry, changed) = (entry.clone(), entry.addresses != before);
-        drop(known);
-        if entry.friend && changed {
-            self.remember(peer, entry.addresses);
-        }
-    }
-
-    /// The peer is a member's: it is remembered, and kept connected.
-    pub(crate) fn befriend(&self, peer: PeerId) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entry(peer).or_default();
-        if std::mem::replace(&mut entry.friend, true) {
-            return;
-        }
-        let addresses = entry.addresses.clone();
-        drop(known);
-        self.remember(peer, addresses);
-    }
-
-    /// One address of each member's node, with its peer id.
-    fn friends(&self) -> Vec<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = |(peer, known): (&PeerId, &Known)| {
-            let address = known.friend.then(|| known.addresses.first())??;
-            Some(if address.contains("/p2p/") { address.clone() } else { format!("{address}/p2p/{peer}") })
-        };
-        known.iter().filter_map(address).collect()
-    }
-
-    fn remember(&self, peer: PeerId, addresses: Vec<String>) {
-        if addresses.is_empty() {
-            return;
-        }
-        let (store, network) = (Arc::clone(&self.store), self.network.clone());
-        self.handle.spawn(async move {
-            let row = borsh::to_vec(&addresses).unwrap_or_default();
-            let written = tokio::task::spawn_blocking(move || {
-                let mut batch = Batch::default();
-                batch.put(Keyspace::Peers, peer.to_bytes(), row);
-                // An address that is lost is learnt again.
-                store.commit(&batch, Durability::Process)
-            });
-            if let Ok(Err(error)) = written.await {
-                tracing::warn!(%peer, %error, "a peer's addresses could not be stored");
-            }
-            if let Err(error) = network.know(peer, &addresses).await {
-                tracing::debug!(%peer, %error, "a peer is not kept connected");
-            }
-        });
     }
 }
 
@@ -487,155 +369,6 @@ impl Registry {
         Ok(contexts.iter().map(info).collect())
     }
 
-    pub(crate) async fn join(
-        self: &Arc<Self>,
-        invitation: Invitation,
-        options: JoinOptions,
-    ) -> Result<Context> {
-        self.on_runtime(move |node| async move {
-            let context = node.begin_join(&invitation).await?;
-            let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
-            let reached = reach(&node.network, &node.closed, &invitation);
-            let outcome = tokio::select! {
-                outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
-                // Ends only with the node.
-                () = reached => Ok(Err(Error::closed("the node has been shut down"))),
-            };
-            let error = match outcome {
-                Ok(Ok(())) => {
-                    node.joined(&context.id())?;
-                    return Ok(context);
-                }
-                Ok(Err(error)) => error,
-                Err(_) => node.why_not_reached(&invitation, timeout).await,
-            };
-            if error.kind() != ErrorKind::Closed {
-                node.forget(context.id()).await?;
-            }
-            Err(error)
-        })
-        .await
-    }
-
-    /// A context that is being joined from now on, or that this node is a member of already.
-    async fn begin_join(self: &Arc<Self>, invitation: &Invitation) -> Result<Context> {
-        let mut last = self.changing.lock().await;
-        self.check_open()?;
-        if let Some(context) = self.context(&invitation.context) {
-            return Ok(context);
-        }
-        if invitation.not_after > 0 && wall_clock() > invitation.not_after {
-            return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
-        }
-        let number = *last + 1;
-        let row = Row {
-            number,
-            invitation: Some(invitation.to_bytes()),
-            deleted: false,
-            access_key: invitation.access_key,
-        };
-        let secret = Zeroizing::new(random_bytes()?);
-        let mut batch = Batch::default();
-        add_row(&mut batch, &invitation.context, &row);
-        batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
-        let (store, durability) = (Arc::clone(&self.store), self.durability());
-        let written = self.handle.spawn_blocking(move || store.commit(&batch, durability)).await;
-        written.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
-        *last = number;
-        self.start_context(invitation.context, row)
-    }
-
-    async fn why_not_reached(&self, invitation: &Invitation, timeout: Duration) -> Error {
-        let peers = self.network.peers().await.unwrap_or_default();
-        let linked = |address: &String| {
-            peers.iter().any(|peer| peer.link.is_some() && address.ends_with(&peer.peer.to_string()))
-        };
-        if invitation.addresses.iter().any(linked) {
-            return Error::new(ErrorKind::Timeout, format!("joining took longer than {timeout:?}"));
-        }
-        let failure = peers.iter().find_map(|peer| peer.last_failure.as_ref()).map(ToString::to_string);
-        let why = failure.unwrap_or_else(|| "none of its addresses answers".into());
-        Error::new(ErrorKind::Unreachable, format!("no member that the invitation names is reached: {why}"))
-    }
-
-    /// Joining has come to its end: the invitation is not needed any more.
-    fn joined(&self, id: &ContextId) -> Result<()> {
-        let mut contexts = lock(&self.contexts);
-        let Some(open) = contexts.get_mut(id) else { return Ok(()) };
-        if open.row.invitation.take().is_none() {
-            return Ok(());
-        }
-        let row = open.row.clone();
-        drop(contexts);
-        let mut batch = Batch::default();
-        add_row(&mut batch, id, &row);
-        self.store.commit(&batch, self.durability())
-    }
-
-    pub(crate) async fn leave(self: &Arc<Self>, context: &Context) -> Result<()> {
-        let context = context.clone();
-        self.on_runtime(move |node| async move {
-            let mut left = context.shared.left.subscribe();
-            let (reply, answer) = tokio::sync::oneshot::channel();
-            let closed = || context.shared.closed_error();
-            context.shared.commands.send(Command::Leave { reply }).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())??;
-            // Whoever is connected hears of it; who is not learns it from them.
-            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok();
-            if !heard {
-                tracing::warn!(context = %context.id(), "nobody acknowledged that this node left");
-            }
-            node.forget(context.id()).await
-        })
-        .await
-    }
-
-    /// Ends a context here and deletes all of its rows.
-    async fn forget(self: &Arc<Self>, id: ContextId) -> Result<()> {
-        let _changing = self.changing.lock().await;
-        let Some(mut open) = lock(&self.contexts).remove(&id) else { return Ok(()) };
-        // Fails only in a shutdown.
-        let _ = self.switchboard.send(ToSwitchboard::Unhost { context: id });
-        open.context.shared.close("the context was left");
-        // A thread that is gone has stopped.
-        let _ = open.context.shared.commands.send(Command::Stop).await;
-        let node = Arc::clone(self);
-        let task = self.handle.spawn_blocking(move || {
-            if let Some(thread) = open.thread.take() {
-                // A panic there has been logged; the rows are deleted all the same.
-                let _ = thread.join();
-            }
-            let row = Row { deleted: true, invitation: None, ..open.row };
-            let mut batch = Batch::default();
-            add_row(&mut batch, &id, &row);
-            node.store.commit(&batch, node.durability())?;
-            node.delete_rows(id, row.number)
-        });
-        task.await.map_err(|e| Error::internal(format!("deleting panicked: {e}")))?
-    }
-
-    /// Deletes all rows of a context, its entry in the list last.
-    fn delete_rows(&self, id: ContextId, number: u32) -> Result<()> {
-        let (from, to) = (context_key(number, &[]), context_end(number));
-        for keyspace in Keyspace::ALL
-            .into_iter()
-            .filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers))
-        {
-            loop {
-                let rows = self.store.snapshot()?.scan(keyspace, &from, Some(&to), false, 1000)?;
-                if rows.is_empty() {
-                    break;
-                }
-                let mut batch = Batch::default();
-                rows.into_iter().for_each(|(key, _)| batch.delete(keyspace, key));
-                self.store.commit(&batch, Durability::Process)?;
-            }
-        }
-        let mut batch = Batch::default();
-        batch.delete(Keyspace::Meta, list_key(&id));
-        self.store.commit(&batch, self.durability())
-    }
-
     pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {
         self.check_open()?;
         let address = address.to_string();
@@ -724,166 +457,6 @@ impl Drop for Registry {
     }
 }
 
-/// Dials the members that an invitation names, again and again, until the node is closed.
-async fn reach(network: &Network, closed: &watch::Sender<bool>, invitation: &Invitation) {
-    let mut closed = closed.subscribe();
-    let mut pause = Duration::from_millis(250);
-    loop {
-        for address in &invitation.addresses {
-            if let Err(error) = network.connect(address).await {
-                tracing::debug!(address, %error, "a member is not reached");
-            }
-        }
-        if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
-            return;
-        }
-        pause = (pause * 2).min(Duration::from_secs(10));
-    }
-}
-
-/// Goes on with what a crash or a shutdown had interrupted, until it is done, refused, or the caller leaves the context.
-async fn go_on_joining(node: Weak<Registry>, context: Context, invitation: Invitation) {
-    let (network, closed) = match node.upgrade() {
-        Some(node) => (node.network.clone(), node.closed.clone()),
-        None => return,
-    };
-    let options = JoinOptions::default();
-    let outcome = tokio::select! {
-        outcome = joined(&context, &options) => outcome,
-        () = reach(&network, &closed, &invitation) => return,
-    };
-    let (Ok(()), Some(node)) = (outcome, node.upgrade()) else { return };
-    let id = context.id();
-    let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;
-    if let Ok(Err(error)) = noted {
-        tracing::warn!(%error, "that a context was joined could not be stored");
-    }
-}
-
-/// Waits until joining has come to its end, and tells of the progress.
-async fn joined(context: &Context, options: &JoinOptions) -> Result<()> {
-    let mut joining = context.shared.joining.subscribe();
-    let mut progress = context.shared.progress.subscribe();
-    loop {
-        match &*joining.borrow_and_update() {
-            Joining::Done => return Ok(()),
-            Joining::Failed(error) => return Err(error.clone()),
-            Joining::UnderWay => {}
-        }
-        tokio::select! {
-            changed = joining.changed() => changed.map_err(|_| context.shared.closed_error())?,
-            changed = progress.changed() => {
-                changed.map_err(|_| context.shared.closed_error())?;
-                let (done, total) = *progress.borrow_and_update();
-                if let Some(report) = options.on_progress.clone() {
-                    // The host's code must not hold up the runtime.
-                    let _ = tokio::task::spawn_blocking(move || report(done, total)).await;
-                }
-            }
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn list_key(id: &ContextId) -> Vec<u8> {
-    context_key(0, &[b"context/", &id.0[..]].concat())
-}
-
-fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
-    batch.put(Keyspace::Meta, list_key(id), borsh::to_vec(row).unwrap_or_default());
-}
-
-type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
-
-fn open_store(path: Option<&Path>) -> Result<Opened> {
-    let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
-    let store = SledStore::open(path, SledOptions::default())?;
-    let high_water = HighWater::open(path).inspect_err(|_| {
-        let _ = store.close();
-    })?;
-    Ok((Arc::new(store), Some(Arc::new(high_water))))
-}
-
-type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, BTreeMap<ContextId, Row>);
-
-/// Reads what the store knows of the node; makes the node's identity the first time.
-fn load(store: &dyn Store) -> Result<Loaded> {
-    let identity_key = context_key(0, b"node");
-    let (stored, known, rows) = {
-        let snapshot = store.snapshot()?;
-        let stored = snapshot.get(Keyspace::Keys, &identity_key)?.map(Zeroizing::new);
-        let mut known = BTreeMap::new();
-        for (peer, row) in snapshot.scan(Keyspace::Peers, &[], None, false, limits::MEMBERS)? {
-            let addresses =
-                borsh::from_slice(&row).map_err(|_| Error::corrupt("a peer's addresses do not decode"))?;
-            known.insert(PeerId::from_bytes(&peer)?, Known { addresses, friend: true });
-        }
-        let from = context_key(0, b"context/");
-        let to = context_key(0, b"context0");
-        let mut rows = BTreeMap::new();
-        for (key, row) in snapshot.scan(Keyspace::Meta, &from, Some(&to), false, usize::MAX)? {
-            let id = ContextId::from_slice(&key[from.len()..])?;
-            let row =
-                borsh::from_slice(&row).map_err(|_| Error::corrupt("a context's entry does not decode"))?;
-            rows.insert(id, row);
-        }
-        (stored, known, rows)
-    };
-    let identity = match stored {
-        Some(secret) => {
-            let secret = <[u8; 32]>::try_from(secret.as_slice());
-            Zeroizing::new(secret.map_err(|_| Error::corrupt("the node's key has another length"))?)
-        }
-        None => {
-            let secret = Zeroizing::new(random_bytes()?);
-            let mut batch = Batch::default();
-            batch.put(Keyspace::Keys, identity_key, secret.to_vec());
-            store.commit(&batch, Durability::Power)?;
-            secret
-        }
-    };
-    Ok((identity, known, rows))
-}
-
-/// Starts the network, at the ports of the last time where they are free.
-fn start_network(
-    options: &Options,
-    config: network::Config,
-    store: &dyn Store,
-) -> Result<(Network, network::Events)> {
-    let hub = match &options.transport {
-        Transport::Memory(hub) => return hub.join(config),
-        Transport::Sockets => store,
-    };
-    let row = hub.snapshot()?.get(Keyspace::Meta, &context_key(0, b"listening"))?;
-    let before: Vec<String> = row.and_then(|row| borsh::from_slice(&row).ok()).unwrap_or_default();
-    let again: Vec<String> = config.listen.iter().map(|address| with_port_of(address, &before)).collect();
-    if again != config.listen {
-        let remembered = network::Config { listen: again, ..config.clone() };
-        if let Ok(started) = Network::start(remembered) {
-            return Ok(started);
-        }
-    }
-    Network::start(config)
-}
-
-/// Puts the port that was used the last time in the place of port 0.
-fn with_port_of(address: &str, before: &[String]) -> String {
-    for transport in ["/tcp/", "/udp/"] {
-        let Some((_, rest)) = address.split_once(&format!("{transport}0")) else { continue };
-        if rest.starts_with(|c: char| c.is_ascii_digit()) {
-            continue;
-        }
-        let port = before.iter().find_map(|other| {
-            let (_, rest) = other.split_once(transport)?;
-            rest.split('/').next()?.parse::<u16>().ok()
-        });
-        if let Some(port) = port {
-            return address.replacen(&format!("{transport}0"), &format!("{transport}{port}"), 1);
-        }
-    }
-    address.to_string()
 }

@@ -2,9 +2,10 @@
 
 use ed25519_dalek::SigningKey;
 
+use super::acts::{Act, What};
 use super::engine::{Blocked, Replica, Step};
 use super::execution::{Executed, StateAt};
-use super::governance::{Act, Governance, What};
+use super::governance::Governance;
 use super::history::{Head, StoredChains};
 use super::payload::{CallPayload, Genesis, KeyPackage, Payload, Policy, Tip};
 use super::receipt::{Place, Rejection};

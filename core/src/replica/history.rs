@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use super::acts::{Act, Acts, What};
 use super::commitment::SetHash;
-use super::governance::{Act, Acts, Chains, What};
+use super::governance::Chains;
 use super::payload::{Payload, Tip};
 use super::receipt::Place;
 use super::state_read::{StateRead, Table};
@@ -329,7 +330,7 @@ impl History<'_> {
         for reference in references(admission.payload.as_ref()) {
             named.look_up(view, reference)?;
         }
-        let mut past = super::governance::Numbers::default();
+        let mut past = super::acts::Numbers::default();
         for position in &named.found {
             past.extend(&self.acts.past(&position.frontier));
         }

@@ -8,6 +8,7 @@
 //! No clock, randomness, socket, thread or async in here. Reads go through [`StateRead`]; writes, events and verdicts come
 //! out as values.
 
+mod acts;
 mod authoring;
 pub mod commitment;
 mod engine;
@@ -20,6 +21,7 @@ mod memory;
 pub mod payload;
 mod reading;
 mod receipt;
+mod replacing;
 mod state_read;
 mod tables;
 mod transaction;

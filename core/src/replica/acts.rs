@@ -1,0 +1,161 @@
+//! The governing transactions that are known, and which of them is in whose causal past.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::payload::{Invite, Payload, Tip};
+use super::receipt::Place;
+use super::{MemberId, Role, TransactionId};
+
+/// A set of local numbers of governing transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers(Vec<u64>);
+
+impl Numbers {
+    pub(crate) fn insert(&mut self, number: u32) {
+        let (word, bit) = (number as usize / 64, number % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    pub(crate) fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
+    }
+}
+
+/// A governing transaction, as far as judging needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) id: TransactionId,
+    pub(crate) place: Place,
+    pub(crate) author: MemberId,
+    pub(crate) sequence: u64,
+    pub(crate) what: What,
+    /// The governing transactions of its causal past, itself included.
+    pub(crate) past: Numbers,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Genesis,
+    Invite(Invite),
+    RevokeInvite(TransactionId),
+    Add {
+        member: MemberId,
+        role: Role,
+        invite: Option<TransactionId>,
+    },
+    Remove {
+        member: MemberId,
+        last: Vec<Tip>,
+    },
+    Leave,
+    SetRole {
+        member: MemberId,
+        role: Role,
+        last: Vec<Tip>,
+    },
+    Fork {
+        member: MemberId,
+        /// The sequence at which the histories part.
+        parted: u64,
+        last: Vec<Tip>,
+    },
+    Skip(TransactionId),
+    /// The payload says nothing that is in force.
+    Nothing,
+}
+
+impl From<Option<Payload>> for What {
+    fn from(payload: Option<Payload>) -> Self {
+        match payload {
+            Some(Payload::Genesis(_)) => Self::Genesis,
+            Some(Payload::Invite(invite)) => Self::Invite(invite),
+            Some(Payload::RevokeInvite(revoke)) => Self::RevokeInvite(revoke.invite),
+            Some(Payload::Add(add)) => Self::Add {
+                member: add.member,
+                role: add.role,
+                invite: add.redeemed.map(|redeemed| redeemed.invite),
+            },
+            Some(Payload::Remove(remove)) => Self::Remove { member: remove.member, last: remove.last },
+            Some(Payload::Leave) => Self::Leave,
+            Some(Payload::SetRole(set)) => {
+                Self::SetRole { member: set.member, role: set.role, last: set.last }
+            }
+            Some(Payload::Fork(fork)) => Self::Fork {
+                member: fork.member,
+                parted: fork.one.headers.first().map_or(0, |header| header.sequence),
+                last: fork.last,
+            },
+            Some(Payload::Skip(skip)) => Self::Skip(skip.transaction),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// All governing transactions that are known, by local number (the order of arrival, so ancestors come first).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acts {
+    list: Vec<Act>,
+    numbers: HashMap<TransactionId, u32>,
+}
+
+impl Acts {
+    pub(crate) fn push(&mut self, act: Act) {
+        self.numbers.insert(act.id, self.next());
+        self.list.push(act);
+    }
+
+    pub(crate) fn pop(&mut self) {
+        if let Some(act) = self.list.pop() {
+            self.numbers.remove(&act.id);
+        }
+    }
+
+    /// The number that the next one gets. There are never 2³² of them.
+    pub(crate) fn next(&self) -> u32 {
+        u32::try_from(self.list.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn number(&self, id: &TransactionId) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&Act> {
+        self.list.get(number as usize)
+    }
+
+    pub(crate) fn by_id(&self, id: &TransactionId) -> Option<&Act> {
+        self.number(id).and_then(|number| self.get(number))
+    }
+
+    /// Whether a governing transaction is in the causal past that ends at this frontier.
+    pub(crate) fn in_past(&self, number: u32, frontier: &[u32]) -> bool {
+        frontier.iter().any(|head| self.get(*head).is_some_and(|act| act.past.contains(number)))
+    }
+
+    /// The maximal ones of several frontiers.
+    pub(crate) fn join<'a>(&self, frontiers: impl IntoIterator<Item = &'a [u32]>) -> Vec<u32> {
+        let all: BTreeSet<u32> = frontiers.into_iter().flatten().copied().collect();
+        let below = |number: u32| {
+            all.iter()
+                .any(|other| *other > number && self.get(*other).is_some_and(|act| act.past.contains(number)))
+        };
+        all.iter().copied().filter(|number| !below(*number)).collect()
+    }
+
+    /// All that the frontier's causal past holds.
+    pub(crate) fn past(&self, frontier: &[u32]) -> Numbers {
+        let mut past = Numbers::default();
+        frontier.iter().filter_map(|head| self.get(*head)).for_each(|act| past.extend(&act.past));
+        past
+    }
+}
