@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use once_cell::sync::OnceCell;
 
 use super::files::{Files, io_error, read_at_most};
 use super::shared_work::SharedWork;
@@ -214,11 +216,18 @@ impl Origin {
     }
 }
 
-/// A hash of the machine's id, where the system has one: the id itself is nobody's business.
+/// A hash of the machine's id, where the system has one: the id itself is nobody's business. Read once; a read that fails is
+/// tried again by whoever asks next.
 fn machine() -> Option<[u8; 32]> {
-    let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-    let id = id.iter().find_map(|path| fs::read(path).ok()).filter(|id| id.len() >= 32)?;
-    Some(blake3::derive_key("kith 2026 machine id of a directory", id.trim_ascii()))
+    static MACHINE: OnceCell<[u8; 32]> = OnceCell::new();
+    let read = || -> io::Result<[u8; 32]> {
+        let id = fs::read("/etc/machine-id").or_else(|_| fs::read("/var/lib/dbus/machine-id"))?;
+        if id.len() < 32 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(blake3::derive_key("kith 2026 machine id of a directory", id.trim_ascii()))
+    };
+    MACHINE.get_or_try_init(read).ok().copied()
 }
 
 #[cfg(test)]
