@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use kith_core::application::kv;
 use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
 use kith_core::replica::{StateKey, TransactionId};
 
@@ -24,11 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, role, directory] = &arguments[..] {
-        if role == "writer" {
-            writer(Path::new(directory));
-            return ExitCode::SUCCESS;
-        }
+    if let [_, role, directory] = &arguments[..]
+        && role == "writer"
+    {
+        writer(Path::new(directory));
+        return ExitCode::SUCCESS;
     }
     if arguments.iter().any(|argument| argument == "--list") {
         println!("acknowledged_writes_survive_sigkill: test");
@@ -111,22 +112,12 @@ async fn write(context: Context, caller: u64, writing: Arc<AtomicBool>) {
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("{}-{count}", std::process::id());
         say("begun");
-        let id = if count % 4 == 0 {
-            context
-                .execute("add", &kith_core::application::kv::add(&StateKey::of("kill", "counter"), 1).1)
-                .await
-        } else if count % 4 == 1 {
-            context
-                .execute(
-                    "put",
-                    &kith_core::application::kv::put(&StateKey::of("kill", "same"), &caller.to_le_bytes()).1,
-                )
-                .await
-        } else {
-            context
-                .execute("put", &kith_core::application::kv::put(&StateKey::of("kill", &name), &[7; 100]).1)
-                .await
+        let (method, arguments) = match count % 4 {
+            0 => kv::add(&StateKey::of("kill", "counter"), 1),
+            1 => kv::put(&StateKey::of("kill", "same"), caller.to_le_bytes()),
+            _ => kv::put(&StateKey::of("kill", &name), [7; 100]),
         };
+        let id = context.execute(method, &arguments).await;
         say(&format!("ack {}", id.expect("a call is carried out").transaction));
     }
     say("stopped");

@@ -6,7 +6,7 @@ use kith_core::ErrorKind;
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
-use nodes::{PATIENCE, equal, join as joined, key, open, until};
+use nodes::{PATIENCE, copy, equal, join as joined, key, open, until};
 
 #[tokio::test]
 async fn two_nodes_share_a_context() {
@@ -129,17 +129,4 @@ async fn a_member_that_signs_two_histories_is_found_out() {
     assert_eq!(at_anna.members().await.unwrap().len(), 1);
     anna.shutdown().await.unwrap();
     restored.shutdown().await.unwrap();
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

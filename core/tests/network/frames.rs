@@ -7,7 +7,7 @@ use crate::common::*;
 async fn sizes(listen: &str) {
     let (a, mut b, link, _) = two(listen).await;
     for len in [0, 1, 16 << 10, (16 << 10) + 1, limits::FRAME - 1, limits::FRAME] {
-        let bytes: Vec<u8> = (0..len).map(|n| (n * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..len).map(|n| ((n * 31) >> 3) as u8).collect();
         a.network.send(link, bytes.clone()).await.unwrap();
         assert!(b.frame().await == bytes, "{len} bytes arrive as they were");
     }

@@ -1,5 +1,6 @@
 //! What tests with several nodes share.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::time::Duration;
 
@@ -77,4 +78,18 @@ pub async fn join(from: &Context, node: &Node, role: Role) -> Result<Context> {
 /// The node's name in the network.
 pub fn peer(node: &Node) -> PeerId {
     node.id().parse().unwrap()
+}
+
+/// Copies a node's directory.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

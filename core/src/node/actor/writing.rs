@@ -277,7 +277,7 @@ impl Actor {
             return Ok(Err(if known { Refusal::InvitationInvalid } else { Refusal::NotNow }));
         };
         let not_after = invitation.invite.not_after;
-        if not_after > 0 && wall_clock() > not_after {
+        if not_after > 0 && wall_clock() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
         if !request.redeems(&self.start.shared.id, &invitation.invite) {

@@ -56,7 +56,7 @@ impl Registry {
         if let Some(context) = self.context(&invitation.context) {
             return Ok(context);
         }
-        if invitation.not_after > 0 && wall_clock() > invitation.not_after {
+        if invitation.not_after > 0 && wall_clock() >= invitation.not_after {
             return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
         }
         let number = *last + 1;

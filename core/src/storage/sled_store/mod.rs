@@ -33,7 +33,7 @@ pub use rules::Rules;
 #[cfg(not(feature = "fault-switches"))]
 use rules::Rules;
 
-/// The version of what the layers above write. Raised with a migration in [`MIGRATIONS`].
+/// The version of what the layers above write. Raised with a migration in `MIGRATIONS`.
 pub const SCHEMA: u32 = 1;
 
 /// Brings a store from one schema version to the next. Run again after a crash in it, it has to end the same.
