@@ -45,7 +45,7 @@ fn peers_in_the_local_network_find_each_other() {
 }
 
 #[tokio::test]
-#[ignore = "is run by peers_in_the_local_network_find_each_other, in a network namespace of its own"]
+#[ignore = "child of peers_in_the_local_network_find_each_other: runs in a network namespace of its own"]
 async fn inside_the_namespace() {
     assert!(std::env::var(INSIDE).is_ok(), "this test wants a network of its own");
     let everywhere = ["/ip4/0.0.0.0/tcp/0"];

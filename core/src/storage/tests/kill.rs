@@ -36,7 +36,7 @@ fn spawn(directory: &std::path::Path) -> Killed {
 /// Not a test by itself: the process that is killed. Says on its output which batches are about to be committed, and which
 /// are acknowledged.
 #[test]
-#[ignore = "the test of SIGKILL starts it as a process of its own"]
+#[ignore = "child of killed_in_mid_write_again_and_again: a process of its own"]
 fn child() {
     let directory = std::env::var_os(DIRECTORY).expect("only the test of SIGKILL starts this");
     let store = SledStore::open(directory.as_ref(), SledOptions::default()).unwrap();
