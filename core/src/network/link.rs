@@ -122,6 +122,11 @@ impl Inbox {
     pub(super) async fn event(&self, event: Event) {
         self.sink.put(event).await;
     }
+
+    /// Tells what may be missed: dropped when the consumer is slow.
+    pub(super) fn hint(&self, event: Event) {
+        let _ = self.sink.events.try_send(event.into());
+    }
 }
 
 /// A frame on its way out, with the room that it takes up until it is written.

@@ -376,7 +376,7 @@ impl Side {
         let up = Event::LinkUp { link: self.link, peer: self.peer, address, outbound: self.outbound };
         self.inbox.event(up).await;
         // What identify tells over sockets.
-        self.inbox.event(Event::Addresses { peer: self.peer, addresses }).await;
+        self.inbox.hint(Event::Addresses { peer: self.peer, addresses });
         let reason = loop {
             tokio::select! {
                 biased;

@@ -270,7 +270,7 @@ impl Context {
     }
 
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
-    /// [`ErrorKind::Timeout`].
+    /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what a peer is writing right now is not waited for.
     pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
         let this = self.clone();
         let task = self.shared.runtime.spawn(async move {
