@@ -32,7 +32,9 @@ pub(crate) enum ToSwitchboard {
     /// A session is over.
     Close { link: LinkId, context: ContextId, channel: Channel },
     /// The peer is a member's: worth remembering.
-    Proved { link: LinkId, context: ContextId },
+    Proved { link: LinkId },
+    /// The peer's history is the same: its channel may be opened again without a pause.
+    InStep { link: LinkId, context: ContextId },
     /// Asks a peer for a context again.
     Reopen { link: LinkId, context: ContextId },
     /// Ends the task.
@@ -126,10 +128,15 @@ impl Switchboard {
                 self.on_line(link, |line| line.link.close(channel));
                 self.open_later(link, context);
             }
-            ToSwitchboard::Proved { link, context } => {
-                let Some(line) = self.lines.get_mut(&link) else { return };
-                line.ended.remove(&context);
-                self.peers.befriend(line.peer);
+            ToSwitchboard::Proved { link } => {
+                if let Some(line) = self.lines.get(&link) {
+                    self.peers.befriend(line.peer);
+                }
+            }
+            ToSwitchboard::InStep { link, context } => {
+                if let Some(line) = self.lines.get_mut(&link) {
+                    line.ended.remove(&context);
+                }
             }
             ToSwitchboard::Reopen { link, context } => {
                 if self.hosted.contains_key(&context) {

@@ -165,7 +165,7 @@ impl Actor {
                 if let Some(connected) = self.sessions.get_mut(&link) {
                     connected.member = Some(member);
                 }
-                self.tell(ToSwitchboard::Proved { link, context: shared.id });
+                self.tell(ToSwitchboard::Proved { link });
                 shared.pass(Event::PeerConnected { peer: peer.to_string(), member });
             }
             SessionEvent::Progress { received, expected, .. } => {
@@ -173,8 +173,11 @@ impl Actor {
                 shared.pass(Event::SyncProgress { peer: peer.to_string(), done: received, total: expected });
             }
             SessionEvent::Synced => shared.pass(Event::Synced { peer: peer.to_string() }),
-            SessionEvent::Equal if self.leaving => {
-                shared.left.send_replace(true);
+            SessionEvent::Equal => {
+                self.tell(ToSwitchboard::InStep { link, context: shared.id });
+                if self.leaving {
+                    shared.left.send_replace(true);
+                }
             }
             SessionEvent::Evidence(transactions) => stage.evidence.extend(transactions),
             SessionEvent::CannotDeliver(ids) => {
@@ -242,15 +245,7 @@ impl Actor {
                 });
             }
         }
-        if let Some(connected) = self.sessions.remove(&link) {
-            self.goodbye(&connected);
-            self.tell(ToSwitchboard::Close {
-                link,
-                context: self.start.shared.id,
-                channel: connected.channel,
-            });
-        }
-        self.room.forget(link.0);
+        self.cut(link);
     }
 
     fn end_session(&mut self, link: LinkId) {
@@ -269,17 +264,24 @@ impl Actor {
     /// Closes all channels: what the sessions know is not what the store holds.
     pub(super) fn drop_sessions(&mut self) {
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
-        for link in links {
-            if let Some(connected) = self.sessions.remove(&link) {
-                let context = self.start.shared.id;
-                self.goodbye(&connected);
-                self.tell(ToSwitchboard::Close { link, context, channel: connected.channel });
-            }
+        links.into_iter().for_each(|link| self.cut(link));
+    }
+
+    /// Ends a session from this side.
+    fn cut(&mut self, link: LinkId) {
+        if let Some(connected) = self.sessions.remove(&link) {
+            let context = self.start.shared.id;
+            self.goodbye(&connected);
+            self.tell(ToSwitchboard::Close { link, context, channel: connected.channel });
         }
+        self.room.forget(link.0);
     }
 
     /// Tells the sessions what is durable now. What they deliver in answer waits for the next round.
     pub(super) fn tell_sessions(&mut self, tables: &ContextTables<'_>, stage: &mut Stage) -> Result<()> {
+        for link in std::mem::take(&mut stage.liars) {
+            self.cut(link);
+        }
         for (link, outcome) in std::mem::take(&mut stage.admitted) {
             self.with_session(link, None, tables, stage, |session, held, now| match &outcome {
                 Ok(ids) => session.admitted(ids, held, now),
