@@ -130,3 +130,32 @@ async fn a_member_that_signs_two_histories_is_found_out() {
     anna.shutdown().await.unwrap();
     restored.shutdown().await.unwrap();
 }
+
+/// Somebody who leaves while nobody is connected is gone for its host at once, and tells the others when it meets them, also after a
+/// restart; only then its copy is deleted.
+#[tokio::test]
+async fn who_leaves_alone_tells_the_others_later() {
+    nodes::log();
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let anna = Node::open(Options::local(directories[0].path())).await.unwrap();
+    let ben = Node::open(Options::local(directories[1].path())).await.unwrap();
+    let at_anna = anna.create_context(CreateOptions::default()).await.unwrap();
+    let at_ben = joined(&at_anna, &ben, Role::Writer).await.unwrap();
+    equal(&at_anna, &at_ben).await;
+    let id = at_anna.id();
+    anna.shutdown().await.unwrap();
+    at_ben.leave().await.unwrap();
+    assert_eq!(at_ben.put(key("late"), b"").await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(ben.contexts().unwrap().len(), 0);
+    ben.shutdown().await.unwrap();
+
+    let ben = Node::open(Options::local(directories[1].path())).await.unwrap();
+    assert_eq!(ben.context(id).unwrap_err().kind(), ErrorKind::NotFound);
+    let anna = Node::open(Options::local(directories[0].path())).await.unwrap();
+    let at_anna = anna.context(id).unwrap();
+    let mut events = at_anna.events(Some(0)).await.unwrap();
+    until(&mut events, |event| matches!(event, Event::MemberLeft { .. })).await;
+    assert_eq!(at_anna.members().await.unwrap().len(), 1);
+    anna.shutdown().await.unwrap();
+    ben.shutdown().await.unwrap();
+}

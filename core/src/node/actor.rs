@@ -45,6 +45,8 @@ pub(crate) struct Start {
     pub(crate) durability: Durability,
     pub(crate) event_retention: u64,
     pub(crate) switchboard: mpsc::UnboundedSender<ToSwitchboard>,
+    /// Whether this node has left, and stays only until somebody has heard of it.
+    pub(crate) leaving: bool,
     /// Why nothing is signed, if that is known already.
     pub(crate) frozen: Option<String>,
 }
@@ -72,6 +74,7 @@ impl Actor {
         let pruned = start.shared.oldest_event()?.unwrap_or(cursor + 1).saturating_sub(1);
         start.shared.latest.send_replace(cursor);
         let replica = open(&start)?;
+        let leaving = start.leaving;
         let mut actor = Self {
             start,
             replica,
@@ -82,7 +85,7 @@ impl Actor {
             pruned,
             clock: Instant::now(),
             blocked: None,
-            leaving: false,
+            leaving,
             removed: None,
         };
         actor.check_high_water();

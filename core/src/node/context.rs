@@ -209,7 +209,8 @@ impl Context {
         self.ask(|reply| Command::Remove { member, reply }).await
     }
 
-    /// Leaves the context: tells the others and deletes this node's copy. The last admin of a context with other members has to name
+    /// Leaves the context: tells the others and deletes this node's copy. If nobody has heard of it within 5 s this returns all the
+    /// same, and the copy is deleted once somebody has, in 30 days at the latest. The last admin of a context with other members has to name
     /// another one first ([`ErrorKind::PermissionDenied`]).
     pub async fn leave(&self) -> Result<()> {
         let node = self.shared.node()?;

@@ -146,12 +146,16 @@ impl Registry {
             copied,
         });
         for (id, row) in rows {
-            if row.deleted {
+            if row.deleted || row.left.is_some_and(leaving::is_over) {
                 node.delete_rows(id, row.number)?;
             } else {
                 let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
+                let left = row.left.is_some();
                 let context = node.start_context(id, row)?;
-                if let Some(invitation) = invitation {
+                if left {
+                    context.shared.close("this node has left the context");
+                    tokio::spawn(leaving::wait_heard(Arc::downgrade(&node), context));
+                } else if let Some(invitation) = invitation {
                     tokio::spawn(go_on_joining(Arc::downgrade(&node), context, invitation));
                 }
             }
@@ -213,7 +217,7 @@ impl Registry {
                     next_attempt_in: peer.next_attempt_in.map(millis),
                 })
                 .collect(),
-            contexts: lock(&self.contexts).keys().map(ToString::to_string).collect(),
+            contexts: self.contexts()?.iter().map(|context| context.id.to_string()).collect(),
             sealed: false,
             copied: self.copied,
         })
@@ -268,7 +272,8 @@ impl Registry {
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
         let id = replica.context();
-        let row = Row { number, invitation: None, deleted: false, access_key: *replica.access_key() };
+        let row =
+            Row { number, invitation: None, left: None, deleted: false, access_key: *replica.access_key() };
         let mut batch = Batch::default();
         add_row(&mut batch, &id, &row);
         batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
@@ -339,6 +344,7 @@ impl Registry {
             durability: self.durability(),
             event_retention: self.options.event_retention.max(1),
             switchboard: self.switchboard.clone(),
+            leaving: row.left.is_some(),
             frozen,
         };
         let actor = Actor::new(start)?;
@@ -355,7 +361,8 @@ impl Registry {
     }
 
     pub(crate) fn context(&self, id: &ContextId) -> Option<Context> {
-        lock(&self.contexts).get(id).map(|open| open.context.clone())
+        let contexts = lock(&self.contexts);
+        contexts.get(id).filter(|open| open.row.left.is_none()).map(|open| open.context.clone())
     }
 
     pub(crate) fn contexts(&self) -> Result<Vec<ContextInfo>> {
@@ -366,7 +373,7 @@ impl Registry {
             let joining = matches!(&*open.context.shared.joining.borrow(), Joining::UnderWay);
             ContextInfo { id: *id, name: facts.name, application: facts.application, joining }
         };
-        Ok(contexts.iter().map(info).collect())
+        Ok(contexts.iter().filter(|(_, open)| open.row.left.is_none()).map(info).collect())
     }
 
     pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {

@@ -175,9 +175,6 @@ impl Actor {
             SessionEvent::Synced => shared.pass(Event::Synced { peer: peer.to_string() }),
             SessionEvent::Equal => {
                 self.tell(ToSwitchboard::InStep { link, context: shared.id });
-                if self.leaving {
-                    shared.left.send_replace(true);
-                }
             }
             SessionEvent::Evidence(transactions) => stage.evidence.extend(transactions),
             SessionEvent::CannotDeliver(ids) => {
@@ -229,7 +226,7 @@ impl Actor {
         let shared = &self.start.shared;
         tracing::debug!(context = %shared.id, %link, ?ended, "a session ended");
         if let Ended::RefusedByPeer(refusal) = ended {
-            // A peer that holds this member's `Leave` knows it no more.
+            // A peer that holds this member's `Leave` knows it no more: that is the acknowledgement.
             if self.leaving && refusal == Refusal::NotMember {
                 shared.left.send_replace(true);
             }
@@ -330,7 +327,6 @@ impl Actor {
         }
         self.left_over.extend(stage.deliveries.drain(..));
         self.check_joined();
-        self.check_left();
         Ok(())
     }
 
@@ -343,13 +339,6 @@ impl Actor {
         if in_step && self.room.is_empty() {
             self.start.invitation = None;
             self.start.shared.joining.send_replace(Joining::Done);
-        }
-    }
-
-    fn check_left(&self) {
-        let knows = || self.sessions.values().any(|connected| connected.session.status().equal);
-        if self.leaving && knows() {
-            self.start.shared.left.send_replace(true);
         }
     }
 }

@@ -51,6 +51,11 @@ impl Registry {
 
     /// A context that is being joined from now on, or that this node is a member of already.
     async fn begin_join(self: &Arc<Self>, invitation: &Invitation) -> Result<Context> {
+        // Who comes back has no use for what waited to tell of its leaving.
+        let left = lock(&self.contexts).get(&invitation.context).is_some_and(|open| open.row.left.is_some());
+        if left {
+            self.forget(invitation.context).await?;
+        }
         let mut last = self.changing.lock().await;
         self.check_open()?;
         if let Some(context) = self.context(&invitation.context) {
@@ -63,6 +68,7 @@ impl Registry {
         let row = Row {
             number,
             invitation: Some(invitation.to_bytes()),
+            left: None,
             deleted: false,
             access_key: invitation.access_key,
         };

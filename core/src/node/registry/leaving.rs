@@ -1,10 +1,11 @@
 //! Leaving a context, and deleting what is kept of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::rows::{Row, add_row, list_key};
 use super::{Registry, lock};
+use crate::node::actor::wall_clock;
 use crate::node::command::Command;
 use crate::node::context::Context;
 use crate::node::switchboard::ToSwitchboard;
@@ -15,23 +16,67 @@ use crate::{Error, Result};
 /// How long `leave` waits for somebody to acknowledge it.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// How long a context that was left waits for somebody to hear of it.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Whether nobody is waited for any more.
+pub(super) fn is_over(left: u64) -> bool {
+    Duration::from_millis(wall_clock().saturating_sub(left)) > KEEP
+}
+
+/// Deletes a context that was left once somebody has heard of it.
+pub(super) async fn wait_heard(node: Weak<Registry>, context: Context) {
+    let mut left = context.shared.left.subscribe();
+    let heard = left.wait_for(|left| *left).await.is_ok();
+    let Some(node) = node.upgrade().filter(|_| heard) else { return };
+    if let Err(error) = node.forget(context.id()).await {
+        tracing::warn!(context = %context.id(), %error, "a context that was left could not be deleted");
+    }
+}
+
 impl Registry {
     pub(crate) async fn leave(self: &Arc<Self>, context: &Context) -> Result<()> {
         let context = context.clone();
         self.on_runtime(move |node| async move {
             let mut left = context.shared.left.subscribe();
             let (reply, answer) = tokio::sync::oneshot::channel();
-            let closed = || context.shared.closed_error();
-            context.shared.commands.send(Command::Leave { reply }).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())??;
-            // Whoever is connected hears of it; who is not learns it from them.
-            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok();
-            if !heard {
-                tracing::warn!(context = %context.id(), "nobody acknowledged that this node left");
+            let closed = |_| context.shared.closed_error();
+            context
+                .shared
+                .commands
+                .send(Command::Leave { reply })
+                .await
+                .map_err(|_| context.shared.closed_error())?;
+            answer.await.map_err(closed)??;
+            if tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok() {
+                return node.forget(context.id()).await;
             }
-            node.forget(context.id()).await
+            // Nobody is there to hear of it: what is kept waits for somebody.
+            node.note_left(&context).await?;
+            tokio::spawn(wait_heard(Arc::downgrade(&node), context.clone()));
+            Ok(())
         })
         .await
+    }
+
+    /// From now on the context is left for the host, also after a restart.
+    async fn note_left(self: &Arc<Self>, context: &Context) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let id = context.id();
+        let row = {
+            let mut contexts = lock(&self.contexts);
+            let Some(open) = contexts.get_mut(&id) else { return Ok(()) };
+            open.row.left = Some(wall_clock());
+            open.row.clone()
+        };
+        context.shared.close("this node has left the context");
+        let node = Arc::clone(self);
+        let task = self.handle.spawn_blocking(move || {
+            let mut batch = Batch::default();
+            add_row(&mut batch, &id, &row);
+            node.store.commit(&batch, node.durability())
+        });
+        task.await.map_err(|e| Error::internal(format!("storing panicked: {e}")))?
     }
 
     /// Ends a context here and deletes all of its rows.

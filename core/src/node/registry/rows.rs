@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) number: u32,
     /// The token, while joining.
     pub(super) invitation: Option<Vec<u8>>,
+    /// Since when (ms since 1970) this node has left and waits for somebody to hear of it.
+    pub(super) left: Option<u64>,
     /// Its rows are being deleted.
     pub(super) deleted: bool,
     pub(super) access_key: [u8; 32],
