@@ -67,6 +67,8 @@ where
     let mut writer = Writer { inner: BufWriter::with_capacity(BUFFER, writer), midway: false };
     let greeting = timeout(setup.limits.handshake, greet(&mut reader, &mut writer, &setup));
     let greeted = tokio::select! {
+        // That the connection is gone says more than the broken stream that comes of it.
+        biased;
         reason = gone.wait() => Err(Ending::Gone(reason)),
         greeted = greeting => greeted.unwrap_or_else(|_| {
             Err(Ending::Ours(Goodbye::new(Code::Timeout, "the handshake took too long")))
@@ -203,7 +205,7 @@ where
     };
     outgoing.close();
     let reason = ending.reason();
-    // `gone` has its answer already where the connection went first: it must not be asked again.
+    // Where the connection went first there is nobody to say goodbye to.
     if connected && !matches!(ending, Ending::Gone(_)) {
         tokio::select! {
             _ = gone.wait() => {}
