@@ -1,5 +1,8 @@
 //! What a context's thread is told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::oneshot;
 
 use super::info::{ContextStatus, Executed, IssuedInvitation, MemberInfo};
@@ -71,6 +74,7 @@ pub(crate) enum Command {
         link: LinkId,
         channel: Channel,
         message: Vec<u8>,
+        load: Load,
     },
     Closed {
         link: LinkId,
@@ -78,4 +82,47 @@ pub(crate) enum Command {
     },
     /// Ends the thread, once everything before is done.
     Stop,
+}
+
+/// Most bytes of messages from peers that wait for one context's thread.
+const WAITING: usize = 64 << 20;
+
+/// Room that a message takes up in a context's queue until the thread has dealt with it.
+pub(crate) struct Load {
+    taken: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Load {
+    /// Room for so many bytes, if there is any.
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        let load = Self { taken: Arc::clone(taken), bytes };
+        let before = taken.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= WAITING).then_some(load)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_given_to_the_edge_and_given_back() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let most = Load::take(&taken, WAITING - 1);
+        let last = Load::take(&taken, 1);
+        assert!(most.is_some() && last.is_some());
+        assert!(Load::take(&taken, 1).is_none());
+        drop(last);
+        assert!(Load::take(&taken, 2).is_none());
+        assert!(Load::take(&taken, 1).is_some());
+        drop(most);
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::actor::random_bytes;
-use super::command::Command;
+use super::command::{Command, Load};
 use super::registry::Peers;
 use crate::network::{self, LinkId, Network, PeerId};
 use crate::replica::ContextId;
@@ -44,6 +44,8 @@ pub(crate) enum ToSwitchboard {
 struct Hosted {
     access_key: [u8; 32],
     commands: mpsc::Sender<Command>,
+    /// Bytes of messages in the queue.
+    taken: Arc<AtomicUsize>,
     ask: bool,
 }
 
@@ -105,7 +107,8 @@ impl Switchboard {
     fn order(&mut self, order: ToSwitchboard) {
         match order {
             ToSwitchboard::Host { context, access_key, commands, ask } => {
-                self.hosted.insert(context, Hosted { access_key, commands, ask });
+                let taken = Arc::default();
+                self.hosted.insert(context, Hosted { access_key, commands, taken, ask });
                 let links: Vec<LinkId> = self.lines.keys().copied().collect();
                 for link in links {
                     self.on_line(link, |line| line.link.add(context, access_key, ask || line.outbound));
@@ -178,7 +181,7 @@ impl Switchboard {
                 if let Some(line) = self.lines.remove(&link) {
                     for (context, hosted) in &self.hosted {
                         if let Some(channel) = line.link.open_channel(context) {
-                            hand_over(hosted, Command::Closed { link, channel });
+                            say_closed(hosted, link, channel);
                         }
                     }
                 }
@@ -257,32 +260,38 @@ impl Switchboard {
                         link,
                         context,
                         channel,
-                        Command::Opened { link, peer, channel, binding },
+                        Some(Command::Opened { link, peer, channel, binding }),
                     );
                 }
                 LinkOutput::Closed { channel, context } => {
-                    self.hand_to_context(link, context, channel, Command::Closed { link, channel });
+                    if let Some(hosted) = self.hosted.get(&context) {
+                        say_closed(hosted, link, channel);
+                    }
                     self.open_later(link, context);
                 }
                 LinkOutput::Message { channel, context, message } => {
-                    self.hand_to_context(link, context, channel, Command::Message { link, channel, message });
+                    let taken = self.hosted.get(&context).map(|hosted| Arc::clone(&hosted.taken));
+                    let load = taken.and_then(|taken| Load::take(&taken, message.len()));
+                    let command = load.map(|load| Command::Message { link, channel, message, load });
+                    self.hand_to_context(link, context, channel, command);
                 }
             }
         }
     }
 
-    /// A context that does not keep up loses the channel, not the others their links.
-    fn hand_to_context(&mut self, link: LinkId, context: ContextId, channel: Channel, command: Command) {
-        let taken = self.hosted.get(&context).is_some_and(|hosted| hand_over(hosted, command));
+    /// A context that does not keep up loses the channel, not the others their links. `None`: there is no room for it.
+    fn hand_to_context(
+        &mut self,
+        link: LinkId,
+        context: ContextId,
+        channel: Channel,
+        command: Option<Command>,
+    ) {
+        let Some(hosted) = self.hosted.get(&context) else { return };
+        let taken = command.is_some_and(|command| hosted.commands.try_send(command).is_ok());
         if !taken {
             tracing::debug!(%context, %link, "a context does not keep up: its channel is closed");
-            if let Some(hosted) = self.hosted.get(&context) {
-                let commands = hosted.commands.clone();
-                tokio::spawn(async move {
-                    // The thread may be gone by then.
-                    let _ = commands.send(Command::Closed { link, channel }).await;
-                });
-            }
+            say_closed(hosted, link, channel);
             self.on_line(link, |line| line.link.close(channel));
             self.open_later(link, context);
         }
@@ -307,6 +316,13 @@ impl Switchboard {
     }
 }
 
-fn hand_over(hosted: &Hosted, command: Command) -> bool {
-    hosted.commands.try_send(command).is_ok()
+/// Tells a context that a channel is closed, as soon as its queue has a place.
+fn say_closed(hosted: &Hosted, link: LinkId, channel: Channel) {
+    let commands = hosted.commands.clone();
+    if commands.try_send(Command::Closed { link, channel }).is_err() {
+        tokio::spawn(async move {
+            // The thread may be gone by then.
+            let _ = commands.send(Command::Closed { link, channel }).await;
+        });
+    }
 }

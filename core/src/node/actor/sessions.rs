@@ -58,10 +58,11 @@ impl Actor {
                 Command::Opened { link, peer, channel, binding } => {
                     self.open_session(link, peer, channel, binding, tables, stage)?;
                 }
-                Command::Message { link, channel, message } => {
+                Command::Message { link, channel, message, load } => {
                     self.with_session(link, Some(channel), tables, stage, |session, held, now| {
                         session.receive(&message, held, now)
                     })?;
+                    drop(load);
                 }
                 Command::Closed { link, channel }
                     if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) =>
