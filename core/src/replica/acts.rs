@@ -61,7 +61,8 @@ pub(crate) enum What {
     SetRole {
         member: MemberId,
         role: Role,
-        last: Vec<Tip>,
+        /// Only where it lowers the role.
+        last: Option<Vec<Tip>>,
     },
     Fork {
         member: MemberId,

@@ -244,7 +244,10 @@ impl History<'_> {
                 require(of(&remove.member, &remove.last, references), Invalid::Reference)
             }
             Some(Payload::SetRole(set)) => {
-                require(of(&set.member, &set.last, references), Invalid::Reference)
+                require(
+                    of(&set.member, set.last.as_deref().unwrap_or_default(), references),
+                    Invalid::Reference,
+                )
             }
             Some(Payload::Fork(fork)) => {
                 require(fork.proves(&self.context), Invalid::Proof)?;
@@ -379,7 +382,7 @@ fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Remove(remove)) => tips(&remove.last),
-        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
             let parted = [&fork.one, &fork.other].into_iter().filter_map(|run| run.headers.first());
             parted.map(Header::id).chain(fork.last.iter().map(|tip| tip.id)).collect()

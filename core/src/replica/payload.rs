@@ -180,15 +180,16 @@ pub struct Remove {
     pub last: Vec<Tip>,
 }
 
-/// Gives a member another role. Where that lowers it, what the member wrote beyond `last` counts as by the lower role.
+/// Gives a member another role.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SetRole {
     /// Who.
     pub member: MemberId,
     /// The new role.
     pub role: Role,
-    /// The member's tips that the author had seen; at most [`limits::TIPS`], sorted.
-    pub last: Vec<Tip>,
+    /// `None` where this raises the role: it never lowers one. Otherwise it never raises one, what the member wrote beyond these counts as by
+    /// the new role at most, and these are the member's tips that the author had seen; at most [`limits::TIPS`], sorted.
+    pub last: Option<Vec<Tip>>,
 }
 
 /// One of the two histories of an equivocation: headers in chain order, the last of them signed.
@@ -347,7 +348,7 @@ impl Payload {
             Self::Invite(invite) => invite.max_uses >= 1 && invite.note.len() <= limits::NOTE,
             Self::Add(add) => add.key_package.within_limits(),
             Self::Remove(remove) => tips(&remove.last),
-            Self::SetRole(set) => tips(&set.last),
+            Self::SetRole(set) => set.last.as_deref().is_none_or(tips),
             Self::Fork(fork) => tips(&fork.last),
             _ => true,
         }

@@ -190,9 +190,11 @@ pub fn commitment(oracle: &Oracle) -> [u8; 32] {
         add(0, &key.0, value);
     }
     let key = |letter: u8, id: &[u8; 32]| [&[letter][..], id].concat();
-    for (id, member) in &oracle.governance.members {
-        let value = borsh::to_vec(&(member.role, member.added, &member.made)).unwrap();
-        add(1, &key(b'm', &id.0), &value);
+    for (letter, members) in [(b'm', &oracle.governance.members), (b'f', &oracle.governance.former)] {
+        for (id, member) in members {
+            let value = borsh::to_vec(&(member.role, member.added, &member.made)).unwrap();
+            add(1, &key(letter, &id.0), &value);
+        }
     }
     for id in &oracle.governance.removed {
         add(1, &key(b'r', &id.0), &[]);

@@ -138,7 +138,7 @@ pub fn vectors() -> Vec<(String, String)> {
     let request = Add::request(&context, &c, Role::Reader, KeyPackage::default(), None);
     let a5 = story.says("add by own word", &a, Some(&a4), &[&b2], payload(Payload::Add(request)));
     let c1 = story.says("first note of c", &c, None, &[&a5], payload(Payload::Note));
-    let set = SetRole { member: member(&c), role: Role::Admin, last: vec![tip(&c1)] };
+    let set = SetRole { member: member(&c), role: Role::Reader, last: Some(vec![tip(&c1)]) };
     let a6 = story.says("set role", &a, Some(&a5), &[&c1], payload(Payload::SetRole(set)));
     let revoke = RevokeInvite { invite: a3.header.id() };
     let a7 = story.says("revoke invite", &a, Some(&a6), &[], payload(Payload::RevokeInvite(revoke)));

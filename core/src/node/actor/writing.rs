@@ -14,8 +14,8 @@ use crate::node::info::{Executed, IssuedInvitation, MemberInfo};
 use crate::node::options::InviteOptions;
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict,
-    View,
+    Blocked, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction, TransactionId,
+    Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -39,11 +39,18 @@ impl Actor {
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::SetRole { member, role, reply } => {
-                let payload = Payload::SetRole(SetRole { member, role, last: self.tips(&member) });
+                let present = self.replica.member(&member).map(|facts| facts.role);
+                let last = (Some(role) < present).then(|| self.tips(&member));
+                let payload = Payload::SetRole(SetRole { member, role, last });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::Remove { member, reply } => {
+                // The rules let an admin remove also who has left; to the host that is a mistake.
+                if self.replica.member(&member).is_none() {
+                    let _ = reply.send(Err(Rejection::UnknownMember.into()));
+                    return Ok(());
+                }
                 let payload = Payload::Remove(Remove { member, last: self.tips(&member) });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
