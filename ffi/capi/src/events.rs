@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 use std::sync::Mutex;
 
 use kith_core::node::{Cursor, Event, Events};
-use kith_core::{Error, ErrorKind, Result};
+use kith_core::{Error, Result};
 
 use crate::border::{border, run_quietly};
 use crate::bytes::output;
@@ -28,7 +28,7 @@ pub struct kith_event {
 
 handles! {
     kith_events => Mutex<Events> = 4;
-    kith_event => Happened = 5;
+    kith_event => Happened = 5, anywhere;
 }
 
 /// A call was executed at its place (transaction, member; again). It may come again with another outcome after KITH_EVENT_REORDERED.
@@ -200,8 +200,7 @@ pub unsafe extern "C" fn kith_events_next(
 
 fn next(events: &Mutex<Events>, timeout_ms: u64) -> Result<(Cursor, Event)> {
     let mut events = events.lock().map_err(|_| Error::internal("a call with this stream panicked"))?;
-    wait_for(events.next(), timeout_of(timeout_ms))
-        .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "no event in time")))
+    wait_for(events.next(), timeout_of(timeout_ms), "no event in time")
 }
 
 /// Ends the subscription. Does not block.

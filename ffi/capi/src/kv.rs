@@ -5,35 +5,11 @@ use kith_core::replica::{StateKey, TransactionId};
 use kith_core::{Error, Result};
 
 use crate::border::{border, run_quietly};
-use crate::bytes::{array, array_output, bytes, optional_bytes, optional_output, output};
+use crate::bytes::{array, bytes, optional_bytes, optional_output, output};
 use crate::context::kith_context;
 use crate::handle::{borrow, give, handles, take};
 use crate::status::kith_status;
 use crate::wait::wait;
-
-/// The key of an item of a collection, 32 bytes. All keys of a collection share their first 16 bytes, and only they have them.
-///
-/// # Safety
-/// Texts end in NUL; `key` has room for 32 bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kith_state_key_of(
-    collection: *const std::ffi::c_char,
-    name: *const std::ffi::c_char,
-    key: *mut u8,
-) -> kith_status {
-    border! {
-        // SAFETY: as the caller vouches.
-        let (collection, name, place) = unsafe {
-            (
-                crate::bytes::text(collection, "collection")?,
-                crate::bytes::text(name, "name")?,
-                array_output(key, "key")?,
-            )
-        };
-        place.set(StateKey::of(collection, name).0);
-        Ok(())
-    }
-}
 
 /// Gives a transaction's id to a caller who wants it.
 ///

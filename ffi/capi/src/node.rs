@@ -13,7 +13,7 @@ use crate::handle::{borrow, give, handles, take};
 use crate::lists::kith_invitation_info;
 use crate::options::{kith_node_options, node_options, timeout_of};
 use crate::status::kith_status;
-use crate::wait::wait;
+use crate::wait::{wait, wait_in_any_case};
 
 /// A node: a store, an endpoint in the network, and any number of contexts. All functions may be called from any thread,
 /// and from several at once.
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn kith_node_open(
 pub unsafe extern "C" fn kith_node_shutdown(node: *mut kith_node) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
-        wait(unsafe { borrow(node)? }.shutdown())
+        wait_in_any_case(unsafe { borrow(node)? }.shutdown())
     }
 }
 

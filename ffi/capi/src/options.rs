@@ -132,7 +132,7 @@ pub unsafe extern "C" fn kith_invite_options_init(options: *mut kith_invite_opti
 
 /// Refuses a struct of another size: smaller, its later fields would be read past its end; larger, its later fields
 /// would be ignored.
-fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
+pub(crate) fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
     if given == known {
         Ok(())
     } else {
