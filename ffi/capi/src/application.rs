@@ -19,8 +19,9 @@ use crate::status::kith_status;
 /// A function of an application. It reads the call (kith_call_…), uses the state (kith_state_…), sets an answer if there is one
 /// (kith_call_answer), and returns
 ///  - KITH_OK: done;
-///  - KITH_BLOCKED: something is wrong on this machine only (`return kith_call_fault(call, "…")`);
-///  - anything else: the call is refused, by every member alike (`return kith_call_reject(call, "…")`), and what it wrote is undone.
+///  - KITH_REJECTED (`return kith_call_reject(call, "…");`), or KITH_INVALID_ARGUMENT, KITH_NOT_FOUND, KITH_NOT_MEMBER,
+///    KITH_PERMISSION_DENIED, KITH_LIMIT_EXCEEDED: the call is refused, by every member alike, and what it wrote is undone;
+///  - KITH_BLOCKED (`return kith_call_fault(call, "…");`) or anything else: something is wrong on this machine only.
 ///
 /// The same inputs must give the same result on every member, in every language: no clock, no chance, no floats from outside, no I/O.
 /// It runs on threads of the node's own, whose names begin with kith-: one call of a context at a time, but several contexts at once.

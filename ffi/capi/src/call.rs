@@ -156,16 +156,25 @@ pub(crate) fn lend(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    match returned {
-        returned if returned == kith_status::KITH_OK as u32 => Ok(output),
-        returned if returned == kith_status::KITH_BLOCKED as u32 => Err(ApplicationError::Fault(
-            text.unwrap_or_else(|| "the application reports a fault of this machine".into()),
-        )),
-        returned => Err(ApplicationError::Rejected(
-            text.unwrap_or_else(|| format!("the application answered with status {returned}")),
-        )),
+    let words = || text.unwrap_or_else(|| format!("the application answered with status {returned}"));
+    if returned == kith_status::KITH_OK as u32 {
+        Ok(output)
+    } else if REFUSALS.iter().any(|refusal| *refusal as u32 == returned) {
+        Err(ApplicationError::Rejected(words()))
+    } else {
+        Err(ApplicationError::Fault(words()))
     }
 }
+
+/// What a callback returns to refuse a call: by its own will, or because it passes on what the state told it, which is the same on all members.
+const REFUSALS: [kith_status; 6] = [
+    kith_status::KITH_REJECTED,
+    kith_status::KITH_INVALID_ARGUMENT,
+    kith_status::KITH_NOT_FOUND,
+    kith_status::KITH_NOT_MEMBER,
+    kith_status::KITH_PERMISSION_DENIED,
+    kith_status::KITH_LIMIT_EXCEEDED,
+];
 
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, Option<Lent>> {

@@ -47,7 +47,7 @@ pub const KITH_EVENT_MEMBER_LEFT: u32 = 6;
 pub const KITH_EVENT_MEMBER_REMOVED: u32 = 7;
 /// A member has another role (member, role).
 pub const KITH_EVENT_ROLE_CHANGED: u32 = 8;
-/// A member has signed two histories (member, transaction: one of two with the same number).
+/// A member has signed two histories (member, transaction and other transaction: two with the same number).
 pub const KITH_EVENT_EQUIVOCATION: u32 = 9;
 /// Applying stands still (text: why).
 pub const KITH_EVENT_BLOCKED: u32 = 10;
@@ -74,6 +74,7 @@ pub struct Happened {
     kind: u32,
     cursor: Cursor,
     transaction: Option<[u8; 32]>,
+    other: Option<[u8; 32]>,
     member: Option<[u8; 32]>,
     role: u32,
     again: bool,
@@ -85,7 +86,7 @@ pub struct Happened {
 }
 
 impl Happened {
-    fn of(cursor: Cursor, event: Event) -> Self {
+    pub(crate) fn of(cursor: Cursor, event: Event) -> Self {
         let mut this = Self { cursor, role: KITH_NO_ROLE, ..Self::default() };
         let (kind, text) = match event {
             Event::Executed { transaction, member, again } => {
@@ -120,8 +121,8 @@ impl Happened {
                 (this.member, this.role) = (Some(member.0), role as u32);
                 (KITH_EVENT_ROLE_CHANGED, None)
             }
-            Event::Equivocation { member, one, .. } => {
-                (this.member, this.transaction) = (Some(member.0), Some(one.0));
+            Event::Equivocation { member, one, other } => {
+                (this.member, this.transaction, this.other) = (Some(member.0), Some(one.0), Some(other.0));
                 (KITH_EVENT_EQUIVOCATION, None)
             }
             Event::Blocked { cause } => (KITH_EVENT_BLOCKED, Some(cause)),
@@ -251,6 +252,17 @@ pub unsafe extern "C" fn kith_event_cursor(event: *const kith_event) -> u64 {
 pub unsafe extern "C" fn kith_event_transaction(event: *const kith_event) -> *const u8 {
     // SAFETY: as the caller vouches.
     let id = unsafe { borrow(event) }.ok().and_then(|event| event.transaction.as_ref());
+    id.map_or(std::ptr::null(), |id| id.as_ptr())
+}
+
+/// Of KITH_EVENT_EQUIVOCATION: the other one of two transactions, 32 bytes; NULL if the event has none.
+///
+/// # Safety
+/// `event` is an event of this library or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_event_other_transaction(event: *const kith_event) -> *const u8 {
+    // SAFETY: as the caller vouches.
+    let id = unsafe { borrow(event) }.ok().and_then(|event| event.other.as_ref());
     id.map_or(std::ptr::null(), |id| id.as_ptr())
 }
 

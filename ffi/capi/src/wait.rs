@@ -28,6 +28,11 @@ pub(crate) fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     until(future, None, cancel::bound(), "")
 }
 
+/// Waits until the future is done, or this fires: then the future is dropped.
+pub(crate) fn wait_unless<T>(future: impl Future<Output = Result<T>>, cancel: &Arc<Cancel>) -> Result<T> {
+    until(future, None, Some(Arc::clone(cancel)), "")
+}
+
 /// Waits until the future is done, whatever the thread has bound.
 pub(crate) fn wait_in_any_case<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     until(future, None, None, "")
