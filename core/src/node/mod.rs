@@ -7,6 +7,7 @@
 mod actor;
 mod command;
 mod context;
+mod directory;
 mod events;
 mod info;
 mod membership;
@@ -23,6 +24,7 @@ use crate::replica::ContextId;
 use crate::{Error, ErrorKind, Result};
 
 pub use context::Context;
+pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
