@@ -65,10 +65,29 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MembershipChange {
-    Joined { member: MemberId, role: Role },
-    Left { member: MemberId },
-    Removed { member: MemberId },
-    RoleChanged { member: MemberId, role: Role },
+    Joined {
+        member: MemberId,
+        role: Role,
+    },
+    Left {
+        member: MemberId,
+    },
+    Removed {
+        member: MemberId,
+    },
+    RoleChanged {
+        member: MemberId,
+        role: Role,
+    },
+    /// It calls itself something else.
+    Renamed {
+        member: MemberId,
+        name: String,
+    },
+    /// The context is called something else.
+    ContextRenamed {
+        name: String,
+    },
 }
 
 /// Why applying stands still.
@@ -251,7 +270,7 @@ impl Replica {
                 again: !new,
             });
         }
-        step.membership.extend(membership_changes(&old, &self.governance));
+        step.membership.extend(membership_changes(&old, &self.governance, &self.core.name));
 
         let authors: BTreeSet<MemberId> = old.authors().chain(self.governance.authors()).copied().collect();
         for author in authors {
@@ -425,7 +444,8 @@ impl Replica {
     }
 }
 
-fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChange> {
+/// What changed between two outcomes; `first_name` is what genesis calls the context.
+fn membership_changes(old: &Governance, new: &Governance, first_name: &String) -> Vec<MembershipChange> {
     let all: BTreeSet<&MemberId> = old.members.keys().chain(new.members.keys()).collect();
     let facts = |governance: &Governance, member: &MemberId| -> Option<Member> {
         governance.members.get(member).cloned()
@@ -441,7 +461,17 @@ fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChang
         }
         _ => None,
     };
-    all.into_iter().filter_map(change).collect()
+    let renamed = |member: &MemberId| {
+        let (before, after) = (old.members.get(member)?, new.members.get(member)?);
+        (before.name != after.name)
+            .then(|| MembershipChange::Renamed { member: *member, name: after.name.clone() })
+    };
+    let context = (old.name != new.name).then(|| {
+        let name = new.name.as_ref().unwrap_or(first_name).clone();
+        MembershipChange::ContextRenamed { name }
+    });
+    let changes = all.iter().filter_map(|member| change(member));
+    changes.chain(all.iter().filter_map(|member| renamed(member))).chain(context).collect()
 }
 
 /// All keys with a prefix, without it.

@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::acts::{Act, Acts, What};
 use super::commitment::{Entries, SetHash};
-use super::payload::{Invite, Tip};
+use super::payload::{Invite, Named, Tip};
 use super::receipt::{Place, Rejection};
 use super::tables::encode;
 use super::{MemberId, Role, TransactionId};
@@ -24,6 +24,8 @@ pub struct Member {
     pub added: Place,
     /// The transactions that made it an admin, none of them in the causal past of another, by place; empty if it is no admin.
     pub made: Vec<TransactionId>,
+    /// What it calls itself; empty: nothing.
+    pub name: String,
 }
 
 /// An invitation at the end of the order.
@@ -85,6 +87,8 @@ pub(crate) struct Governance {
     former: BTreeMap<MemberId, Member>,
     pub(crate) removed: BTreeSet<MemberId>,
     pub(crate) invitations: BTreeMap<TransactionId, InvitationState>,
+    /// What the context is called, if that was said after its genesis.
+    pub(crate) name: Option<String>,
 }
 
 /// A transaction whose standing is asked for.
@@ -186,7 +190,7 @@ impl Governance {
     }
 
     /// Everything that authorisation reads, at the end of the order: `m` members, `f` former ones, `r` removed keys, `i` invitations, `c` cutters
-    /// that are decided.
+    /// that are decided, `n` the name.
     fn entries(&self, acts: &Acts) -> Vec<(Vec<u8>, Vec<u8>)> {
         let key = |table: u8, id: &[u8; 32]| [&[table], &id[..]].concat();
         let mut entries = Vec::new();
@@ -196,6 +200,7 @@ impl Governance {
         entries.extend(self.invitations.iter().map(|(invite, facts)| (key(b'i', &invite.0), encode(facts))));
         let cutters = self.decided.keys().filter_map(|number| acts.get(*number));
         entries.extend(cutters.map(|act| (key(b'c', &act.id.0), Vec::new())));
+        entries.extend(self.name.iter().map(|name| (vec![b'n'], encode(name))));
         entries
     }
 }
@@ -336,7 +341,9 @@ impl<'a> Replay<'a> {
         let needed = match act.what {
             What::Nothing => return Ok(Err(Rejection::NotInForce)),
             What::Genesis | What::Fork { .. } => return Ok(Ok(())),
-            What::Leave | What::Add { invite: Some(_), .. } => Role::Reader,
+            What::Leave | What::Add { invite: Some(_), .. } | What::SetName { whose: Named::Author, .. } => {
+                Role::Reader
+            }
             _ => Role::Admin,
         };
         if let Err(rejection) = standing.at_least(needed) {
@@ -383,7 +390,12 @@ impl<'a> Replay<'a> {
             What::SetRole { member, last: None, .. } => {
                 refuse_if(!members.contains_key(member), Rejection::UnknownMember)
             }
-            What::Genesis | What::Leave | What::Fork { .. } | What::Skip(_) | What::Nothing => Ok(()),
+            What::Genesis
+            | What::Leave
+            | What::Fork { .. }
+            | What::Skip(_)
+            | What::SetName { .. }
+            | What::Nothing => Ok(()),
         }
     }
 
@@ -467,6 +479,12 @@ impl<'a> Replay<'a> {
                     self.set_role(*member, role, last.is_none() && *named == Role::Admin, act);
                 }
             }
+            What::SetName { whose: Named::Context, name } => self.outcome.name = Some(name.clone()),
+            What::SetName { whose: Named::Author, name } => {
+                if let Some(facts) = self.outcome.members.get_mut(&act.author) {
+                    facts.name.clone_from(name);
+                }
+            }
             What::Skip(_) | What::Nothing => {}
         }
     }
@@ -474,7 +492,7 @@ impl<'a> Replay<'a> {
     fn admit(&mut self, member: MemberId, role: Role, place: Place) {
         let made = if role == Role::Admin { vec![place.id] } else { Vec::new() };
         self.outcome.former.remove(&member);
-        self.outcome.members.insert(member, Member { role, added: place, made });
+        self.outcome.members.insert(member, Member { role, added: place, made, name: String::new() });
         self.mark(member, place);
     }
 

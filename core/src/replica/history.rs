@@ -243,12 +243,10 @@ impl History<'_> {
             Some(Payload::Remove(remove)) => {
                 require(of(&remove.member, &remove.last, references), Invalid::Reference)
             }
-            Some(Payload::SetRole(set)) => {
-                require(
-                    of(&set.member, set.last.as_deref().unwrap_or_default(), references),
-                    Invalid::Reference,
-                )
-            }
+            Some(Payload::SetRole(set)) => require(
+                of(&set.member, set.last.as_deref().unwrap_or_default(), references),
+                Invalid::Reference,
+            ),
             Some(Payload::Fork(fork)) => {
                 require(fork.proves(&self.context), Invalid::Proof)?;
                 // The first two are those at which the histories part; the proof says whose they are.

@@ -253,6 +253,24 @@ pub struct Skip {
     pub transaction: TransactionId,
 }
 
+/// Gives a name for people.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SetName {
+    /// Whose.
+    pub whose: Named,
+    /// At most [`limits::NOTE`] bytes; empty: none.
+    pub name: String,
+}
+
+/// What a [`SetName`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Named {
+    /// The context; a matter of admins.
+    Context,
+    /// The author.
+    Author,
+}
+
 /// What a transaction says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -269,6 +287,7 @@ pub enum Payload {
     Fork(Fork),
     Skip(Skip),
     Note,
+    SetName(SetName),
 }
 
 impl Payload {
@@ -287,6 +306,7 @@ impl Payload {
             Self::Fork(_) => Kind::Fork,
             Self::Skip(_) => Kind::Skip,
             Self::Note => Kind::Note,
+            Self::SetName(_) => Kind::SetName,
         }
     }
 
@@ -307,6 +327,7 @@ impl Payload {
             Self::SetRole(value) => bytes(value),
             Self::Fork(value) => bytes(value),
             Self::Skip(value) => bytes(value),
+            Self::SetName(value) => bytes(value),
             Self::Leave | Self::Note => Vec::new(),
         }
     }
@@ -325,6 +346,7 @@ impl Payload {
             Kind::SetRole => Self::SetRole(borsh::from_slice(plaintext).ok()?),
             Kind::Fork => Self::Fork(borsh::from_slice(plaintext).ok()?),
             Kind::Skip => Self::Skip(borsh::from_slice(plaintext).ok()?),
+            Kind::SetName => Self::SetName(borsh::from_slice(plaintext).ok()?),
             Kind::Leave if plaintext.is_empty() => Self::Leave,
             Kind::Note if plaintext.is_empty() => Self::Note,
             _ => return None,
@@ -350,6 +372,7 @@ impl Payload {
             Self::Remove(remove) => tips(&remove.last),
             Self::SetRole(set) => set.last.as_deref().is_none_or(tips),
             Self::Fork(fork) => tips(&fork.last),
+            Self::SetName(set) => set.name.len() <= limits::NOTE,
             _ => true,
         }
     }

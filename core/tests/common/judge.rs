@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use kith_core::replica::payload::{Add, Fork, Remove, SetRole, Tip};
+use kith_core::replica::payload::{Add, Fork, Named, Remove, SetName, SetRole, Tip};
 use kith_core::replica::{MemberId, Payload, Place, Rejection, Role, TransactionId};
 
 use super::oracle::{History, Known};
@@ -16,6 +16,7 @@ pub struct Member {
     pub added: Place,
     /// The transactions that made them an admin, while they are one; none is in the past of another.
     pub made: Vec<TransactionId>,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Governance {
     pub removed: BTreeSet<MemberId>,
     /// By the accepted `Invite`.
     pub invitations: BTreeMap<TransactionId, Invitation>,
+    /// Of the context, if it was said after genesis.
+    pub name: Option<String>,
 }
 
 impl Governance {
@@ -221,6 +224,7 @@ impl<'a> Replay<'a> {
         let as_admin = match t.payload.as_ref() {
             Some(Payload::Genesis(_) | Payload::Fork(_) | Payload::Leave) => false,
             Some(Payload::Add(add)) => add.redeemed.is_none(),
+            Some(Payload::SetName(set)) => set.whose == Named::Context,
             _ => true,
         };
         let knows = self.made(&t.author()).iter().any(|made| t.past.contains(made));
@@ -277,7 +281,8 @@ impl<'a> Replay<'a> {
                 }
                 Ok(role)
             }
-            Payload::Skip(_) => self.standing(t, Role::Admin),
+            Payload::SetName(set) if set.whose == Named::Author => self.standing(t, Role::Reader),
+            Payload::Skip(_) | Payload::SetName(_) => self.standing(t, Role::Admin),
             _ => Err(Rejection::NotInForce),
         }
     }
@@ -354,7 +359,8 @@ impl<'a> Replay<'a> {
         let state = &mut self.governance;
         match t.payload.as_ref() {
             Some(Payload::Genesis(_)) => {
-                let creator = Member { role: Role::Admin, added: t.place(), made: vec![t.id] };
+                let creator =
+                    Member { role: Role::Admin, added: t.place(), made: vec![t.id], name: String::new() };
                 state.members.insert(t.author(), creator);
             }
             Some(Payload::Invite(_)) => {
@@ -367,7 +373,10 @@ impl<'a> Replay<'a> {
             }
             Some(Payload::Add(add)) => {
                 let made = if add.role == Role::Admin { vec![t.id] } else { Vec::new() };
-                state.members.insert(add.member, Member { role: add.role, added: t.place(), made });
+                state.members.insert(
+                    add.member,
+                    Member { role: add.role, added: t.place(), made, name: String::new() },
+                );
                 state.former.remove(&add.member);
                 state.removed.remove(&add.member);
                 if let Some(invitation) =
@@ -383,6 +392,12 @@ impl<'a> Replay<'a> {
             Some(Payload::Fork(fork)) => {
                 state.dismiss(&fork.member);
                 state.removed.insert(fork.member);
+            }
+            Some(Payload::SetName(SetName { whose: Named::Context, name })) => {
+                state.name = Some(name.clone());
+            }
+            Some(Payload::SetName(SetName { whose: Named::Author, name })) => {
+                state.members.get_mut(&t.author()).expect("a member").name.clone_from(name);
             }
             Some(Payload::Leave) => {
                 state.dismiss(&t.author());

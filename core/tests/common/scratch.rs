@@ -192,9 +192,12 @@ pub fn commitment(oracle: &Oracle) -> [u8; 32] {
     let key = |letter: u8, id: &[u8; 32]| [&[letter][..], id].concat();
     for (letter, members) in [(b'm', &oracle.governance.members), (b'f', &oracle.governance.former)] {
         for (id, member) in members {
-            let value = borsh::to_vec(&(member.role, member.added, &member.made)).unwrap();
+            let value = borsh::to_vec(&(member.role, member.added, &member.made, &member.name)).unwrap();
             add(1, &key(letter, &id.0), &value);
         }
+    }
+    if let Some(name) = &oracle.governance.name {
+        add(1, b"n", &borsh::to_vec(name).unwrap());
     }
     for id in &oracle.governance.removed {
         add(1, &key(b'r', &id.0), &[]);

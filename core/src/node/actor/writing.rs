@@ -342,6 +342,7 @@ impl Actor {
                     id: *id,
                     role: facts.role,
                     added: facts.added.id,
+                    name: facts.name.clone(),
                 };
                 let _ = reply.send(Ok(self.replica.members().map(info).collect()));
             }
