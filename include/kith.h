@@ -305,6 +305,16 @@ typedef enum {
 typedef struct kith_batch kith_batch;
 
 /**
+ * What an application is asked. Valid until its callback returns, and only on the thread of the callback.
+ */
+typedef struct kith_call kith_call;
+
+/**
+ * Ends blocking calls from another thread: a thread binds it (kith_cancel_bind), any thread fires it. It fires once and stays fired.
+ */
+typedef struct kith_cancel kith_cancel;
+
+/**
  * A context: an application's state that its members share. All functions may be called from any thread, and from
  * several at once.
  */
@@ -330,6 +340,61 @@ typedef struct kith_events kith_events;
  * and from several at once.
  */
 typedef struct kith_node kith_node;
+
+/**
+ * The state during one call of an application. Valid until its callback returns, and only on the thread of the callback.
+ */
+typedef struct kith_state kith_state;
+
+/**
+ * Gives `user_data` back, when the library does not use it any more.
+ */
+typedef void (*kith_free_callback)(void *user_data);
+
+/**
+ * A function of an application. It reads the call (kith_call_…), uses the state (kith_state_…), sets an answer if there is one
+ * (kith_call_answer), and returns
+ *  - KITH_OK: done;
+ *  - KITH_BLOCKED: something is wrong on this machine only (`return kith_call_fault(call, "…")`);
+ *  - anything else: the call is refused, by every member alike (`return kith_call_reject(call, "…")`), and what it wrote is undone.
+ *
+ * The same inputs must give the same result on every member, in every language: no clock, no chance, no floats from outside, no I/O.
+ * It runs on threads of the node's own, whose names begin with kith-: one call of a context at a time, but several contexts at once.
+ * The rest of the library refuses calls from inside it (KITH_UNSUPPORTED), but for keys, events, entries, buffers, kith_cancel and texts of failures.
+ * It must return: no longjmp, no exception out of it.
+ */
+typedef kith_status (*kith_application_callback)(void *user_data, kith_call *call, kith_state *state);
+
+/**
+ * An application of the host's own. Filled by kith_application_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_application), set by kith_application_init.
+     */
+    size_t struct_size;
+    /**
+     * Handed to the callbacks; used on several threads at once.
+     */
+    void *user_data;
+    /**
+     * Called once, from any thread, when nothing uses `user_data` any more: at the latest when the node has been shut down and freed.
+     * May be NULL.
+     */
+    kith_free_callback free_user_data;
+    /**
+     * Sets up the state of a new context from the creator's arguments. NULL: there are no arguments and nothing to set up.
+     */
+    kith_application_callback initialise;
+    /**
+     * Executes a call. Needed.
+     */
+    kith_application_callback execute;
+    /**
+     * Answers a read-only call, on this member only; what it writes is thrown away. NULL: there is no query.
+     */
+    kith_application_callback query;
+} kith_application;
 
 /**
  * Bytes or text that the library allocated and the caller owns. Freed with kith_buffer_free. Behind the last byte there
@@ -540,6 +605,26 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Sets everything to NULL, and the size.
+ *
+ * Needs:
+ * `application` is NULL or may be written.
+ */
+void kith_application_init(kith_application *application);
+
+/**
+ * Registers an application of the host's own under a name of 1 to 64 bytes. Contexts of that application that wait for it begin to
+ * execute. A name that is taken is KITH_INVALID_ARGUMENT. The struct is copied. If this fails, `user_data` stays the caller's.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `name` ends in NUL; `application` is NULL or was filled by kith_application_init, and its callbacks
+ * and `user_data` may be used from any thread.
+ */
+kith_status kith_node_register(kith_node *node,
+                               const char *name,
+                               const kith_application *application);
+
+/**
  * Copies the text of the last call of this thread that failed into `buffer`, ended by NUL and cut at a character
  * if `length` bytes are too few. `needed`, unless NULL, gets the length of the whole text with its NUL. With a
  * `length` of 0, `buffer` may be NULL. Calls that succeed leave the text as it is.
@@ -558,6 +643,193 @@ kith_status kith_last_error(char *buffer,
  * `buffer` is NULL, was filled by this library, or is all zeros.
  */
 void kith_buffer_free(kith_buffer *buffer);
+
+/**
+ * The method that is called, in UTF-8; empty in `initialise`. `length`, unless NULL, gets its bytes: the name comes from other members and
+ * may have a NUL inside. kith_call_is compares all of it.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const char *kith_call_method(const kith_call *call,
+                             size_t *length);
+
+/**
+ * Whether this is the method that is called.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `method` is NULL or ends in NUL.
+ */
+bool kith_call_is(const kith_call *call, const char *method);
+
+/**
+ * The arguments, in the application's own format. `length` gets how many bytes. In `initialise`: what the context is created with.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `length` may be written or is NULL.
+ */
+const uint8_t *kith_call_arguments(const kith_call *call,
+                                   size_t *length);
+
+/**
+ * The member who calls, 32 bytes; NULL in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const uint8_t *kith_call_member(const kith_call *call);
+
+/**
+ * The caller's role at this place in the order; KITH_NO_ROLE in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+uint32_t kith_call_role(const kith_call *call);
+
+/**
+ * The transaction that carries the call, 32 bytes; NULL in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const uint8_t *kith_call_transaction(const kith_call *call);
+
+/**
+ * The author's clock, ms since 1970: signed, hence the same everywhere, but the author may lie. 0 in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+uint64_t kith_call_timestamp(const kith_call *call);
+
+/**
+ * Sets the answer of a callback that will return KITH_OK: at most 1 MiB + 4 KiB, which are copied. Without it the answer has no bytes.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `answer` has `length` bytes.
+ */
+kith_status kith_call_answer(kith_call *call,
+                             const uint8_t *answer,
+                             size_t length);
+
+/**
+ * Says why the call is refused, and gives KITH_REJECTED (whatever happens): `return kith_call_reject(call, "occupied");`.
+ * Every member must refuse it alike.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `reason` is NULL or ends in NUL.
+ */
+kith_status kith_call_reject(kith_call *call,
+                             const char *reason);
+
+/**
+ * Says what is wrong on this machine only (no memory, say), and gives KITH_BLOCKED (whatever happens):
+ * `return kith_call_fault(call, "no memory");`. The context applies nothing more here, and tries again every few seconds, until the
+ * callback answers, or an admin skips the call (kith_context_skip).
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `cause` is NULL or ends in NUL.
+ */
+kith_status kith_call_fault(kith_call *call,
+                            const char *cause);
+
+/**
+ * The value under a key of 32 bytes; KITH_NOT_FOUND if there is none. Reads see what the same call has written.
+ *
+ * Of all functions with a kith_state: KITH_REJECTED (a limit) and KITH_BLOCKED (the store of this machine fails) decide what the call did,
+ * whatever the callback makes of them.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes.
+ */
+kith_status kith_state_get(kith_state *state,
+                           const uint8_t *key,
+                           kith_buffer *value);
+
+/**
+ * Sets a key of 32 bytes to a value of at most 1 MiB.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes, `value` has `value_length`.
+ */
+kith_status kith_state_put(kith_state *state, const uint8_t *key, const uint8_t *value, size_t value_length);
+
+/**
+ * Removes a key of 32 bytes; nothing happens if it is absent.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes.
+ */
+kith_status kith_state_delete(kith_state *state, const uint8_t *key);
+
+/**
+ * A page of entries in key order: those whose keys begin with `prefix` and sort after `after` (32 bytes, or NULL for the start), at
+ * most `limit`, at most 1,000 and at most 1 MiB. A page without entries is the end. It goes back by kith_entries_free.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `prefix` has `prefix_length` bytes; `after` is NULL or has 32 bytes.
+ */
+kith_status kith_state_entries(kith_state *state,
+                               const uint8_t *prefix,
+                               size_t prefix_length,
+                               const uint8_t *after,
+                               size_t limit,
+                               kith_entries **entries);
+
+/**
+ * Hands a named message (a name of at most 255 bytes) to the hosts of all members, once the call is accepted: KITH_EVENT_EMITTED.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `name` ends in NUL; `data` has `length` bytes.
+ */
+kith_status kith_state_emit(kith_state *state,
+                            const char *name,
+                            const uint8_t *data,
+                            size_t length);
+
+/**
+ * A fresh one, which has not fired.
+ *
+ * Needs:
+ * `cancel` is NULL or may be written.
+ */
+kith_status kith_cancel_new(kith_cancel **cancel);
+
+/**
+ * Binds `cancel` to the calling thread, in the place of what it had bound: once it has fired, each blocking call of this thread ends
+ * with KITH_CANCELLED, the one under way and those to come. NULL: from now on they are not cancelled. What becomes of a cancelled call:
+ * kith_node_join gives the joining up, and nothing of the context stays; kith_events_next loses no event; other calls may still be
+ * finished in the background, but never by half. kith_node_shutdown is not cancelled. The binding outlives the handle.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+kith_status kith_cancel_bind(const kith_cancel *cancel);
+
+/**
+ * Fires: see kith_cancel_bind. Does not block. Twice is fine. From any thread and any callback, but not from a signal handler.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+kith_status kith_cancel_fire(kith_cancel *cancel);
+
+/**
+ * Whether it has fired; false for NULL.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+bool kith_cancel_fired(const kith_cancel *cancel);
+
+/**
+ * Frees the handle. Threads that have bound it keep it bound.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL, and is not used any more.
+ */
+void kith_cancel_free(kith_cancel *cancel);
 
 /**
  * Frees the handle. The context lives on with its node.
@@ -873,6 +1145,22 @@ uint64_t kith_event_total(const kith_event *event);
 kith_status kith_state_key_of(const char *collection,
                               const char *name,
                               uint8_t *key);
+
+/**
+ * The first 16 bytes of the keys of a collection: the prefix for kith_context_entries.
+ *
+ * Needs:
+ * `collection` ends in NUL; `prefix` has room for 16 bytes.
+ */
+kith_status kith_state_key_collection(const char *collection, uint8_t *prefix);
+
+/**
+ * A fresh random key, 32 bytes. Not for applications, which know no chance.
+ *
+ * Needs:
+ * `key` has room for 32 bytes.
+ */
+kith_status kith_state_key_random(uint8_t *key);
 
 /**
  * Sets a key of 32 bytes to a value of at most 1 MiB. Only for contexts of the application "kv", like the functions that follow.

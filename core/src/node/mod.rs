@@ -89,7 +89,7 @@ impl Node {
     }
 
     /// Joins a context by an invitation, and returns once this node is a member and has caught up. If that fails, nothing of the context
-    /// stays. Joining a context that this node is a member of gives that context.
+    /// stays; that is so too if the future is dropped before. Joining a context that this node is a member of gives that context.
     pub async fn join(&self, invitation: &str, options: JoinOptions) -> Result<Context> {
         let invitation = Invitation::from_text(invitation)?;
         self.registry.join(invitation, options).await

@@ -8,6 +8,8 @@ use kith_core::replica::Role;
 use kith_core::{Error, Result};
 
 use crate::bytes::{optional_text, text};
+use crate::handle::borrow;
+use crate::testing::kith_hub;
 
 /// What a member may do: everything.
 pub const KITH_ADMIN: u32 = 3;
@@ -65,6 +67,8 @@ pub struct kith_node_options {
     pub durability: u32,
     /// How many batches of events are kept for those who start after a cursor. 0: the library's default.
     pub event_retention: u64,
+    /// Not NULL: the node meets only the nodes of this hub, without sockets; `listen` NULL is then an address of the hub's.
+    pub hub: *const kith_hub,
 }
 
 /// Sets all options to their defaults.
@@ -85,6 +89,7 @@ pub unsafe extern "C" fn kith_node_options_init(options: *mut kith_node_options)
         discovery: true,
         durability: KITH_DURABLE_POWER,
         event_retention: 0,
+        hub: std::ptr::null(),
     };
     // SAFETY: not NULL, and the caller vouches for the rest.
     unsafe { options.write(defaults) };
@@ -132,7 +137,7 @@ pub unsafe extern "C" fn kith_invite_options_init(options: *mut kith_invite_opti
 
 /// Refuses a struct of another size: smaller, its later fields would be read past its end; larger, its later fields
 /// would be ignored.
-fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
+pub(crate) fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
     if given == known {
         Ok(())
     } else {
@@ -155,6 +160,11 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
     check_size(size, size_of::<kith_node_options>(), "kith_node_options")?;
     // SAFETY: the size says that it is whole.
     let options = unsafe { &*options };
+    if !options.hub.is_null() {
+        // SAFETY: passed on.
+        let within = Options::in_memory(unsafe { borrow(options.hub)? });
+        (built.listen, built.transport) = (within.listen, within.transport);
+    }
     // SAFETY: passed on.
     unsafe {
         if !options.listen.is_null() {
@@ -162,7 +172,7 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
         }
         built.bootstrap = texts(options.bootstrap, options.bootstrap_count, "bootstrap")?;
     }
-    built.discovery = options.discovery;
+    built.discovery = options.discovery && options.hub.is_null();
     built.durability = match options.durability {
         KITH_DURABLE_POWER => Durability::Power,
         KITH_DURABLE_PROCESS => Durability::Process,

@@ -272,20 +272,20 @@ static void two_nodes_share_and_part(void) {
     CHECK_OK(kith_context_invitations(mine, invitations, 4, &count));
     CHECK(count == 1 && invitations[0].uses == 1 && !invitations[0].revoked);
     CHECK(strcmp(invitations[0].note, "for the test") == 0);
-    CHECK_OK(kith_context_revoke(mine, invitations[0].id));
+    CHECK_OK(kith_context_revoke(mine, invitations[0].id, NULL));
     CHECK_OK(kith_context_invitations(mine, invitations, 4, &count));
     CHECK(count == 1 && invitations[0].revoked);
 
     /* Revoking cut off who had joined by it only where the joining was not seen: the member is still there. */
     CHECK_OK(kith_context_members(mine, members, 4, &count));
     CHECK(count == 2);
-    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_role(theirs, me, KITH_READER));
-    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_set_role(mine, them, 9));
-    CHECK_OK(kith_context_set_role(mine, them, KITH_READER));
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_role(theirs, me, KITH_READER, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_set_role(mine, them, 9, NULL));
+    CHECK_OK(kith_context_set_role(mine, them, KITH_READER, NULL));
     event = next_of_kind(events, KITH_EVENT_ROLE_CHANGED);
     CHECK(event != NULL && kith_event_role(event) == KITH_READER);
     kith_event_free(event);
-    CHECK_OK(kith_context_remove(mine, them));
+    CHECK_OK(kith_context_remove(mine, them, NULL));
     event = next_of_kind(events, KITH_EVENT_MEMBER_REMOVED);
     CHECK(event != NULL && memcmp(kith_event_member(event), them, 32) == 0);
     kith_event_free(event);
