@@ -110,18 +110,24 @@ pub struct Replica {
     /// What is in the order and not yet executed.
     pub(super) pending: BTreeMap<Place, TransactionId>,
     stored_pending: BTreeSet<Place>,
+    /// Nothing after this place was executed before the present step.
+    pub(super) executed_until: Option<Place>,
 }
 
 impl Replica {
     /// Opens the replica of a context on its tables, which may be empty.
     pub fn open(context: ContextId, tables: &dyn StateRead) -> Result<Self> {
         let view = View::new(tables);
-        let core = match tables.get(Table::Meta, tables::CORE)? {
+        let mut core = match tables.get(Table::Meta, tables::CORE)? {
             Some(bytes) => tables::decode(&bytes, "a context's core")?,
             None => Core { ranges: vec![0; 33], ..Core::default() },
         };
+        if let Some(bytes) = tables.get(Table::Meta, tables::STATE_HASH)? {
+            core.state = tables::decode(&bytes, "the hash of a context's state")?;
+        }
         let mut replica = Self {
             context,
+            executed_until: core.last,
             core,
             tips: Tips::new(),
             acts: load_acts(&view, context)?,
@@ -144,6 +150,7 @@ impl Replica {
         }
         let chains = StoredChains { tables, tips: &replica.tips };
         replica.governance = Governance::judge(&replica.acts, &chains)?;
+        replica.core.governance = replica.governance.commitment(&replica.acts);
         Ok(replica)
     }
 
@@ -221,8 +228,12 @@ impl Replica {
         }
         self.execute_pending(&mut view, &mut step, prepared, application)?;
         step.executed.sort_by_key(|outcome| outcome.place);
+        self.executed_until = self.core.last;
         if !step.admitted.is_empty() || !step.executed.is_empty() {
             view.put(Table::Meta, tables::CORE, tables::encode(&self.core));
+        }
+        if !step.changed.is_empty() {
+            view.put(Table::Meta, tables::STATE_HASH, tables::encode(&self.core.state));
         }
         let pending: BTreeSet<Place> = self.pending.keys().copied().collect();
         for gone in self.stored_pending.difference(&pending) {
