@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use self::joining::go_on_joining;
 pub(crate) use self::peers::Peers;
 use self::rows::{Row, add_row, load, open_store, start_network};
-use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes, wall_clock};
+use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes};
 use super::command::Command;
 use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo};
@@ -76,8 +76,8 @@ impl Registry {
             .build()
             .map_err(|e| Error::internal(format!("the runtime does not start: {e}")))?;
         let handle = runtime.handle().clone();
-        let path = options.path.clone();
-        let opened = handle.spawn_blocking(move || open_store(path.as_deref())).await;
+        let (path, engine) = (options.path.clone(), options.engine.clone());
+        let opened = handle.spawn_blocking(move || open_store(path.as_deref(), engine)).await;
         let opened = opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")));
         let (store, high_water) = match opened.and_then(|opened| opened) {
             Ok(opened) => opened,
@@ -146,7 +146,7 @@ impl Registry {
             copied,
         });
         for (id, row) in rows {
-            if row.deleted || row.left.is_some_and(leaving::is_over) {
+            if row.deleted || row.left.is_some_and(|left| leaving::is_over(left, &node.options.clock)) {
                 node.delete_rows(id, row.number)?;
             } else {
                 let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
@@ -267,7 +267,7 @@ impl Registry {
         let secret = Zeroizing::new(random_bytes()?);
         let key = SigningKey::from_bytes(&secret);
         let mut fresh = fresh_keys()?;
-        let mut signer = Signer { key: &key, timestamp: wall_clock(), random: &mut fresh };
+        let mut signer = Signer { key: &key, timestamp: self.options.clock.now(), random: &mut fresh };
         let creation = Creation { application: name, arguments: options.arguments, name: options.name };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
@@ -346,6 +346,7 @@ impl Registry {
             switchboard: self.switchboard.clone(),
             leaving: row.left.is_some(),
             frozen,
+            clock: self.options.clock.clone(),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()

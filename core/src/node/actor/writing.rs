@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::sessions::Delivery;
 use super::stage::Stage;
-use super::{Actor, random_bytes, wall_clock};
+use super::{Actor, random_bytes};
 use crate::application::Application;
 use crate::invitation::{Invitation, Unsigned};
 use crate::network::LinkId;
@@ -112,7 +112,8 @@ impl Actor {
             return Err(Error::closed("this node is leaving the context"));
         }
         let mut fresh = fresh_keys()?;
-        let mut signer = Signer { key: &self.start.key, timestamp: wall_clock(), random: &mut fresh };
+        let mut signer =
+            Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
         let (written, mut step) = self.replica.author(&mut signer, payload, view, application)?;
@@ -138,7 +139,7 @@ impl Actor {
         let key = SigningKey::from_bytes(&secret);
         let lifetime =
             options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        let not_after = lifetime.map_or(0, |lifetime| wall_clock().saturating_add(lifetime).max(1));
+        let not_after = lifetime.map_or(0, |lifetime| self.start.clock.now().saturating_add(lifetime).max(1));
         let payload = Payload::Invite(Invite {
             key: MemberId(key.verifying_key().to_bytes()),
             role: options.role,
@@ -278,7 +279,7 @@ impl Actor {
             return Ok(Err(if known { Refusal::InvitationInvalid } else { Refusal::NotNow }));
         };
         let not_after = invitation.invite.not_after;
-        if not_after > 0 && wall_clock() >= not_after {
+        if not_after > 0 && self.start.clock.now() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
         if !request.redeems(&self.start.shared.id, &invitation.invite) {
