@@ -150,15 +150,18 @@ impl Actor {
     fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
         stage.commands = commands.into();
+        let (leaving, pruned) = (self.leaving, self.pruned);
         if let Err(error) = self.try_round(&mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
-            stage.fail(&error);
-            // What the replica has in memory is not what the store holds.
+            // What is in memory is not what the store holds.
+            (self.leaving, self.pruned) = (leaving, pruned);
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
             }
             self.drop_sessions();
+            // Whoever is told finds the context as it was before.
+            stage.fail(&error);
         }
     }
 

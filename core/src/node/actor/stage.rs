@@ -57,6 +57,15 @@ impl Stage {
         }));
     }
 
+    /// Answers with what the whole round fails with.
+    pub(super) fn fail_later<T: Send + 'static>(&mut self, reply: Reply<T>) {
+        self.answers.push(Box::new(move |outcome: Result<()>| {
+            if let Err(error) = outcome {
+                let _ = reply.send(Err(error));
+            }
+        }));
+    }
+
     pub(super) fn answer(&mut self) {
         self.answers.drain(..).for_each(|answer| answer(Ok(())));
     }
