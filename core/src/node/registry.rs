@@ -37,6 +37,8 @@ use crate::{Error, ErrorKind, Result, limits};
 const COMMANDS: usize = 1024;
 /// How long `shutdown` waits for a thread or the network.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long `shutdown` waits for what the runtime's own threads still do.
+const END: Duration = Duration::from_millis(500);
 
 struct Open {
     context: Context,
@@ -402,10 +404,25 @@ impl Registry {
             return Ok(());
         }
         let node = Arc::clone(self);
+        let addresses = match self.options.transport {
+            options::Transport::Sockets => self.addresses(),
+            options::Transport::Memory(_) => Vec::new(),
+        };
         let task = self.handle.spawn(async move { node.close_down().await });
         let outcome = task.await.map_err(|e| Error::internal(format!("the shutdown panicked: {e}")))?;
         if let Some(runtime) = lock(&self.runtime).take() {
-            runtime.shutdown_background();
+            let (released, ended) = tokio::sync::oneshot::channel();
+            // With the runtime end the transports' own tasks, and with them their sockets; that must be waited for outside of it.
+            let ending = std::thread::Builder::new().name("kith-close".into()).spawn(move || {
+                runtime.shutdown_timeout(END);
+                network::wait_released(&addresses);
+                // The caller may have gone away.
+                let _ = released.send(());
+            });
+            match ending {
+                Ok(_) => drop(ended.await),
+                Err(error) => tracing::warn!(%error, "the ports are released later"),
+            }
         }
         outcome
     }
@@ -429,8 +446,8 @@ impl Registry {
         let _ = self.switchboard.send(ToSwitchboard::Stop);
         let store = Arc::clone(&self.store);
         let closed = self.handle.spawn_blocking(move || store.close());
-        // The network bounds its own shutdown; the directory is free before it is done.
-        self.network.shutdown().await;
+        // The network bounds its own goodbye; the directory is free before it is done.
+        self.network.say_goodbye().await;
         if stopped.is_err() {
             // The store closes when that thread gives up its view, which may be never.
             return Err(Error::new(ErrorKind::Timeout, "a context's thread does not stop"));
