@@ -5,6 +5,7 @@ mod bindings;
 mod c;
 mod count;
 mod demo;
+mod errors;
 mod python;
 mod rust;
 mod setup;
@@ -20,6 +21,7 @@ cargo xtask demo                  a Python node and a C node share a context, ar
 cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask wheel                 builds the Python wheel and says where it is
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -45,6 +47,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["errors"] => errors::run(true),
+        ["errors", "--check"] => errors::run(false),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
