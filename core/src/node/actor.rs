@@ -8,8 +8,8 @@ mod sessions;
 mod stage;
 mod writing;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -21,19 +21,22 @@ pub(crate) use self::writing::fresh_keys;
 use super::command::Command;
 use super::events::{Cursor, Event};
 use super::info::ContextStatus;
+use super::machine::{Marks, Surroundings};
+use super::options::Clock;
+use super::registry::Registry;
 use super::shared::ContextShared;
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
 use crate::replica::{Blocked, Replica, View, WaitingRoom};
-use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, add_writes, context_key};
+use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
-/// How long applying rests after a local fault.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long applying rests after a local fault, in ms.
+const RETRY: u64 = 5_000;
 
 /// What a context's thread starts with.
 pub(crate) struct Start {
@@ -41,7 +44,7 @@ pub(crate) struct Start {
     pub(crate) key: SigningKey,
     /// The invitation, while joining.
     pub(crate) invitation: Option<Invitation>,
-    pub(crate) high_water: Option<Arc<HighWater>>,
+    pub(crate) high_water: Option<Arc<dyn Marks>>,
     pub(crate) durability: Durability,
     pub(crate) event_retention: u64,
     pub(crate) switchboard: mpsc::UnboundedSender<ToSwitchboard>,
@@ -49,19 +52,21 @@ pub(crate) struct Start {
     pub(crate) leaving: bool,
     /// Why nothing is signed, if that is known already.
     pub(crate) frozen: Option<String>,
+    pub(crate) clock: Clock,
+    pub(crate) surroundings: Box<dyn Surroundings>,
 }
 
 pub(crate) struct Actor {
     start: Start,
     replica: Replica,
     room: WaitingRoom,
-    sessions: HashMap<LinkId, Connected>,
+    /// In the order of the links: what a round does must not hang on how a map lays out its keys.
+    sessions: BTreeMap<LinkId, Connected>,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
     cursor: Cursor,
     pruned: Cursor,
-    clock: Instant,
-    blocked: Option<(Blocked, Instant)>,
+    blocked: Option<(Blocked, u64)>,
     leaving: bool,
     /// Why this node is no member any more, where the history does not say it.
     removed: Option<String>,
@@ -79,11 +84,10 @@ impl Actor {
             start,
             replica,
             room: WaitingRoom::default(),
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             left_over: VecDeque::new(),
             cursor,
             pruned,
-            clock: Instant::now(),
             blocked: None,
             leaving,
             removed: None,
@@ -96,7 +100,7 @@ impl Actor {
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let runtime = self.start.shared.runtime.clone();
         loop {
-            let wait = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let wait = self.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(self.now())));
             let first = if self.left_over.is_empty() {
                 runtime.block_on(async {
                     match wait {
@@ -125,27 +129,47 @@ impl Actor {
         }
     }
 
-    /// The thread's own time for sessions, in ms.
+    /// The context's own time, in ms: it only moves on.
     fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.start.surroundings.now()
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<u64> {
         let sessions = self.sessions.values().filter_map(|connected| connected.session.deadline());
-        let session = sessions.min().map(|at| self.clock + Duration::from_millis(at));
         let retry = self.blocked.as_ref().and_then(|(blocked, since)| match blocked {
-            Blocked::Fault(..) => Some(*since + RETRY),
+            Blocked::Fault(..) => Some(since.saturating_add(RETRY)),
             Blocked::ApplicationMissing(_) => None,
         });
-        [session, retry].into_iter().flatten().min()
+        sessions.chain(retry).min()
     }
 
     fn application(&self) -> Option<Arc<dyn Application>> {
-        let registry = self.start.shared.registry.upgrade()?;
-        registry.application(self.replica.application())
+        self.start.surroundings.application(self.replica.application())
     }
 
-    fn round(&mut self, commands: Vec<Command>) {
+    /// When a round is due though nothing comes.
+    pub(super) fn due(&self) -> Option<u64> {
+        if self.left_over.is_empty() { self.next_deadline() } else { Some(0) }
+    }
+
+    pub(super) const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    pub(super) const fn room(&self) -> &WaitingRoom {
+        &self.room
+    }
+
+    pub(super) fn statuses(&self) -> Vec<(LinkId, crate::sync::Status)> {
+        self.sessions.iter().map(|(link, connected)| (*link, connected.session.status())).collect()
+    }
+
+    pub(super) fn removed(&self) -> Option<&str> {
+        self.removed.as_deref()
+    }
+
+    /// One round: what has come, as one batch; then the answers and what is to be sent.
+    pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
         if let Err(error) = self.try_round(commands, &mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
@@ -214,7 +238,7 @@ impl Actor {
         }
         shared.store.commit(&batch, self.start.durability)?;
         if let (Some(high_water), Some(mark)) = (&self.start.high_water, stage.published) {
-            high_water.raise(&[(shared.id, shared.me, mark)])?;
+            high_water.raise(&shared.id, &shared.me, mark)?;
         }
         // Whoever reads of an event sees the facts that it tells of.
         self.show();
@@ -268,7 +292,7 @@ impl Actor {
         }
     }
 
-    fn status(&self) -> ContextStatus {
+    pub(super) fn status(&self) -> ContextStatus {
         let peers = self.sessions.values().map(|connected| connected.info(self.now())).collect();
         let hex = |bytes: [u8; 32]| blake3::Hash::from_bytes(bytes).to_hex().to_string();
         let blocked = self.blocked.as_ref().map(|(blocked, _)| describe(blocked));
@@ -283,6 +307,32 @@ impl Actor {
             digest: hex(self.replica.digest()),
             peers,
         }
+    }
+}
+
+/// What a context's thread is surrounded by.
+pub(crate) struct Machinery {
+    started: Instant,
+    registry: Weak<Registry>,
+}
+
+impl Machinery {
+    pub(crate) fn new(registry: Weak<Registry>) -> Self {
+        Self { started: Instant::now(), registry }
+    }
+}
+
+impl Surroundings for Machinery {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn random(&self) -> Result<[u8; 32]> {
+        random_bytes()
+    }
+
+    fn application(&self, name: &str) -> Option<Arc<dyn Application>> {
+        self.registry.upgrade()?.application(name)
     }
 }
 

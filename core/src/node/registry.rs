@@ -18,11 +18,12 @@ use zeroize::Zeroizing;
 use self::joining::go_on_joining;
 pub(crate) use self::peers::Peers;
 use self::rows::{Row, add_row, load, open_store, start_network};
-use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes, wall_clock};
+use super::actor::{Actor, FROZEN, Machinery, Start, fresh_keys, random_bytes, wall_clock};
 use super::command::Command;
 use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo};
-use super::options::{self, CreateOptions, Options};
+use super::machine::Marks;
+use super::options::{self, Clock, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining};
 use super::switchboard::{Switchboard, ToSwitchboard};
 use crate::application::Application;
@@ -266,7 +267,7 @@ impl Registry {
         })?;
         let secret = Zeroizing::new(random_bytes()?);
         let key = SigningKey::from_bytes(&secret);
-        let mut fresh = fresh_keys()?;
+        let mut fresh = fresh_keys(random_bytes()?);
         let mut signer = Signer { key: &key, timestamp: wall_clock(), random: &mut fresh };
         let creation = Creation { application: name, arguments: options.arguments, name: options.name };
         let (replica, genesis, step) =
@@ -340,12 +341,14 @@ impl Registry {
             shared: Arc::clone(&shared),
             key,
             invitation,
-            high_water: self.high_water.clone(),
+            high_water: self.high_water.clone().map(|marks| -> Arc<dyn Marks> { marks }),
             durability: self.durability(),
             event_retention: self.options.event_retention.max(1),
             switchboard: self.switchboard.clone(),
             leaving: row.left.is_some(),
             frozen,
+            clock: Clock::default(),
+            surroundings: Box::new(Machinery::new(Arc::downgrade(self))),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::sessions::Delivery;
 use super::stage::Stage;
-use super::{Actor, random_bytes, wall_clock};
+use super::Actor;
 use crate::application::Application;
 use crate::invitation::{Invitation, Unsigned};
 use crate::network::LinkId;
@@ -111,8 +111,8 @@ impl Actor {
         if self.leaving {
             return Err(Error::closed("this node is leaving the context"));
         }
-        let mut fresh = fresh_keys()?;
-        let mut signer = Signer { key: &self.start.key, timestamp: wall_clock(), random: &mut fresh };
+        let mut fresh = fresh_keys(self.start.surroundings.random()?);
+        let mut signer = Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
         let (written, mut step) = self.replica.author(&mut signer, payload, view, application)?;
@@ -134,11 +134,11 @@ impl Actor {
         view: &mut View<'_>,
         stage: &mut Stage,
     ) -> Result<Invitation> {
-        let secret = random_bytes()?;
+        let secret = self.start.surroundings.random()?;
         let key = SigningKey::from_bytes(&secret);
         let lifetime =
             options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        let not_after = lifetime.map_or(0, |lifetime| wall_clock().saturating_add(lifetime).max(1));
+        let not_after = lifetime.map_or(0, |lifetime| self.start.clock.now().saturating_add(lifetime).max(1));
         let payload = Payload::Invite(Invite {
             key: MemberId(key.verifying_key().to_bytes()),
             role: options.role,
@@ -278,7 +278,7 @@ impl Actor {
             return Ok(Err(if known { Refusal::InvitationInvalid } else { Refusal::NotNow }));
         };
         let not_after = invitation.invite.not_after;
-        if not_after > 0 && wall_clock() >= not_after {
+        if not_after > 0 && self.start.clock.now() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
         if !request.redeems(&self.start.shared.id, &invitation.invite) {
@@ -296,7 +296,7 @@ impl Actor {
     /// Tries again what stands still: a local fault after a while, a missing application once it is there.
     pub(super) fn stage_retry(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let due = match &self.blocked {
-            Some((Blocked::Fault(..), since)) => since.elapsed() >= super::RETRY,
+            Some((Blocked::Fault(..), since)) => self.now().saturating_sub(*since) >= super::RETRY,
             Some((Blocked::ApplicationMissing(_), _)) => self.application().is_some(),
             None => false,
         };
@@ -318,7 +318,8 @@ impl Actor {
         if let Some(blocked) = blocked.as_ref().filter(|blocked| Some(*blocked) != known) {
             stage.events.push(Event::Blocked { cause: super::describe(blocked) });
         }
-        self.blocked = blocked.map(|blocked| (blocked, std::time::Instant::now()));
+        let now = self.now();
+        self.blocked = blocked.map(|blocked| (blocked, now));
     }
 
     /// Answers what is asked of the context as it is now.
@@ -363,14 +364,13 @@ impl Actor {
     }
 }
 
-/// Fresh random commitment keys, from one draw of the system's randomness.
-pub(crate) fn fresh_keys() -> Result<impl FnMut() -> [u8; 32]> {
-    let seed = random_bytes()?;
+/// Fresh random commitment keys, from one draw of randomness.
+pub(crate) fn fresh_keys(seed: [u8; 32]) -> impl FnMut() -> [u8; 32] {
     let mut count = 0u64;
-    Ok(move || {
+    move || {
         count += 1;
         *blake3::keyed_hash(&seed, &count.to_le_bytes()).as_bytes()
-    })
+    }
 }
 
 fn refusal(kind: ErrorKind) -> Option<Refusal> {
