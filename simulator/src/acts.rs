@@ -1,11 +1,11 @@
 //! Carrying out what a plan says, and healing what it broke.
 
+use kith_core::ErrorKind;
 use kith_core::node::InviteOptions;
 use kith_core::node::machine::{Answer, Input, Wish};
 use kith_core::replica::payload::{RevokeInvite, Skip};
 use kith_core::replica::{Kind, Payload, Role};
 use kith_core::storage::{ContextTables, Store as _};
-use kith_core::ErrorKind;
 
 use crate::application::Mood;
 use crate::calls::call;
@@ -21,7 +21,9 @@ impl World {
     pub(crate) fn act(&mut self, act: Act) -> Go {
         let now = self.now();
         match act {
-            Act::Call { node, method, key, value } => self.wish(node, Wish::Call(call(method, key, value)), Purpose::Plain),
+            Act::Call { node, method, key, value } => {
+                self.wish(node, Wish::Call(call(method, key, value)), Purpose::Plain)
+            }
             Act::Join { node, by, role, again } => self.invite(node, by, role, again)?,
             Act::Revoke { by } => {
                 if let Some(invitation) = &self.last_invitation {
@@ -71,7 +73,9 @@ impl World {
             Act::Storm(weather) => self.weather = Weather { until: now + weather.until, ..weather },
             Act::Slow { node, latency, time } => {
                 self.nodes[node].slow_line = (latency, now + time);
-                for wire in self.wires.iter_mut().filter(|wire| wire.up == [true, true] && wire.ends.contains(&node)) {
+                for wire in
+                    self.wires.iter_mut().filter(|wire| wire.up == [true, true] && wire.ends.contains(&node))
+                {
                     wire.latency = wire.latency.max(latency);
                 }
             }
@@ -182,7 +186,10 @@ impl World {
 
     /// The process dies; nothing of what it had in memory is left.
     pub(crate) fn crash(&mut self, number: usize, power: bool, down: u64) {
-        if self.nodes[number].liar.is_some() || self.nodes[number].context.is_none() || self.nodes[number].standing.gone {
+        if self.nodes[number].liar.is_some()
+            || self.nodes[number].context.is_none()
+            || self.nodes[number].standing.gone
+        {
             return;
         }
         self.cut_all(number);
@@ -192,7 +199,7 @@ impl World {
         node.wake = None;
         // A loss of power is no loss of what was promised to survive it.
         let lost = node.disk.start(power.then_some(&mut self.dice));
-        node.standing.rolled_back |= lost;
+        node.standing.rolled_back |= lost && !self.plan.power;
         let down = down.min(120_000);
         node.down_until = None;
         self.after(down, Happening::Start(number));
@@ -235,7 +242,9 @@ impl World {
     /// A member becomes a liar, with all that it knows.
     fn turn(&mut self, number: usize) {
         let node = &self.nodes[number];
-        let (Some(machine), Some((context, _)), true) = (&node.machine, node.context, node.joined) else { return };
+        let (Some(machine), Some((context, _)), true) = (&node.machine, node.context, node.joined) else {
+            return;
+        };
         let Ok(snapshot) = node.disk.snapshot() else { return };
         let all = history(machine.replica(), &ContextTables::new(&*snapshot, NUMBER)).unwrap_or_default();
         drop(snapshot);
@@ -343,7 +352,14 @@ impl World {
             let machine = self.nodes[*number].machine.as_ref()?;
             let replica = machine.replica();
             if replica.digest() != first.digest() {
-                let detail = format!("{} transactions, and node {} has {}", replica.transactions(), members[0], first.transactions());
+                let sessions = machine.sessions().into_iter().map(|(link, status)| (link.0, status));
+                let detail = format!(
+                    "{} transactions, and node {} has {}; members {members:?}; sessions {:?}",
+                    replica.transactions(),
+                    members[0],
+                    first.transactions(),
+                    sessions.collect::<Vec<_>>(),
+                );
                 return Some((*number, detail));
             }
             if replica.pending() > 0 {

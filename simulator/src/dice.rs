@@ -8,7 +8,8 @@ impl Dice {
     /// The stream of a seed, one for each purpose.
     #[must_use]
     pub fn new(seed: u64, purpose: &str) -> Self {
-        let hash = blake3::derive_key("kith simulator dice", &[&seed.to_le_bytes(), purpose.as_bytes()].concat());
+        let hash =
+            blake3::derive_key("kith simulator dice", &[&seed.to_le_bytes(), purpose.as_bytes()].concat());
         Self(hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 

@@ -94,7 +94,8 @@ impl Disk {
     /// Flips a bit in some record, which its checksum then tells.
     pub fn damage(&self, dice: &mut Dice) {
         let mut inner = self.write();
-        let spaces = [Keyspace::Transactions, Keyspace::Versions, Keyspace::Receipts, Keyspace::State, Keyspace::Ids];
+        let spaces =
+            [Keyspace::Transactions, Keyspace::Versions, Keyspace::Receipts, Keyspace::State, Keyspace::Ids];
         let Some(space) = dice.pick(&spaces) else { return };
         let rows = inner.spaces[*space as usize].len();
         let key = inner.spaces[*space as usize].keys().nth(dice.below(rows)).cloned();
@@ -234,7 +235,10 @@ impl Snapshot for Now<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let inner = self.0.read();
         if !inner.damaged.is_empty() && inner.damaged.contains(&(keyspace, key.to_vec())) {
-            return Err(Error::new(ErrorKind::Corrupt, format!("a record of {} is damaged", keyspace.name())));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("a record of {} is damaged", keyspace.name()),
+            ));
         }
         Ok(inner.spaces[keyspace as usize].get(key).map(|value| value.to_vec()))
     }
@@ -261,7 +265,10 @@ impl Snapshot for Now<'_> {
         };
         let damaged = |(key, _): &(Vec<u8>, Vec<u8>)| inner.damaged.contains(&(keyspace, key.clone()));
         if !inner.damaged.is_empty() && found.iter().any(damaged) {
-            return Err(Error::new(ErrorKind::Corrupt, format!("a record of {} is damaged", keyspace.name())));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("a record of {} is damaged", keyspace.name()),
+            ));
         }
         Ok(found)
     }

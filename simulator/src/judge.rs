@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kith_core::replica::{
-    Kind, MemberId, Payload, Place, Replica, Role, StateKey, StateRead, Tip, Transaction, TransactionId, receipt,
+    Kind, MemberId, Payload, Place, Replica, Role, StateKey, StateRead, Tip, Transaction, TransactionId,
+    receipt,
 };
 use kith_core::storage::{ContextTables, Keyspace, Store};
 use kith_core::{ErrorKind, Result, limits};
@@ -30,7 +31,11 @@ pub struct Violation {
 
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} does not hold at node {} after {} ms: {}", self.invariant, self.node, self.at, self.detail)
+        write!(
+            f,
+            "{} does not hold at node {} after {} ms: {}",
+            self.invariant, self.node, self.at, self.detail
+        )
     }
 }
 
@@ -69,8 +74,12 @@ impl Judge {
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
         let room = machine.waiting();
-        must(room.bytes() <= limits::WAITING, "queues-stay-bounded", || format!("{} bytes wait", room.bytes()))?;
-        must(node.inbox.len() <= QUEUE + 64, "queues-stay-bounded", || format!("{} commands", node.inbox.len()))?;
+        must(room.bytes() <= limits::WAITING, "queues-stay-bounded", || {
+            format!("{} bytes wait", room.bytes())
+        })?;
+        must(node.inbox.len() <= QUEUE + 64, "queues-stay-bounded", || {
+            format!("{} commands", node.inbox.len())
+        })?;
         must(replica.transactions() >= node.transactions, "history-only-grows", || {
             format!("{} transactions after {}", replica.transactions(), node.transactions)
         })?;
@@ -93,7 +102,8 @@ impl Judge {
     }
 
     fn admitted(&mut self, node: &Node, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
-        let (Some(author), Some(sequence), Some(id)) = (key.get(4..36), key.get(36..44), key.get(44..76)) else {
+        let (Some(author), Some(sequence), Some(id)) = (key.get(4..36), key.get(36..44), key.get(44..76))
+        else {
             return Ok(());
         };
         let Ok(author) = MemberId::from_slice(author) else { return Ok(()) };
@@ -112,10 +122,13 @@ impl Judge {
     }
 
     fn executed(&mut self, node: &Node, replica: &Replica, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
-        let Some(id) = key.get(4..36).and_then(|id| id.try_into().ok()).map(TransactionId) else { return Ok(()) };
+        let Some(id) = key.get(4..36).and_then(|id| id.try_into().ok()).map(TransactionId) else {
+            return Ok(());
+        };
         let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
         let tables = ContextTables::new(&*snapshot, NUMBER);
-        let (Ok(Some(receipt)), Ok(Some(at))) = (receipt(&tables, &id), replica.location(&tables, &id)) else {
+        let (Ok(Some(receipt)), Ok(Some(at))) = (receipt(&tables, &id), replica.location(&tables, &id))
+        else {
             return Ok(());
         };
         if !receipt.accepted() || node.standing.differs {
@@ -130,7 +143,9 @@ impl Judge {
         let kind = Kind::from_number(at.kind);
         let needed = match kind {
             Some(Kind::Call) => Role::Writer,
-            Some(Kind::Invite | Kind::RevokeInvite | Kind::Remove | Kind::SetRole | Kind::Skip) => Role::Admin,
+            Some(Kind::Invite | Kind::RevokeInvite | Kind::Remove | Kind::SetRole | Kind::Skip) => {
+                Role::Admin
+            }
             _ => Role::Reader,
         };
         let granted = self.granted.get(&at.author).copied();
@@ -174,7 +189,11 @@ impl Judge {
     pub fn replay(&mut self, node: &Node) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
-        if node.standing.differs || replica.pending() > 0 || node.disk.is_dead() || replica.transactions() == 0 {
+        if node.standing.differs
+            || replica.pending() > 0
+            || node.disk.is_dead()
+            || replica.transactions() == 0
+        {
             return Ok(());
         }
         match self.compare(node, replica) {
@@ -237,7 +256,10 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
     let expected: Vec<Place> = oracle.order.iter().map(|(place, _)| *place).collect();
     if order != expected {
         let at = order.iter().zip(&expected).position(|(one, other)| one != other);
-        return Ok(Err(("order-is-a-replay", format!("{} places, not {}; first at {at:?}", order.len(), expected.len()))));
+        return Ok(Err((
+            "order-is-a-replay",
+            format!("{} places, not {}; first at {at:?}", order.len(), expected.len()),
+        )));
     }
     for place in &order {
         let (got, expected) = (replica.receipt(tables, &place.id)?, oracle.receipts.get(&place.id));
@@ -255,23 +277,37 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
         state.extend(page);
     }
     if state != oracle.state {
-        return Ok(Err(("state-is-a-replay", format!("{} entries, not {}", state.len(), oracle.state.len()))));
+        return Ok(Err((
+            "state-is-a-replay",
+            format!("{} entries, not {}", state.len(), oracle.state.len()),
+        )));
     }
     let member = |facts: &kith_core::replica::Member| judge::Member {
         role: facts.role,
         added: facts.added,
         made: facts.made.clone(),
     };
-    let members: BTreeMap<MemberId, judge::Member> = replica.members().map(|(id, facts)| (*id, member(facts))).collect();
+    let members: BTreeMap<MemberId, judge::Member> =
+        replica.members().map(|(id, facts)| (*id, member(facts))).collect();
     let authors: BTreeSet<MemberId> = oracle.history.values().map(|known| known.author()).collect();
-    let removed = authors.iter().all(|author| replica.is_removed(author) == oracle.governance.removed.contains(author));
+    let removed =
+        authors.iter().all(|author| replica.is_removed(author) == oracle.governance.removed.contains(author));
     let uses = |uses: u32, revoked: bool| (uses, revoked);
     let invitations: BTreeMap<TransactionId, (u32, bool)> =
         replica.invitations().map(|(id, state)| (*id, uses(state.uses, state.revoked))).collect();
-    let expected: BTreeMap<TransactionId, (u32, bool)> =
-        oracle.governance.invitations.iter().map(|(id, state)| (*id, uses(state.uses, state.revoked))).collect();
+    let expected: BTreeMap<TransactionId, (u32, bool)> = oracle
+        .governance
+        .invitations
+        .iter()
+        .map(|(id, state)| (*id, uses(state.uses, state.revoked)))
+        .collect();
     if members != oracle.governance.members || !removed || invitations != expected {
-        return Ok(Err(("membership-is-a-replay", format!("{} members, {} invitations", members.len(), invitations.len()))));
+        return Ok(Err((
+            "membership-is-a-replay",
+            format!("{} members, {} invitations", members.len(), invitations.len()),
+        )));
     }
-    Ok(must(replica.commitment() == scratch::commitment(oracle), "commitment-is-a-replay", || "it differs".into()))
+    Ok(must(replica.commitment() == scratch::commitment(oracle), "commitment-is-a-replay", || {
+        "it differs".into()
+    }))
 }

@@ -6,7 +6,9 @@ use ed25519_dalek::SigningKey;
 use kith_core::Result;
 use kith_core::network::LinkId;
 use kith_core::replica::payload::{Add, CallPayload, Invite, KeyPackage, Remove, SetRole, Skip};
-use kith_core::replica::{ContextId, Draft, Kind, MemberId, Parent, Payload, Role, Tip, Transaction, TransactionId};
+use kith_core::replica::{
+    ContextId, Draft, Kind, MemberId, Parent, Payload, Role, Tip, Transaction, TransactionId,
+};
 use kith_core::sync::{Binding, Channel, History, Local, Output, Position, Session, Standing, Tips};
 
 use crate::dice::Dice;
@@ -130,7 +132,11 @@ impl Bag {
             named.insert(transaction.header.previous);
             named.extend(transaction.header.parents.iter().map(|parent| parent.id));
         }
-        self.all.iter().filter(|((_, _, id), _)| !named.contains(id)).map(|(_, transaction)| transaction).collect()
+        self.all
+            .iter()
+            .filter(|((_, _, id), _)| !named.contains(id))
+            .map(|(_, transaction)| transaction)
+            .collect()
     }
 }
 
@@ -151,7 +157,8 @@ impl History for Shown<'_> {
 
     fn tips(&self, after: Option<&MemberId>, limit: usize) -> Result<Vec<Tips>> {
         if !self.0.false_tips.is_empty() {
-            let later = self.0.false_tips.iter().filter(|tips| after.is_none_or(|after| tips.author > *after));
+            let later =
+                self.0.false_tips.iter().filter(|tips| after.is_none_or(|after| tips.author > *after));
             return Ok(later.take(limit).cloned().collect());
         }
         let mut all: BTreeMap<MemberId, Vec<Tip>> = BTreeMap::new();
@@ -180,7 +187,11 @@ impl History for Shown<'_> {
         _bytes: usize,
     ) -> Result<Vec<(TransactionId, Transaction)>> {
         let from = (*author, after.sequence, after.id);
-        let later = self.0.all.range(from..).filter(|(key, _)| **key != from && key.0 == *author && !self.hides(&key.2));
+        let later = self
+            .0
+            .all
+            .range(from..)
+            .filter(|(key, _)| **key != from && key.0 == *author && !self.hides(&key.2));
         Ok(later.take(limit).map(|((_, _, id), transaction)| (*id, transaction.clone())).collect())
     }
 
@@ -283,7 +294,8 @@ impl Liar {
             .into_iter()
             .flat_map(|link| {
                 self.with(link, now, |session, history| {
-                    let shown: Vec<TransactionId> = ids.iter().copied().filter(|id| !history.hides(id)).collect();
+                    let shown: Vec<TransactionId> =
+                        ids.iter().copied().filter(|id| !history.hides(id)).collect();
                     let mut outputs = session.added(&shown, history, now)?;
                     outputs.extend(session.compare(history, now)?);
                     Ok(outputs)
@@ -293,7 +305,11 @@ impl Liar {
     }
 
     fn own(&self) -> Vec<Transaction> {
-        let own = self.bag.all.range((self.me, 0, TransactionId::default())..).take_while(|(key, _)| key.0 == self.me);
+        let own = self
+            .bag
+            .all
+            .range((self.me, 0, TransactionId::default())..)
+            .take_while(|(key, _)| key.0 == self.me);
         own.map(|(_, transaction)| transaction.clone()).collect()
     }
 
@@ -302,16 +318,15 @@ impl Liar {
         self.counter += 1;
         let mut parents: BTreeMap<MemberId, Parent> = BTreeMap::new();
         let mut lamport = previous.map_or(0, |previous| previous.header.lamport);
-        let added = |t: &&Transaction| {
-            matches!(Payload::decode(t.header.kind, t.plaintext()), Some(Payload::Add(add)) if add.member == self.me)
-        };
+        let added = |t: &&Transaction| matches!(Payload::decode(t.header.kind, t.plaintext()), Some(Payload::Add(add)) if add.member == self.me);
         let heads: Vec<&Transaction> = match previous {
             Some(_) => self.bag.heads(),
             None => self.bag.all.values().filter(added).take(1).collect(),
         };
         for head in heads.into_iter().filter(|head| head.header.author != self.me).take(8) {
             lamport = lamport.max(head.header.lamport);
-            let parent = Parent { author: head.header.author, sequence: head.header.sequence, id: head.header.id() };
+            let parent =
+                Parent { author: head.header.author, sequence: head.header.sequence, id: head.header.id() };
             parents.insert(head.header.author, parent);
         }
         Draft {
@@ -374,7 +389,8 @@ impl Liar {
             }
             Lie::Author => {
                 let author = self.somebody();
-                let theirs = self.bag.all.iter().filter(|(key, _)| key.0 == author).map(|(_, t)| t.clone()).last();
+                let theirs =
+                    self.bag.all.iter().filter(|(key, _)| key.0 == author).map(|(_, t)| t.clone()).last();
                 if let Some(mut theirs) = theirs {
                     theirs.header.author = self.me;
                     theirs.header.timestamp += 1;
@@ -402,19 +418,31 @@ impl Liar {
             Lie::UseAgain => {
                 if let Some((invite, secret)) = self.invitation.clone() {
                     let stranger = SigningKey::from_bytes(&self.dice.bytes());
-                    let request =
-                        Add::request(&self.context, &stranger, self.role, KeyPackage::default(), Some((invite, &secret)));
+                    let request = Add::request(
+                        &self.context,
+                        &stranger,
+                        self.role,
+                        KeyPackage::default(),
+                        Some((invite, &secret)),
+                    );
                     new.push(self.draft(last, &Payload::Add(request)).sign(&self.key));
                 }
             }
             Lie::Garbage | Lie::Huge => {
-                let length = if lie == Lie::Huge { kith_core::limits::FRAME + 1 } else { self.dice.below(300) };
+                let length =
+                    if lie == Lie::Huge { kith_core::limits::FRAME + 1 } else { self.dice.below(300) };
                 let bytes: Vec<u8> = (0..length).map(|_| self.dice.next() as u8).collect();
-                return self.sessions.iter().map(|(link, (channel, _))| (*link, *channel, bytes.clone())).collect();
+                return self
+                    .sessions
+                    .iter()
+                    .map(|(link, (channel, _))| (*link, *channel, bytes.clone()))
+                    .collect();
             }
             Lie::FalseVector => {
                 let (author, count) = (self.somebody(), 1 + self.dice.below(50) as u64);
-                let tips = (1..=count).map(|sequence| Tip { sequence, id: TransactionId(self.dice.bytes()) }).collect();
+                let tips = (1..=count)
+                    .map(|sequence| Tip { sequence, id: TransactionId(self.dice.bytes()) })
+                    .collect();
                 self.bag.false_tips = vec![Tips { author, tips }];
             }
             Lie::FalseDigest => self.bag.false_digest = Some(self.dice.bytes()),
@@ -446,7 +474,13 @@ impl Liar {
             3 => {
                 let key = SigningKey::from_bytes(&self.dice.bytes());
                 let key = MemberId(key.verifying_key().to_bytes());
-                Payload::Invite(Invite { key, role: Role::Admin, not_after: 0, max_uses: 9, note: String::new() })
+                Payload::Invite(Invite {
+                    key,
+                    role: Role::Admin,
+                    not_after: 0,
+                    max_uses: 9,
+                    note: String::new(),
+                })
             }
             _ => {
                 let calls = self.bag.all.iter().filter(|(_, t)| t.header.kind == Kind::Call as u8);

@@ -48,7 +48,10 @@ fn main() -> ExitCode {
         }
         if options.show {
             println!("{} nodes, {} liars, flushed one by one: {}", plan.nodes, plan.liars, plan.power);
-            plan.steps.iter().enumerate().for_each(|(number, step)| println!("{number:>5} {:>8} {:?}", step.at, step.act));
+            plan.steps
+                .iter()
+                .enumerate()
+                .for_each(|(number, step)| println!("{number:>5} {:>8} {:?}", step.at, step.act));
         }
         let world = Instant::now();
         match run(&plan) {
@@ -111,8 +114,10 @@ fn read() -> Result<Options, String> {
             "--calm" => options.wanted.calm = true,
             "--show" => options.show = true,
             "--only" => {
-                let list: Result<Vec<usize>, _> = next()?.split(',').filter(|n| !n.is_empty()).map(str::parse).collect();
-                options.only = Some(list.map_err(|_| "--only wants numbers with commas between".to_string())?);
+                let list: Result<Vec<usize>, _> =
+                    next()?.split(',').filter(|n| !n.is_empty()).map(str::parse).collect();
+                options.only =
+                    Some(list.map_err(|_| "--only wants numbers with commas between".to_string())?);
                 options.worlds = 1;
             }
             _ => return Err(format!("`{word}` is not known")),

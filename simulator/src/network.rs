@@ -44,8 +44,17 @@ pub struct Wire {
 
 impl Wire {
     /// A frame leaves `side`; when the first frame of the lane arrives, if that has to be scheduled.
-    pub fn send(&mut self, side: usize, frame: Vec<u8>, now: u64, weather: &Weather, dice: &mut Dice) -> Option<u64> {
-        let takes = self.latency + dice.below(1 + self.latency as usize / 2) as u64 + frame.len() as u64 / self.rate.max(1);
+    pub fn send(
+        &mut self,
+        side: usize,
+        frame: Vec<u8>,
+        now: u64,
+        weather: &Weather,
+        dice: &mut Dice,
+    ) -> Option<u64> {
+        let takes = self.latency
+            + dice.below(1 + self.latency as usize / 2) as u64
+            + frame.len() as u64 / self.rate.max(1);
         let lane = &mut self.lanes[side];
         for frame in weather.strike(frame, now, dice) {
             let at = (now + takes).max(lane.last);
@@ -139,9 +148,6 @@ impl Partition {
     pub fn stops(&self, from: usize, to: usize, now: u64) -> bool {
         let inside = |node: usize| self.group >> (node % 64) & 1 == 1;
         let closed = self.flaps == 0 || (now / self.flaps).is_multiple_of(2);
-        now < self.until
-            && closed
-            && inside(from) != inside(to)
-            && (!self.one_way || inside(from))
+        now < self.until && closed && inside(from) != inside(to) && (!self.one_way || inside(from))
     }
 }

@@ -179,7 +179,12 @@ impl Node {
     }
 
     /// The process starts.
-    pub(crate) fn open(&mut self, time: &Arc<AtomicU64>, power: bool, runtime: &tokio::runtime::Handle) -> Result<()> {
+    pub(crate) fn open(
+        &mut self,
+        time: &Arc<AtomicU64>,
+        power: bool,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<()> {
         let Some((context, _)) = self.context else { return Ok(()) };
         let machine = Machine::open(Setup {
             context,
@@ -211,7 +216,13 @@ impl Node {
     }
 
     /// Does what the switchboard of a node does with what a line puts out.
-    pub(crate) fn carry_out(&mut self, id: LinkId, outputs: Vec<LinkOutput>, peer: PeerId, now: u64) -> Vec<LineOrder> {
+    pub(crate) fn carry_out(
+        &mut self,
+        id: LinkId,
+        outputs: Vec<LinkOutput>,
+        peer: PeerId,
+        now: u64,
+    ) -> Vec<LineOrder> {
         let mut orders = Vec::new();
         let mut todo: VecDeque<LinkOutput> = outputs.into();
         while let Some(output) = todo.pop_front() {

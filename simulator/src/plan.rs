@@ -11,34 +11,107 @@ use crate::network::{Partition, Weather};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Act {
-    Call { node: usize, method: u8, key: u8, value: u8 },
+    Call {
+        node: usize,
+        method: u8,
+        key: u8,
+        value: u8,
+    },
     /// `by` invites; `node` joins. `again`: with the last invitation that there is, whoever it was for.
-    Join { node: usize, by: usize, role: Role, again: bool },
-    Revoke { by: usize },
-    Remove { by: usize, target: usize },
-    SetRole { by: usize, target: usize, role: Role },
-    Skip { by: usize },
-    Leave { node: usize },
-    Crash { node: usize, power: bool, down: u64 },
-    CrashAtWrite { node: usize, nth: u64, after: bool, power: bool, down: u64 },
-    Full { node: usize, time: u64 },
-    Failing { node: usize, time: u64 },
-    Damage { node: usize },
-    SlowDisk { node: usize, takes: u64, time: u64 },
+    Join {
+        node: usize,
+        by: usize,
+        role: Role,
+        again: bool,
+    },
+    Revoke {
+        by: usize,
+    },
+    Remove {
+        by: usize,
+        target: usize,
+    },
+    SetRole {
+        by: usize,
+        target: usize,
+        role: Role,
+    },
+    Skip {
+        by: usize,
+    },
+    Leave {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        power: bool,
+        down: u64,
+    },
+    CrashAtWrite {
+        node: usize,
+        nth: u64,
+        after: bool,
+        power: bool,
+        down: u64,
+    },
+    Full {
+        node: usize,
+        time: u64,
+    },
+    Failing {
+        node: usize,
+        time: u64,
+    },
+    Damage {
+        node: usize,
+    },
+    SlowDisk {
+        node: usize,
+        takes: u64,
+        time: u64,
+    },
     Split(Partition),
-    Cut { wire: usize },
+    Cut {
+        wire: usize,
+    },
     Storm(Weather),
-    Slow { node: usize, latency: u64, time: u64 },
-    Clock { node: usize, offset: i64 },
-    Sleep { node: usize, time: u64 },
-    Backup { node: usize },
+    Slow {
+        node: usize,
+        latency: u64,
+        time: u64,
+    },
+    Clock {
+        node: usize,
+        offset: i64,
+    },
+    Sleep {
+        node: usize,
+        time: u64,
+    },
+    Backup {
+        node: usize,
+    },
     /// The backup comes back; with its marks, nothing can tell.
-    Restore { node: usize, with_marks: bool },
+    Restore {
+        node: usize,
+        with_marks: bool,
+    },
     /// A second node on a copy of the directory, which knows that it is one.
-    Copy { node: usize },
-    Application { node: usize, mood: Mood, time: u64 },
-    Turn { node: usize },
-    Tell { node: usize, lie: Lie },
+    Copy {
+        node: usize,
+    },
+    Application {
+        node: usize,
+        mood: Mood,
+        time: u64,
+    },
+    Turn {
+        node: usize,
+    },
+    Tell {
+        node: usize,
+        lie: Lie,
+    },
 }
 
 /// An act and its time, in ms.
@@ -93,7 +166,11 @@ impl Plan {
             1..=4 => 60 + dice.below(100),
             _ => 15 + dice.below(60),
         });
-        let liars = if wanted.calm || nodes < 3 || dice.one_in(2) { 0 } else { 1 + dice.below((nodes - 1) / 3 + 1).min(3) };
+        let liars = if wanted.calm || nodes < 3 || dice.one_in(2) {
+            0
+        } else {
+            1 + dice.below((nodes - 1) / 3 + 1).min(3)
+        };
         let until = 20_000 + 1_000 * dice.below(180) as u64;
         let mut plan = Self { seed, nodes, liars, power: dice.below(4) > 0, until, steps: Vec::new() };
         plan.joins(&mut dice);
@@ -124,7 +201,8 @@ impl Plan {
     fn joins(&mut self, dice: &mut Dice) {
         for node in 1..self.nodes {
             let at = if dice.one_in(8) { dice.below(self.until as usize) as u64 } else { 100 * node as u64 };
-            let role = *dice.pick(&[Role::Writer, Role::Writer, Role::Reader, Role::Admin]).unwrap_or(&Role::Writer);
+            let role =
+                *dice.pick(&[Role::Writer, Role::Writer, Role::Reader, Role::Admin]).unwrap_or(&Role::Writer);
             let by = if dice.one_in(4) { dice.below(node) } else { 0 };
             self.steps.push(Step { at, act: Act::Join { node, by, role, again: dice.one_in(12) } });
         }
@@ -182,10 +260,14 @@ impl Plan {
                     damage: dice.below(20) as u64,
                 }),
                 9 => Act::Slow { node, latency: dice.between(100, 8_000), time },
-                10 => Act::Clock { node, offset: dice.between(0, 20 * 31_536_000_000) as i64 - 10 * 31_536_000_000 },
+                10 => Act::Clock {
+                    node,
+                    offset: dice.between(0, 20 * 31_536_000_000) as i64 - 10 * 31_536_000_000,
+                },
                 11 => Act::Sleep { node, time: if dice.one_in(4) { time * 40_000 } else { time } },
                 12 => {
-                    let mood = *dice.pick(&[Mood::Hangs, Mood::Panics, Mood::Missing]).unwrap_or(&Mood::Hangs);
+                    let mood =
+                        *dice.pick(&[Mood::Hangs, Mood::Panics, Mood::Missing]).unwrap_or(&Mood::Hangs);
                     Act::Application { node, mood, time }
                 }
                 _ => Act::Damage { node },

@@ -28,7 +28,9 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self, one: usize, other: usize) {
-        let known = |edge: &(usize, usize, Option<usize>)| (edge.0, edge.1) == (one, other) || (edge.1, edge.0) == (one, other);
+        let known = |edge: &(usize, usize, Option<usize>)| {
+            (edge.0, edge.1) == (one, other) || (edge.1, edge.0) == (one, other)
+        };
         if one == other || self.edges.values().any(known) {
             return;
         }
@@ -52,7 +54,8 @@ impl World {
 
     pub(crate) fn dial(&mut self, edge: usize) {
         let Some((one, other, wire)) = self.edges.get(&edge).copied() else { return };
-        let gone = |node: usize| self.nodes[node].standing.gone || (self.healing && self.nodes[node].standing.liar);
+        let gone =
+            |node: usize| self.nodes[node].standing.gone || (self.healing && self.nodes[node].standing.liar);
         if wire.is_some() || gone(one) || gone(other) {
             return;
         }
@@ -94,7 +97,9 @@ impl World {
         let id = self.wires[wire].links[side];
         let peer_id = self.nodes[peer].peer;
         let node = &mut self.nodes[own];
-        let Ok((link, hello)) = Link::new(&node.peer.to_bytes(), &peer_id.to_bytes(), node.roll()) else { return };
+        let Ok((link, hello)) = Link::new(&node.peer.to_bytes(), &peer_id.to_bytes(), node.roll()) else {
+            return;
+        };
         let outbound = side == 0;
         node.lines.insert(id, Line { wire, side, link, outbound, ended: 0 });
         let asks = node.asks();
@@ -126,7 +131,8 @@ impl World {
 
     pub(crate) fn liar_says(&mut self, node: usize, out: crate::liar::Outgoing) -> Go {
         for (link, channel, message) in out {
-            let frame = self.nodes[node].lines.get(&link).and_then(|line| line.link.message(channel, message));
+            let frame =
+                self.nodes[node].lines.get(&link).and_then(|line| line.link.message(channel, message));
             if let Some(frame) = frame {
                 self.send(node, link, frame)?;
             }

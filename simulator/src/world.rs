@@ -265,7 +265,9 @@ impl World {
             Ok(round) => round,
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+                let text = text
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_default();
                 if text.contains(PANIC) {
                     // The host's own code took the context's thread with it.
                     self.crash(number, false, 2_000);
@@ -276,6 +278,10 @@ impl World {
         };
         let dead = self.nodes[number].disk.is_dead();
         if dead {
+            // What was told before the process died, was told.
+            for (wish, answer) in round.answers.into_iter().filter(|(_, answer)| answer.is_ok()) {
+                self.answered(number, wish, answer)?;
+            }
             let (power, down) = self.nodes[number].dying();
             drop(machine);
             self.crash(number, power, down);
@@ -341,7 +347,8 @@ impl World {
 
     /// The invariants that a round may have broken.
     pub(crate) fn look(&mut self, number: usize) -> Go {
-        let honest: Vec<(MemberId, bool)> = self.nodes.iter().map(|node| (node.me, node.is_honest())).collect();
+        let honest: Vec<(MemberId, bool)> =
+            self.nodes.iter().map(|node| (node.me, node.is_honest())).collect();
         let node = &mut self.nodes[number];
         let written = node.disk.take_written();
         self.judge.step(node, &honest, &written).map_err(|(invariant, detail)| (invariant, number, detail))
@@ -392,7 +399,8 @@ impl World {
         match opened {
             Err(_) => return Err(("nothing-panics", number, "opening a context".into())),
             Ok(Err(error)) => {
-                let told = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::StorageFull);
+                let told =
+                    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::StorageFull);
                 if !told {
                     return Err(("opening-works", number, error.to_string()));
                 }
@@ -402,7 +410,9 @@ impl World {
             }
             Ok(Ok(())) => {}
         }
-        self.judge.after_start(&self.nodes[number]).map_err(|(invariant, detail)| (invariant, number, detail))?;
+        self.judge
+            .after_start(&self.nodes[number])
+            .map_err(|(invariant, detail)| (invariant, number, detail))?;
         self.look(number)?;
         self.want_wake(number, self.now());
         let edges: Vec<usize> = self.edges_of(number);
@@ -429,7 +439,8 @@ impl World {
         let dice = Arc::clone(&node.dice);
         let mut random = || dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes();
         let mut signer = Signer { key: &node.key, timestamp: 1, random: &mut random };
-        let creation = Creation { application: "probe".into(), arguments: Vec::new(), name: "a world".into() };
+        let creation =
+            Creation { application: "probe".into(), arguments: Vec::new(), name: "a world".into() };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &kith_oracle::probe::Probe)?;
         let mut batch = Batch::default();

@@ -29,6 +29,7 @@ use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, View, WaitingRoom};
 use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
@@ -236,8 +237,14 @@ impl Actor {
             batch.put(Keyspace::Meta, context_key(shared.number, FROZEN), reason.as_bytes());
             self.start.frozen = Some(reason.clone());
         }
-        shared.store.commit(&batch, self.start.durability)?;
-        if let (Some(high_water), Some(mark)) = (&self.start.high_water, stage.published) {
+        if faults::is(Fault::AnswerEarly) {
+            stage.answer();
+        }
+        let late = faults::is(Fault::FlushLate);
+        let durability = if late { Durability::Process } else { self.start.durability };
+        shared.store.commit(&batch, durability)?;
+        let marked = stage.published.filter(|_| !faults::is(Fault::ForgetMark));
+        if let (Some(high_water), Some(mark)) = (&self.start.high_water, marked) {
             high_water.raise(&shared.id, &shared.me, mark)?;
         }
         // Whoever reads of an event sees the facts that it tells of.

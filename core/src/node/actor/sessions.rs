@@ -1,7 +1,7 @@
 //! The sessions of a context with its peers, as its thread runs them.
 
-use super::stage::Stage;
 use super::Actor;
+use super::stage::Stage;
 use crate::network::{LinkId, PeerId};
 use crate::node::command::Command;
 use crate::node::events::Event;

@@ -2,9 +2,9 @@
 
 use ed25519_dalek::SigningKey;
 
+use super::Actor;
 use super::sessions::Delivery;
 use super::stage::Stage;
-use super::Actor;
 use crate::application::Application;
 use crate::invitation::{Invitation, Unsigned};
 use crate::network::LinkId;
@@ -12,6 +12,7 @@ use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
 use crate::node::info::{Executed, IssuedInvitation, MemberInfo};
 use crate::node::options::InviteOptions;
+use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
     Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict,
@@ -112,7 +113,8 @@ impl Actor {
             return Err(Error::closed("this node is leaving the context"));
         }
         let mut fresh = fresh_keys(self.start.surroundings.random()?);
-        let mut signer = Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
+        let mut signer =
+            Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
         let (written, mut step) = self.replica.author(&mut signer, payload, view, application)?;
@@ -218,6 +220,7 @@ impl Actor {
                     self.check_own(&transaction, stage);
                 }
                 Verdict::Known => {}
+                Verdict::NotYet(_) if faults::is(Fault::DropFromRoom) => {}
                 Verdict::NotYet(missing) => {
                     match self.room.wait(id, transaction, link.0, missing.iter().copied()) {
                         Ok(()) => stage.missing.entry(link).or_default().extend(missing),
