@@ -10,6 +10,8 @@ mod context;
 mod directory;
 mod events;
 mod info;
+#[doc(hidden)]
+pub mod machine;
 mod membership;
 mod options;
 mod registry;

@@ -2,9 +2,9 @@
 
 use ed25519_dalek::SigningKey;
 
+use super::Actor;
 use super::sessions::Delivery;
 use super::stage::Stage;
-use super::{Actor, random_bytes};
 use crate::application::Application;
 use crate::invitation::{Invitation, Unsigned};
 use crate::network::LinkId;
@@ -12,11 +12,11 @@ use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
 use crate::node::info::{Executed, IssuedInvitation, MemberInfo};
 use crate::node::options::InviteOptions;
+use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
     Blocked, Kind, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction,
-    TransactionId,
-    Verdict, View,
+    TransactionId, Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -133,7 +133,7 @@ impl Actor {
         if self.leaving {
             return Err(Error::closed("this node is leaving the context"));
         }
-        let mut fresh = fresh_keys()?;
+        let mut fresh = fresh_keys(self.start.surroundings.random()?);
         let mut signer =
             Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
@@ -157,7 +157,7 @@ impl Actor {
         view: &mut View<'_>,
         stage: &mut Stage,
     ) -> Result<Invitation> {
-        let secret = random_bytes()?;
+        let secret = self.start.surroundings.random()?;
         let key = SigningKey::from_bytes(&secret);
         let lifetime =
             options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
@@ -257,6 +257,7 @@ impl Actor {
                     self.check_own(&transaction, stage);
                 }
                 Verdict::Known => {}
+                Verdict::NotYet(_) if faults::is(Fault::DropFromRoom) => {}
                 Verdict::NotYet(missing) => {
                     match self.room.wait(id, transaction, link.0, missing.iter().copied()) {
                         Ok(()) => stage.missing.entry(link).or_default().extend(missing),
@@ -335,7 +336,7 @@ impl Actor {
     /// Tries again what stands still: a local fault after a while, a missing application once it is there.
     pub(super) fn stage_retry(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let due = match &self.blocked {
-            Some((Blocked::Fault(..), since)) => since.elapsed() >= super::RETRY,
+            Some((Blocked::Fault(..), since)) => self.now().saturating_sub(*since) >= super::RETRY,
             Some((Blocked::ApplicationMissing(_), _)) => self.application().is_some(),
             None => false,
         };
@@ -357,7 +358,8 @@ impl Actor {
         if let Some(blocked) = blocked.as_ref().filter(|blocked| Some(*blocked) != known) {
             stage.events.push(Event::Blocked { cause: super::describe(blocked) });
         }
-        self.blocked = blocked.map(|blocked| (blocked, std::time::Instant::now()));
+        let now = self.now();
+        self.blocked = blocked.map(|blocked| (blocked, now));
     }
 
     /// Answers what is asked of the context as it is now.
@@ -416,14 +418,13 @@ fn slice(transactions: &[Transaction]) -> usize {
     transactions.iter().take(MOST).take_while(fits).count()
 }
 
-/// Fresh random commitment keys, from one draw of the system's randomness.
-pub(crate) fn fresh_keys() -> Result<impl FnMut() -> [u8; 32]> {
-    let seed = random_bytes()?;
+/// Fresh random commitment keys, from one draw of randomness.
+pub(crate) fn fresh_keys(seed: [u8; 32]) -> impl FnMut() -> [u8; 32] {
     let mut count = 0u64;
-    Ok(move || {
+    move || {
         count += 1;
         *blake3::keyed_hash(&seed, &count.to_le_bytes()).as_bytes()
-    })
+    }
 }
 
 fn refusal(kind: ErrorKind) -> Option<Refusal> {
