@@ -191,15 +191,25 @@ async fn closing_does_not_wait_for_young_connections() {
         options
     };
     let mut longest = std::time::Duration::ZERO;
-    for _ in 0..5 {
+    for round in 0..24 {
         let (anna, ben) = (Node::open(quic()).await.unwrap(), Node::open(quic()).await.unwrap());
         let address = ben.addresses().remove(0);
-        anna.connect(&address).await.unwrap();
+        let connecting = tokio::spawn({
+            let (anna, address) = (anna.clone(), address.clone());
+            async move { anna.connect(&address).await }
+        });
+        // At another moment of the handshake each time.
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_micros(400 * round) && !connecting.is_finished() {
+            tokio::task::yield_now().await;
+        }
         let since = std::time::Instant::now();
         let (one, other) = tokio::join!(anna.shutdown(), ben.shutdown());
         one.unwrap();
         other.unwrap();
         longest = longest.max(since.elapsed());
+        // It came through or it did not.
+        let _ = connecting.await.unwrap();
         let port: u16 = address.split('/').nth(4).unwrap().parse().unwrap();
         std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
     }

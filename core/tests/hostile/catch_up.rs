@@ -196,7 +196,7 @@ async fn joining_a_member_that_never_answers_times_out_and_leaves_nothing() {
     let Some(Event::Listening { address }) = listening else { panic!("{listening:?}") };
     let mut invitation = scene.invitation().await;
     invitation.addresses = vec![address];
-    let invitation = Scene::sign(invitation);
+    let invitation = crate::nodes::sign(invitation);
     let mut hurry = JoinOptions::default();
     hurry.timeout = Some(Duration::from_secs(2));
     let before = scene.honest.contexts().unwrap().len();

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::SigningKey;
-use kith_core::invitation::{Invitation, Unsigned};
+use kith_core::invitation::Invitation;
 use kith_core::node::{Context, CreateOptions, InviteOptions, Node, Options};
 use kith_core::replica::Role;
 use tokio::task::JoinHandle;
@@ -57,22 +56,6 @@ impl Scene {
 
     pub(crate) async fn liar(&self) -> Liar {
         Liar::join(&self.invitation().await).await
-    }
-
-    /// Signs a changed invitation, as somebody who is no member could.
-    pub(crate) fn sign(changed: Invitation) -> String {
-        let unsigned = Unsigned {
-            context: changed.context,
-            access_key: changed.access_key,
-            invite: changed.invite,
-            secret: changed.secret,
-            application: changed.application,
-            role: changed.role,
-            not_after: changed.not_after,
-            note: changed.note,
-            addresses: changed.addresses,
-        };
-        Invitation::sign(unsigned, &SigningKey::from_bytes(&[5; 32])).unwrap().to_text()
     }
 
     /// Writes to the other context for as long as the attack lasts, one put after the other.
