@@ -4,6 +4,7 @@ mod bindings;
 mod c;
 mod count;
 mod demo;
+mod install;
 mod python;
 mod rust;
 mod setup;
@@ -19,6 +20,7 @@ cargo xtask demo                  a Python node and a C node share a context, ar
 cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(mut arguments: Vec<String>) -> Result<()> {
+    let named = arguments.iter().any(|argument| argument == "--profile");
     let options = Options::take_from(&mut arguments)?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -46,6 +49,10 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
             Ok(())
+        }
+        ["install", "--prefix", prefix] => {
+            let profile = if named { options.profile } else { "release".into() };
+            install::install(&Options { profile }, prefix)
         }
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
