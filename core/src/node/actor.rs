@@ -26,12 +26,14 @@ use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
-use crate::replica::{Blocked, Replica, View, WaitingRoom};
+use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
+/// With so many bytes to be written a round takes on no more: the store writes at most 64 KiB at once, and anything larger twice.
+const ROUND_BYTES: usize = 44 << 10;
 /// How long applying rests after a local fault.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,11 @@ pub(crate) struct Actor {
     sessions: HashMap<LinkId, Connected>,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
+    /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
+    /// signatures that cover it come last.
+    held_back: Vec<TransactionId>,
+    /// Commands that a full round has left to the next one.
+    postponed: VecDeque<Command>,
     cursor: Cursor,
     pruned: Cursor,
     clock: Instant,
@@ -81,6 +88,8 @@ impl Actor {
             room: WaitingRoom::default(),
             sessions: HashMap::new(),
             left_over: VecDeque::new(),
+            held_back: Vec::new(),
+            postponed: VecDeque::new(),
             cursor,
             pruned,
             clock: Instant::now(),
@@ -95,9 +104,10 @@ impl Actor {
 
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let runtime = self.start.shared.runtime.clone();
+        let mut stopping = false;
         loop {
             let wait = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
-            let first = if self.left_over.is_empty() {
+            let first = if self.left_over.is_empty() && self.postponed.is_empty() {
                 runtime.block_on(async {
                     match wait {
                         None => commands.recv().await.map(Some),
@@ -111,14 +121,14 @@ impl Actor {
                 Some(None)
             };
             let Some(first) = first else { return };
-            let mut round: Vec<Command> = first.into_iter().collect();
-            while round.len() < ROUND {
+            let mut round: Vec<Command> = self.postponed.drain(..).chain(first).collect();
+            while round.len() < ROUND && !stopping {
                 let Ok(command) = commands.try_recv() else { break };
                 round.push(command);
             }
-            let stop = round.iter().any(|command| matches!(command, Command::Stop));
+            stopping |= round.iter().any(|command| matches!(command, Command::Stop));
             self.round(round);
-            if stop {
+            if stopping && self.postponed.is_empty() {
                 self.start.shared.close("the node has been shut down");
                 return;
             }
@@ -171,9 +181,14 @@ impl Actor {
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
-            for command in ours {
+            let mut ours = ours.into_iter();
+            while let Some(command) = ours.next() {
                 self.stage_command(command, &mut view, stage)?;
+                if view.size() >= ROUND_BYTES {
+                    break;
+                }
             }
+            self.postponed.extend(ours);
             self.stage_deliveries(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;
