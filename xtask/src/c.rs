@@ -1,12 +1,14 @@
 //! The C library and its tests, built as users build: gcc and clang, all warnings errors, against the shared library and
 //! the static one; run plain, under the address sanitizer and under valgrind.
 
+mod examples;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
-use crate::install::{STATIC_NEEDS, lay_out};
+use crate::install::STATIC_NEEDS;
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
@@ -60,8 +62,11 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
         ("the header is C++17 in g++ and clang++", cpp),
-        ("the examples are built and run with what is installed, by pkg-config and by CMake", clean_room),
-        ("two notebooks share notes", notes),
+        (
+            "the examples are built and run with what is installed, by pkg-config and by CMake",
+            examples::clean_room,
+        ),
+        ("two notebooks share notes", examples::notes),
     ] {
         headline(name);
         match check(&installed) {
@@ -224,77 +229,6 @@ fn cpp(_: &Installed) -> Result<()> {
         run(command(compiler)
             .args(["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
             .args(["-Iinclude", "-x", "c++", "ffi/capi/tests/header.cpp"]))?;
-    }
-    Ok(())
-}
-
-/// Installs into a folder that is then moved, copies the examples out of the repository, and builds them there.
-fn clean_room(installed: &Installed) -> Result<()> {
-    let room = empty_folder("clean-room")?;
-    let (first, prefix, sources) = (room.join("first"), room.join("prefix"), room.join("sources"));
-    lay_out(&installed.output, &first)?;
-    // Again over itself: an update.
-    lay_out(&installed.output, &first)?;
-    std::fs::create_dir(&sources).during("making a folder for the sources")?;
-    for entry in std::fs::read_dir(root().join("examples/c")).during("reading examples/c")? {
-        let path = entry.during("reading examples/c")?.path();
-        std::fs::copy(&path, sources.join(path.file_name().unwrap_or_default())).during("copying")?;
-    }
-
-    let flags = capture(
-        command("pkg-config").args(["--cflags", "--libs", "kith"]).env("PKG_CONFIG_PATH", first.join("lib/pkgconfig")),
-    )?;
-    let flags = String::from_utf8_lossy(&flags).into_owned();
-    let by_pkg_config = room.join("board-pkg-config");
-    run(command("gcc")
-        .current_dir(&sources)
-        .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "board.c", "-o"])
-        .arg(&by_pkg_config)
-        .args(flags.split_whitespace()))?;
-    play(command(&by_pkg_config).env("LD_LIBRARY_PATH", first.join("lib")), &room.join("node-1"))?;
-
-    std::fs::rename(&first, &prefix).during("moving the prefix")?;
-    let build = room.join("build");
-    run(command("cmake")
-        .current_dir(&room)
-        .args(["-S", "sources", "-B", "build", "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror"])
-        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())))?;
-    run(command("cmake").current_dir(&room).args(["--build", "build"]))?;
-    play(&mut command(build.join("board")), &room.join("node-2"))?;
-    play(&mut command(build.join("board-static")), &room.join("node-3"))?;
-    let linked = capture(command("readelf").arg("-d").arg(build.join("board")))?;
-    if !String::from_utf8_lossy(&linked).contains("[libkith.so.0]") {
-        return Err(Failed("the program does not ask for the library by its SONAME".into()));
-    }
-    std::fs::remove_dir_all(&room).during("removing the clean room")
-}
-
-/// Runs a program with these lines as its standard input; its output.
-fn talk(program: &mut Command, lines: &str) -> Result<String> {
-    let script = empty_folder("c-talk")?.join("lines");
-    std::fs::write(&script, lines).during("writing lines for a program")?;
-    let input = std::fs::File::open(&script).during("opening the lines")?;
-    Ok(String::from_utf8_lossy(&capture(program.stdin(input))?).into_owned())
-}
-
-/// One game on the board, and what comes back after a restart.
-fn play(program: &mut Command, directory: &Path) -> Result<()> {
-    let program = program.arg(directory);
-    let game = talk(
-        program,
-        "create game\ncall place 0101\ncall place 0101\ncall move 01010202\ncall fault\nquery count\ncommitment\nquit\n",
-    )?;
-    let again = talk(program, "query count\ncommitment\nquit\n")?;
-    let lines: Vec<&str> = game.lines().collect();
-    let wanted = [
-        "ok 01",
-        "error Rejected occupied",
-        "ok 0100000000000000",
-        "error Rejected on purpose",
-        "ok 01000000",
-    ];
-    if lines.len() != 7 || lines[1..6] != wanted || again.lines().collect::<Vec<_>>() != lines[5..] {
-        return Err(Failed(format!("not the game that was expected:\n{game}\nafter a restart:\n{again}")));
     }
     Ok(())
 }

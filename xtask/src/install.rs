@@ -55,7 +55,9 @@ pub(crate) fn lay_out(output: &Path, prefix: &Path) -> Result<Vec<PathBuf>> {
     write(library.join("pkgconfig/kith.pc"), pkg_config(prefix, &version).as_bytes())?;
     write(library.join("cmake/kith/kith-config.cmake"), cmake(&real, &abi).as_bytes())?;
     write(library.join("cmake/kith/kith-config-version.cmake"), cmake_version(&version).as_bytes())?;
-    for (name, to) in [(format!("libkith.so.{abi}"), &real), ("libkith.so".into(), &format!("libkith.so.{abi}"))] {
+    for (name, to) in
+        [(format!("libkith.so.{abi}"), &real), ("libkith.so".into(), &format!("libkith.so.{abi}"))]
+    {
         let link = library.join(name);
         match std::fs::remove_file(&link) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
