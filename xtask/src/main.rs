@@ -6,6 +6,7 @@ mod c;
 mod count;
 mod demo;
 mod errors;
+mod install;
 mod python;
 mod rust;
 mod setup;
@@ -23,6 +24,7 @@ cargo xtask bindings [--check]    writes include/kith.h, or only compares it wit
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(mut arguments: Vec<String>) -> Result<()> {
+    let named = arguments.iter().any(|argument| argument == "--profile");
     let options = Options::take_from(&mut arguments)?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -53,6 +56,10 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
             Ok(())
+        }
+        ["install", "--prefix", prefix] => {
+            let profile = if named { options.profile } else { "release".into() };
+            install::install(&Options { profile }, prefix)
         }
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
