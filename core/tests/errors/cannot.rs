@@ -8,7 +8,11 @@ use crate::table::CALLS;
 const SORTS: &[(&str, &[&str])] = &[
     ("kv calls", &["put", "delete", "add", "compare_and_set", "append", "batch"]),
     ("calls", &["execute", "put", "delete", "add", "compare_and_set", "append", "batch"]),
-    ("governing calls", &["set_role", "remove", "invite", "revoke", "skip", "leave"]),
+    ("naming", &["set_name", "set_display_name"]),
+    (
+        "governing calls",
+        &["set_role", "set_name", "set_display_name", "remove", "invite", "revoke", "skip", "leave"],
+    ),
     ("questions", &["query", "members", "invitations", "Context::status", "commitment"]),
     ("questions about memory", &["members", "invitations", "Context::status", "commitment"]),
     ("reads", &["get", "entries", "transaction", "history", "events"]),
@@ -142,6 +146,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(&[NotMember], &["leave"], &[], "Who is no member has left already."),
     because(&[PermissionDenied], ALL, &["calls", "governing calls"], "Every member may, whatever its role."),
+    because(&[PermissionDenied], &["set_display_name"], &[], "Every member may, whatever its role."),
     because(&[Rejected], ALL, &["calls", "query", "create_context"], "The application is not asked."),
     because(&[Rejected], &["put", "delete"], &[], "`kv` accepts every one that keeps to the limits."),
     because(
@@ -163,6 +168,7 @@ pub(crate) const REASONS: &[Reason] = &[
             "delete",
             "add",
             "set_role",
+            "naming",
             "remove",
             "revoke",
             "skip",

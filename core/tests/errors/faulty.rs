@@ -159,6 +159,10 @@ pub(crate) async fn governing(context: &Context, invite: TransactionId, before: 
     before();
     all.push(("Context::set_role", unit(context.set_role(me, Role::Admin).await)));
     before();
+    all.push(("Context::set_name", unit(context.set_name("a name").await)));
+    before();
+    all.push(("Context::set_display_name", unit(context.set_display_name("a name").await)));
+    before();
     all.push(("Context::remove", unit(context.remove(me).await)));
     before();
     all.push(("Context::invite", unit(context.invite(InviteOptions::default()).await)));

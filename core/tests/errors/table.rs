@@ -34,6 +34,8 @@ pub(crate) const CALLS: &[&str] = &[
     "Context::status",
     "Context::commitment",
     "Context::set_role",
+    "Context::set_name",
+    "Context::set_display_name",
     "Context::remove",
     "Context::invite",
     "Context::revoke",
