@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acts::Acts;
 use super::commitment::SetHash;
 use super::execution::{Executed, StateAt};
+use super::faults;
 use super::governance::{Asked, Governance, Member};
 use super::history::{Core, History, Invalid, StoredChains, Tips, Verdict, load_acts};
 use super::payload::{Payload, Tip};
@@ -235,7 +236,10 @@ impl Replica {
         if !step.changed.is_empty() {
             view.put(Table::Meta, tables::STATE_HASH, tables::encode(&self.core.state));
         }
-        let pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        let mut pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        if faults::is(faults::Fault::ForgetPending) {
+            pending.clear();
+        }
         for gone in self.stored_pending.difference(&pending) {
             view.delete(Table::Meta, tables::pending_key(gone));
         }
@@ -348,6 +352,7 @@ impl Replica {
         place: &Place,
     ) -> Result<std::result::Result<Role, Rejection>> {
         let needed = match Kind::from_number(position.kind) {
+            Some(Kind::Call) if faults::is(faults::Fault::ReadersWrite) => Role::Reader,
             Some(Kind::Call) => Role::Writer,
             Some(Kind::Note) => Role::Reader,
             _ => return Ok(Err(Rejection::NotInForce)),

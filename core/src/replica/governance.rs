@@ -9,6 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::acts::{Act, Acts, What};
 use super::commitment::{Entries, SetHash};
+use super::faults;
 use super::payload::{Invite, Named, Tip};
 use super::receipt::{Place, Rejection};
 use super::tables::encode;
@@ -377,7 +378,11 @@ impl<'a> Replay<'a> {
                 refuse_if(members.contains_key(member), Rejection::AlreadyMember)?;
                 if let Some(invitation) = invitation {
                     refuse_if(self.outcome.removed.contains(member), Rejection::RemovedKey)?;
-                    refuse_if(invitation.uses >= invitation.invite.max_uses, Rejection::InvitationUsed)?;
+                    let more = u32::from(faults::is(faults::Fault::UseOnceMore));
+                    refuse_if(
+                        invitation.uses >= invitation.invite.max_uses + more,
+                        Rejection::InvitationUsed,
+                    )?;
                 }
                 refuse_if(members.len() >= limits::MEMBERS, Rejection::Full)
             }

@@ -193,13 +193,15 @@ impl History<'_> {
         let as_named = |(parent, position): (&super::Parent, &Position)| {
             position.author == parent.author && position.sequence == parent.sequence
         };
-        if parents.len() != header.parents.len() || !header.parents.iter().zip(parents).all(as_named) {
+        let named =
+            header.parents.iter().zip(parents).all(as_named) || faults::is(faults::Fault::ForgetParent);
+        if parents.len() != header.parents.len() || !named {
             return Err(Invalid::Parent);
         }
         let greatest = edges.iter().map(|position| position.lamport).max();
-        if greatest.and_then(|lamport| lamport.checked_add(1)) != Some(header.lamport)
-            || references.iter().any(|position| position.lamport >= header.lamport)
-        {
+        let follows = greatest.and_then(|lamport| lamport.checked_add(1)) == Some(header.lamport);
+        let above = references.iter().all(|position| position.lamport < header.lamport);
+        if !(follows && above || faults::is(faults::Fault::ForgetLamport)) {
             return Err(Invalid::Lamport);
         }
         if first && !self.admitted(header.author, &header.parents) {

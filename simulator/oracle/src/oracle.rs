@@ -120,19 +120,20 @@ fn validate<'a>(
     context: &ContextId,
     transactions: impl IntoIterator<Item = &'a Transaction>,
 ) -> (History, HashMap<TransactionId, Verdict>) {
-    let mut waiting: HashMap<TransactionId, &Transaction> = HashMap::new();
+    // By lamport number, so that ancestors mostly come first: the outcome does not hang on it, only how long it takes.
+    let mut waiting: BTreeMap<(u64, TransactionId), &Transaction> = BTreeMap::new();
     for transaction in transactions {
         let checked =
             if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() };
         if let Ok(id) = checked {
-            waiting.insert(id, transaction);
+            waiting.insert((transaction.header.lamport, id), transaction);
         }
     }
     let mut history = History::new();
     let mut verdicts: HashMap<TransactionId, Verdict> = HashMap::new();
     loop {
         let before = waiting.len();
-        waiting.retain(|id, transaction| {
+        waiting.retain(|(_, id), transaction| {
             let verdict = judge_one(context, *id, transaction, &history, &verdicts);
             match verdict {
                 Ok(known) => {
@@ -151,7 +152,7 @@ fn validate<'a>(
             break;
         }
     }
-    verdicts.extend(waiting.into_keys().map(|id| (id, Verdict::NotYet)));
+    verdicts.extend(waiting.into_keys().map(|(_, id)| (id, Verdict::NotYet)));
     (history, verdicts)
 }
 
