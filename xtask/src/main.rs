@@ -8,6 +8,7 @@ mod errors;
 mod python;
 mod rust;
 mod setup;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ cargo xtask demo                  a Python node and a C node share a context, ar
 cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
+cargo xtask soak                  100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow
 cargo xtask wheel                 builds the Python wheel and says where it is
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -46,6 +48,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
+        ["soak"] => soak::run(),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
