@@ -122,6 +122,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// For who counts by itself.
+    pub(crate) fn none() -> Self {
+        Self { taken: Arc::default(), bytes: 0 }
+    }
+
     /// Room for so many bytes, if there is any.
     pub(crate) fn take(taken: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
         let load = Self { taken: Arc::clone(taken), bytes };

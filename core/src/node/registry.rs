@@ -18,10 +18,11 @@ use zeroize::Zeroizing;
 use self::joining::go_on_joining;
 pub(crate) use self::peers::Peers;
 use self::rows::{Row, add_row, load, open_store, start_network};
-use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes};
+use super::actor::{Actor, FROZEN, Machinery, Start, fresh_keys, random_bytes};
 use super::command::Command;
 use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo};
+use super::machine::Marks;
 use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining};
 use super::switchboard::{Switchboard, ToSwitchboard};
@@ -268,7 +269,7 @@ impl Registry {
         })?;
         let secret = Zeroizing::new(random_bytes()?);
         let key = SigningKey::from_bytes(&secret);
-        let mut fresh = fresh_keys()?;
+        let mut fresh = fresh_keys(random_bytes()?);
         let mut signer = Signer { key: &key, timestamp: self.options.clock.now(), random: &mut fresh };
         let creation = Creation { application: name, arguments: options.arguments, name: options.name };
         let (replica, genesis, step) =
@@ -342,13 +343,14 @@ impl Registry {
             shared: Arc::clone(&shared),
             key,
             invitation,
-            high_water: self.high_water.clone(),
+            high_water: self.high_water.clone().map(|marks| -> Arc<dyn Marks> { marks }),
             durability: self.durability(),
             event_retention: self.options.event_retention.max(1),
             switchboard: self.switchboard.clone(),
             leaving: row.left.is_some(),
             frozen,
             clock: self.options.clock.clone(),
+            surroundings: Box::new(Machinery::new(Arc::downgrade(self))),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()
@@ -410,7 +412,8 @@ impl Registry {
         };
         let task = self.handle.spawn(async move { node.close_down().await });
         let outcome = task.await.map_err(|e| Error::internal(format!("the shutdown panicked: {e}")))?;
-        if let Some(runtime) = lock(&self.runtime).take() {
+        let runtime = lock(&self.runtime).take();
+        if let Some(runtime) = runtime {
             let (released, ended) = tokio::sync::oneshot::channel();
             // With the runtime end the transports' own tasks, and with them their sockets; that must be waited for outside of it.
             let ending = std::thread::Builder::new().name("kith-close".into()).spawn(move || {
