@@ -8,7 +8,10 @@ use crate::table::CALLS;
 const SORTS: &[(&str, &[&str])] = &[
     ("kv calls", &["put", "delete", "add", "compare_and_set", "append", "batch"]),
     ("calls", &["execute", "put", "delete", "add", "compare_and_set", "append", "batch"]),
-    ("governing calls", &["set_role", "remove", "invite", "revoke", "skip", "leave"]),
+    (
+        "governing calls",
+        &["set_name", "set_display_name", "set_role", "remove", "invite", "revoke", "skip", "leave"],
+    ),
     ("questions", &["query", "members", "invitations", "Context::status", "commitment"]),
     ("questions about memory", &["members", "invitations", "Context::status", "commitment"]),
     ("reads", &["get", "entries", "transaction", "history", "events"]),
@@ -139,6 +142,13 @@ pub(crate) const REASONS: &[Reason] = &[
         ALL,
         &["calls", "governing calls", "join"],
         "Nobody's membership matters to it: who was removed still reads its copy.",
+    ),
+    because(&[PermissionDenied], &["set_display_name"], &[], "Every member may say what it calls itself."),
+    because(
+        &[LimitExceeded],
+        &["set_name", "set_display_name"],
+        &[],
+        "A name that is too long is `InvalidArgument`.",
     ),
     because(&[NotMember], &["leave"], &[], "Who is no member has left already."),
     because(&[PermissionDenied], ALL, &["calls", "governing calls"], "Every member may, whatever its role."),

@@ -99,6 +99,12 @@ pub(crate) async fn shapes_and_sizes(table: &mut Table) {
         past,
         Invitation::sign(unsigned(&"a".repeat(limits::INVITATION)), &signer),
     );
+    let name = "n".repeat(limits::NOTE + 1);
+    context.set_name(&name[1..]).await.unwrap();
+    table.shows("Context::set_name", ErrorKind::InvalidArgument, context.set_name(&name).await);
+    context.set_display_name(&name[1..]).await.unwrap();
+    let outcome = context.set_display_name(&name).await;
+    table.shows("Context::set_display_name", ErrorKind::InvalidArgument, outcome);
     let long = "a".repeat(limits::APPLICATION_NAME + 1);
     node.register(&long[1..], Arc::new(KeyValue)).unwrap();
     for name in [long.as_str(), "", "kv"] {

@@ -33,6 +33,8 @@ pub(crate) const CALLS: &[&str] = &[
     "Context::invitations",
     "Context::status",
     "Context::commitment",
+    "Context::set_name",
+    "Context::set_display_name",
     "Context::set_role",
     "Context::remove",
     "Context::invite",
