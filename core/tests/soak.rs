@@ -1,6 +1,7 @@
 //! The same things again and again: memory, threads and file handles stay where they were. A short form here; `cargo xtask soak` has the long
 //! one.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod nodes;
 
