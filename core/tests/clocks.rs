@@ -1,6 +1,8 @@
 //! Members whose clocks differ. Only invitations look at one: the joiner's own is asked first, and the clock of the member that admits
 //! decides.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod nodes;
 
 use std::sync::Arc;

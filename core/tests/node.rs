@@ -39,7 +39,7 @@ async fn two_nodes_share_a_context() {
     yours.set_display_name("Ben").await.unwrap();
     assert_eq!(yours.set_name("his list").await.unwrap_err().kind(), ErrorKind::PermissionDenied);
     let too_long = yours.set_display_name(&"b".repeat(limits::NOTE + 1)).await.unwrap_err();
-    assert_eq!(too_long.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(too_long.kind(), ErrorKind::LimitExceeded);
     yours.set_display_name(&"b".repeat(limits::NOTE)).await.unwrap();
     yours.set_display_name("Ben").await.unwrap();
     equal(&mine, &yours).await;

@@ -12,6 +12,7 @@ mod program;
 mod python;
 mod rust;
 mod setup;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ cargo xtask test [PART …]         all tests; PART is rust, python, c, demo or 
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
+cargo xtask soak                  100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
@@ -56,6 +58,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
+        ["soak"] => soak::run(),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());

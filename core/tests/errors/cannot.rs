@@ -8,10 +8,9 @@ use crate::table::CALLS;
 const SORTS: &[(&str, &[&str])] = &[
     ("kv calls", &["put", "delete", "add", "compare_and_set", "append", "batch"]),
     ("calls", &["execute", "put", "delete", "add", "compare_and_set", "append", "batch"]),
-    ("naming", &["set_name", "set_display_name"]),
     (
         "governing calls",
-        &["set_role", "set_name", "set_display_name", "remove", "invite", "revoke", "skip", "leave"],
+        &["set_name", "set_display_name", "set_role", "remove", "invite", "revoke", "skip", "leave"],
     ),
     ("questions", &["query", "members", "invitations", "Context::status", "commitment"]),
     ("questions about memory", &["members", "invitations", "Context::status", "commitment"]),
@@ -144,9 +143,9 @@ pub(crate) const REASONS: &[Reason] = &[
         &["calls", "governing calls", "join"],
         "Nobody's membership matters to it: who was removed still reads its copy.",
     ),
+    because(&[PermissionDenied], &["set_display_name"], &[], "Every member may say what it calls itself."),
     because(&[NotMember], &["leave"], &[], "Who is no member has left already."),
     because(&[PermissionDenied], ALL, &["calls", "governing calls"], "Every member may, whatever its role."),
-    because(&[PermissionDenied], &["set_display_name"], &[], "Every member may, whatever its role."),
     because(&[Rejected], ALL, &["calls", "query", "create_context"], "The application is not asked."),
     because(&[Rejected], &["put", "delete"], &[], "`kv` accepts every one that keeps to the limits."),
     because(
@@ -168,7 +167,6 @@ pub(crate) const REASONS: &[Reason] = &[
             "delete",
             "add",
             "set_role",
-            "naming",
             "remove",
             "revoke",
             "skip",
@@ -195,7 +193,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[InvalidArgument],
-        &["kv calls", "set_role", "remove", "leave", "questions", "waiting", "rotate_keys", "streams"],
+        &["kv calls", "set_name", "set_display_name", "set_role", "remove", "leave", "questions", "waiting", "rotate_keys", "streams"],
         &[],
         "The types of its arguments allow nothing of a wrong shape.",
     ),

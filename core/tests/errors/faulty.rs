@@ -157,11 +157,11 @@ pub(crate) async fn governing(context: &Context, invite: TransactionId, before: 
     let call = context.history(None, 1000).await;
     let call = call.ok().and_then(|page| page.iter().find(|t| t.method.is_some()).map(|t| t.id));
     before();
+    all.push(("Context::set_name", unit(context.set_name("errors").await)));
+    before();
+    all.push(("Context::set_display_name", unit(context.set_display_name("me").await)));
+    before();
     all.push(("Context::set_role", unit(context.set_role(me, Role::Admin).await)));
-    before();
-    all.push(("Context::set_name", unit(context.set_name("a name").await)));
-    before();
-    all.push(("Context::set_display_name", unit(context.set_display_name("a name").await)));
     before();
     all.push(("Context::remove", unit(context.remove(me).await)));
     before();

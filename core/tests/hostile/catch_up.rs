@@ -81,7 +81,7 @@ async fn garbage_in_a_session_ends_it() {
     }
     assert!(liar.line.is_some(), "the link has outlived it all");
     liar.hang_up().await;
-    scene.is_whole("garbage in sessions").await;
+    scene.ends_whole("garbage in sessions").await;
 }
 
 /// What a link carries, as `docs/sync.md` has it; each ends the link, and only that.
@@ -124,7 +124,7 @@ async fn garbage_on_a_link_ends_it() {
         liar.guess(number).await;
     }
     liar.until(|liar| liar.line.is_none()).await;
-    scene.is_whole("garbage on links").await;
+    scene.ends_whole("garbage on links").await;
 }
 
 /// A member that names tips which do not exist, or says that its history is another one and then gives nothing: the node compares a few
@@ -160,7 +160,7 @@ async fn a_member_that_lies_about_what_it_holds_is_not_believed() {
     }
     assert_eq!(scene.attacked.status().await.unwrap().digest, digest, "nothing has come of it");
     liar.hang_up().await;
-    scene.is_whole("lies about tips").await;
+    scene.ends_whole("lies about tips").await;
 }
 
 /// It is through the handshake, asks for everything, and neither takes nor answers.
@@ -182,7 +182,7 @@ async fn a_member_that_never_answers_holds_up_nobody() {
         resident().saturating_sub(before) >> 10
     );
     liar.hang_up().await;
-    scene.is_whole("a deaf member").await;
+    scene.ends_whole("a deaf member").await;
 }
 
 /// Somebody who was invited, and of whom the only member that is reached says nothing.
@@ -207,7 +207,7 @@ async fn joining_a_member_that_never_answers_times_out_and_leaves_nothing() {
     assert_eq!(scene.honest.contexts().unwrap().len(), before);
     third.shutdown().await.unwrap();
     silent.shutdown().await;
-    scene.is_whole("a silent member").await;
+    scene.ends_whole("a silent member").await;
 }
 
 /// The control of the tests above: the liar's own side of a session that the node ended for garbage does not call it garbage itself.
@@ -223,5 +223,5 @@ async fn the_liars_own_session_is_an_honest_one() {
     })
     .await;
     liar.hang_up().await;
-    scene.is_whole("an honest session").await;
+    scene.ends_whole("an honest session").await;
 }

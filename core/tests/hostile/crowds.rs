@@ -48,7 +48,7 @@ async fn ten_thousand_streams() {
     let grown = resident().saturating_sub(before);
     println!("{} streams: memory grew by {} KiB", opened.load(Ordering::Relaxed), grown >> 10);
     assert!(grown < GENEROUS, "{grown}");
-    scene.is_whole("10,000 streams").await;
+    scene.ends_whole("10,000 streams").await;
 }
 
 /// More peers than connections are allowed, each with a frame that claims 4 MiB and never comes; then they go.
@@ -89,7 +89,7 @@ async fn many_connections_with_half_a_frame_each() {
     );
     assert!(grown < GENEROUS, "{grown}");
     drop(crowd);
-    scene.is_whole("many connections").await;
+    scene.ends_whole("many connections").await;
 }
 
 /// Frames that never end, one after the other: each is given up, and the peer with it.
@@ -120,5 +120,5 @@ async fn endless_frames() {
         }
     }
     assert_eq!(ended, 4, "each was told why");
-    scene.is_whole("endless frames").await;
+    scene.ends_whole("endless frames").await;
 }

@@ -137,7 +137,7 @@ async fn every_forged_field_is_noticed() {
     }
     assert_eq!(scene.attacked.members().await.unwrap().len(), 3);
     liar.hang_up().await;
-    scene.is_whole("forged fields").await;
+    scene.ends_whole("forged fields").await;
 }
 
 /// The control of the test above: the same liar, the same way, and nothing forged.
@@ -152,7 +152,7 @@ async fn what_is_not_forged_is_taken() {
     }
     assert_eq!(liar.closed, 0);
     liar.hang_up().await;
-    scene.is_whole("nothing forged").await;
+    scene.ends_whole("nothing forged").await;
 }
 
 /// What names something that nobody has waits: bounded, visible in the status, and gone with its deliverer.
@@ -186,7 +186,7 @@ async fn what_nobody_can_complete_waits_within_bounds() {
     );
     liar.hang_up().await;
     wait_for("the room is empty", || async { scene.attacked.status().await.unwrap().waiting == 0 }).await;
-    scene.is_whole("parents that do not exist").await;
+    scene.ends_whole("parents that do not exist").await;
 }
 
 /// A member that signs two histories is named, proved to the others and out.
@@ -215,5 +215,5 @@ async fn two_histories_are_named_and_end_the_membership() {
     }
     liar.until(|liar| !liar.has_session()).await;
     liar.hang_up().await;
-    scene.is_whole("two histories").await;
+    scene.ends_whole("two histories").await;
 }

@@ -27,7 +27,7 @@ async fn a_recorded_session_opens_nothing() {
     assert!(heard.iter().all(|frame| frame[0] == 2), "{heard:?}");
     assert!(gone().await, "no session has come of it");
     assert_eq!(scene.attacked.status().await.unwrap().digest, before.digest);
-    scene.is_whole("a recorded session").await;
+    scene.ends_whole("a recorded session").await;
 }
 
 /// Sends recorded frames on a new link, then something that ends it for certain; gives what the node said until then.
@@ -70,7 +70,7 @@ async fn the_same_frames_again_change_nothing() {
     liar.until(|liar| liar.line.is_none()).await;
     let after = scene.attacked.status().await.unwrap();
     assert_eq!((after.transactions, after.digest), (before.transactions, before.digest));
-    scene.is_whole("the same frames again").await;
+    scene.ends_whole("the same frames again").await;
 }
 
 /// What the node itself said, said back to it.
@@ -94,5 +94,5 @@ async fn a_mirror_is_no_member() {
         }
     }
     assert_eq!(mirrored, 1, "its own nonce gives it away");
-    scene.is_whole("a mirror").await;
+    scene.ends_whole("a mirror").await;
 }

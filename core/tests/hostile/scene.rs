@@ -74,7 +74,7 @@ impl Scene {
     }
 
     /// The attack is over: nothing is lost, the honest member and the node are in step, and the other context went on all the time.
-    pub(crate) async fn is_whole(mut self, attack: &str) {
+    pub(crate) async fn ends_whole(mut self, attack: &str) {
         self.at_honest.put(key("after"), b"goes on").await.unwrap();
         equal(&self.attacked, &self.at_honest).await;
         for context in [&self.attacked, &self.at_honest] {

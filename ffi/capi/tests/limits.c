@@ -44,7 +44,7 @@ static void names_and_notes(void) {
     kith_context_free(other);
     CHECK_STATUS(KITH_LIMIT_EXCEEDED, kith_node_create_context(node, NULL, NULL, 0, text_of(129), &other));
     CHECK_OK(kith_context_set_display_name(context, text_of(128), NULL));
-    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_set_display_name(context, text_of(129), NULL));
+    CHECK_STATUS(KITH_LIMIT_EXCEEDED, kith_context_set_display_name(context, text_of(129), NULL));
     CHECK_OK(kith_context_members(context, &member, 1, &count));
     CHECK(count == 1 && strcmp(member.name, text_of(128)) == 0);
     kith_invite_options_init(&options);
