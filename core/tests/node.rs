@@ -2,10 +2,10 @@
 
 mod nodes;
 
-use kith_core::{ErrorKind, limits};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
+use kith_core::{ErrorKind, limits};
 use nodes::{PATIENCE, copy, equal, join as joined, key, open, until};
 
 #[tokio::test]
