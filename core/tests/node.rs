@@ -2,7 +2,7 @@
 
 mod nodes;
 
-use kith_core::ErrorKind;
+use kith_core::{ErrorKind, limits};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
@@ -34,6 +34,26 @@ async fn two_nodes_share_a_context() {
         context.wait_synced(PATIENCE).await.unwrap();
     }
     assert_eq!(mine.members().await.unwrap().len(), 2);
+
+    mine.set_name("our list").await.unwrap();
+    yours.set_display_name("Ben").await.unwrap();
+    assert_eq!(yours.set_name("his list").await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let too_long = yours.set_display_name(&"b".repeat(limits::NOTE + 1)).await.unwrap_err();
+    assert_eq!(too_long.kind(), ErrorKind::InvalidArgument);
+    yours.set_display_name(&"b".repeat(limits::NOTE)).await.unwrap();
+    yours.set_display_name("Ben").await.unwrap();
+    equal(&mine, &yours).await;
+    for context in [&mine, &yours] {
+        assert_eq!(context.name(), "our list");
+        let members = context.members().await.unwrap();
+        let name = |member| members.iter().find(|info| info.id == member).unwrap().name.clone();
+        assert_eq!((name(mine.me()), name(yours.me())), (String::new(), "Ben".into()));
+        let mut events = context.events(Some(0)).await.unwrap();
+        let context_is_named =
+            |event: &Event| matches!(event, Event::Renamed { member: None, name } if name == "our list");
+        until(&mut events, context_is_named).await;
+    }
+    assert_eq!(ben.contexts().unwrap()[0].name, "our list");
 
     yours.leave().await.unwrap();
     assert_eq!(ben.contexts().unwrap().len(), 0);

@@ -286,6 +286,7 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
         role: facts.role,
         added: facts.added,
         made: facts.made.clone(),
+        name: facts.name.clone(),
     };
     let members: BTreeMap<MemberId, judge::Member> =
         replica.members().map(|(id, facts)| (*id, member(facts))).collect();

@@ -469,8 +469,8 @@ impl Liar {
         let member = self.somebody();
         match self.dice.below(5) {
             0 => Payload::Remove(Remove { member, last: Vec::new() }),
-            1 => Payload::SetRole(SetRole { member: self.me, role: Role::Admin, last: Vec::new() }),
-            2 => Payload::SetRole(SetRole { member, role: Role::Reader, last: Vec::new() }),
+            1 => Payload::SetRole(SetRole { member: self.me, role: Role::Admin, last: None }),
+            2 => Payload::SetRole(SetRole { member, role: Role::Reader, last: Some(Vec::new()) }),
             3 => {
                 let key = SigningKey::from_bytes(&self.dice.bytes());
                 let key = MemberId(key.verifying_key().to_bytes());

@@ -1,5 +1,6 @@
 //! Builds, tests and shows Kith: `cargo xtask help`.
 
+mod bench;
 mod bindings;
 mod c;
 mod count;
@@ -18,6 +19,7 @@ const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
+cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask wheel                 builds the Python wheel and says where it is
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -40,6 +42,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
     match words.as_slice() {
         ["demo"] => demo::run(&options),
         ["test", parts @ ..] => test(&options, parts),
+        ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
         ["wheel"] => {

@@ -30,12 +30,14 @@ use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
 use crate::replica::faults::{self, Fault};
-use crate::replica::{Blocked, Replica, View, WaitingRoom};
+use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
+/// With so many bytes to be written a round takes on no more: the store writes at most 64 KiB at once, and anything larger twice.
+const ROUND_BYTES: usize = 44 << 10;
 /// How long applying rests after a local fault, in ms.
 const RETRY: u64 = 5_000;
 
@@ -65,6 +67,11 @@ pub(crate) struct Actor {
     sessions: BTreeMap<LinkId, Connected>,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
+    /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
+    /// signatures that cover it come last.
+    held_back: Vec<TransactionId>,
+    /// Commands that a full round has left to the next one.
+    postponed: VecDeque<Command>,
     cursor: Cursor,
     pruned: Cursor,
     blocked: Option<(Blocked, u64)>,
@@ -87,6 +94,8 @@ impl Actor {
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
             left_over: VecDeque::new(),
+            held_back: Vec::new(),
+            postponed: VecDeque::new(),
             cursor,
             pruned,
             blocked: None,
@@ -100,9 +109,10 @@ impl Actor {
 
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let runtime = self.start.shared.runtime.clone();
+        let mut stopping = false;
         loop {
             let wait = self.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(self.now())));
-            let first = if self.left_over.is_empty() {
+            let first = if self.left_over.is_empty() && self.postponed.is_empty() {
                 runtime.block_on(async {
                     match wait {
                         None => commands.recv().await.map(Some),
@@ -117,13 +127,13 @@ impl Actor {
             };
             let Some(first) = first else { return };
             let mut round: Vec<Command> = first.into_iter().collect();
-            while round.len() < ROUND {
+            while self.postponed.len() + round.len() < ROUND && !stopping {
                 let Ok(command) = commands.try_recv() else { break };
                 round.push(command);
             }
-            let stop = round.iter().any(|command| matches!(command, Command::Stop));
+            stopping |= round.iter().any(|command| matches!(command, Command::Stop));
             self.round(round);
-            if stop {
+            if stopping && self.postponed.is_empty() {
                 self.start.shared.close("the node has been shut down");
                 return;
             }
@@ -150,7 +160,8 @@ impl Actor {
 
     /// When a round is due though nothing comes.
     pub(super) fn due(&self) -> Option<u64> {
-        if self.left_over.is_empty() { self.next_deadline() } else { Some(0) }
+        let at_once = !self.left_over.is_empty() || !self.postponed.is_empty();
+        if at_once { Some(0) } else { self.next_deadline() }
     }
 
     pub(super) const fn replica(&self) -> &Replica {
@@ -172,6 +183,7 @@ impl Actor {
     /// One round: what has come, as one batch; then the answers and what is to be sent.
     pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
+        let commands = self.postponed.drain(..).chain(commands).collect();
         if let Err(error) = self.try_round(commands, &mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
             stage.fail(&error);
@@ -196,9 +208,14 @@ impl Actor {
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
-            for command in ours {
+            let mut ours = ours.into_iter();
+            while let Some(command) = ours.next() {
                 self.stage_command(command, &mut view, stage)?;
+                if view.size() >= ROUND_BYTES {
+                    break;
+                }
             }
+            self.postponed.extend(ours);
             self.stage_deliveries(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;

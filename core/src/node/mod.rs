@@ -7,6 +7,7 @@
 mod actor;
 mod command;
 mod context;
+mod directory;
 mod events;
 mod info;
 #[doc(hidden)]
@@ -25,6 +26,7 @@ use crate::replica::ContextId;
 use crate::{Error, ErrorKind, Result};
 
 pub use context::Context;
+pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
@@ -89,7 +91,7 @@ impl Node {
     }
 
     /// Joins a context by an invitation, and returns once this node is a member and has caught up. If that fails, nothing of the context
-    /// stays. Joining a context that this node is a member of gives that context.
+    /// stays; that is so too if the future is dropped before. Joining a context that this node is a member of gives that context.
     pub async fn join(&self, invitation: &str, options: JoinOptions) -> Result<Context> {
         let invitation = Invitation::from_text(invitation)?;
         self.registry.join(invitation, options).await

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use kith_core::node::{InvitationInfo, IssuedInvitation, MemberInfo, TransactionInfo};
+use kith_core::node::{ContextInfo, InvitationInfo, IssuedInvitation, MemberInfo, TransactionInfo};
 
 use crate::options::{KITH_NO_ROLE, KITH_READER};
 
@@ -36,6 +36,31 @@ impl kith_invitation_info {
             expires_at: info.expires_at.unwrap_or(0),
             application: fixed(&info.application),
             note: fixed(&info.note),
+        }
+    }
+}
+
+/// A context that a node holds.
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub struct kith_context_info {
+    /// Its id.
+    pub id: [u8; 32],
+    /// Whether joining it has not come to its end.
+    pub joining: bool,
+    /// The name of its application; empty before the context's first transaction is here.
+    pub application: [c_char; 65],
+    /// What it is called; empty before the context's first transaction is here.
+    pub name: [c_char; 129],
+}
+
+impl kith_context_info {
+    pub(crate) fn of(info: &ContextInfo) -> Self {
+        Self {
+            id: info.id.0,
+            joining: info.joining,
+            application: fixed(&info.application),
+            name: fixed(&info.name),
         }
     }
 }

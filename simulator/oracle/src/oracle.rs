@@ -164,7 +164,7 @@ fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Skip(skip)) => vec![skip.transaction],
         Some(Payload::Remove(remove)) => tips(&remove.last),
-        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
             let first = |run: &SignedRun| run.headers.first().map(Header::id);
             let mut named: Vec<TransactionId> =
@@ -264,7 +264,9 @@ fn check_payload(
             require(history[&revoke.invite].kind() == Some(Kind::Invite), "revokes no Invite")
         }
         Some(Payload::Remove(remove)) => require(tips(&remove.member, &remove.last), "last"),
-        Some(Payload::SetRole(set)) => require(tips(&set.member, &set.last), "last"),
+        Some(Payload::SetRole(set)) => {
+            require(tips(&set.member, set.last.as_deref().unwrap_or_default()), "last")
+        }
         Some(Payload::Skip(skip)) => {
             require(history[&skip.transaction].kind() == Some(Kind::Call), "skips no Call")
         }

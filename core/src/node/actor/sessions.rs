@@ -263,6 +263,8 @@ impl Actor {
     pub(super) fn drop_sessions(&mut self) {
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
         links.into_iter().for_each(|link| self.cut(link));
+        self.left_over.clear();
+        self.held_back.clear();
     }
 
     /// Ends a session from this side.

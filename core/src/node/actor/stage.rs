@@ -118,6 +118,8 @@ impl Stage {
                 MembershipChange::Left { member } => Event::MemberLeft { member },
                 MembershipChange::Removed { member } => Event::MemberRemoved { member },
                 MembershipChange::RoleChanged { member, role } => Event::RoleChanged { member, role },
+                MembershipChange::Renamed { member, name } => Event::Renamed { member: Some(member), name },
+                MembershipChange::ContextRenamed { name } => Event::Renamed { member: None, name },
             });
             if let Some(reason) = gone {
                 self.events.push(Event::Closed { reason });

@@ -15,8 +15,8 @@ use crate::node::options::InviteOptions;
 use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict,
-    View,
+    Blocked, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction, TransactionId,
+    Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -40,11 +40,18 @@ impl Actor {
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::SetRole { member, role, reply } => {
-                let payload = Payload::SetRole(SetRole { member, role, last: self.tips(&member) });
+                let present = self.replica.member(&member).map(|facts| facts.role);
+                let last = (Some(role) < present).then(|| self.tips(&member));
+                let payload = Payload::SetRole(SetRole { member, role, last });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::Remove { member, reply } => {
+                // The rules let an admin remove also who has left; to the host that is a mistake.
+                if self.replica.member(&member).is_none() {
+                    let _ = reply.send(Err(Rejection::UnknownMember.into()));
+                    return Ok(());
+                }
                 let payload = Payload::Remove(Remove { member, last: self.tips(&member) });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
@@ -183,14 +190,30 @@ impl Actor {
         Ok(())
     }
 
-    /// Hands what sessions delivered to the replica, and with it whatever waited for it.
+    /// Hands what sessions delivered to the replica, and with it whatever waited for it, until the round is full.
     pub(super) fn stage_deliveries(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
-        for Delivery { link, token, transactions } in std::mem::take(&mut stage.deliveries) {
-            let mut next: Vec<(LinkId, Transaction)> = transactions.into_iter().map(|t| (link, t)).collect();
-            while !next.is_empty() {
-                next = self.take_in(next, view, stage)?;
+        let mut deliveries = std::mem::take(&mut stage.deliveries).into_iter();
+        while let Some(Delivery { link, token, mut transactions }) = deliveries.next() {
+            let told = stage.added.len();
+            while !transactions.is_empty() && view.size() < super::ROUND_BYTES {
+                let rest = transactions.split_off(slice(&transactions));
+                let mut next: Vec<(LinkId, Transaction)> =
+                    std::mem::replace(&mut transactions, rest).into_iter().map(|t| (link, t)).collect();
+                while !next.is_empty() {
+                    next = self.take_in(next, view, stage)?;
+                }
             }
-            stage.delivered.push((link, token));
+            if transactions.is_empty() {
+                let new = stage.added.split_off(told);
+                stage.added.append(&mut self.held_back);
+                stage.added.extend(new);
+                stage.delivered.push((link, token));
+            } else {
+                self.held_back.extend(stage.added.drain(told..));
+                self.left_over.push_back(Delivery { link, token, transactions });
+                self.left_over.extend(deliveries);
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -339,6 +362,7 @@ impl Actor {
                     id: *id,
                     role: facts.role,
                     added: facts.added.id,
+                    name: facts.name.clone(),
                 };
                 let _ = reply.send(Ok(self.replica.members().map(info).collect()));
             }
@@ -365,6 +389,19 @@ impl Actor {
             _ => {}
         }
     }
+}
+
+/// How many of what was delivered to take in at once: few enough to end a round where it is full.
+fn slice(transactions: &[Transaction]) -> usize {
+    const MOST: usize = 8;
+    const BYTES: usize = 4 << 10;
+    let mut bytes = 0;
+    let fits = |transaction: &&Transaction| {
+        let before = bytes;
+        bytes += transaction.payload.len();
+        before < BYTES
+    };
+    transactions.iter().take(MOST).take_while(fits).count()
 }
 
 /// Fresh random commitment keys, from one draw of randomness.

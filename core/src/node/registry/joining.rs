@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::rows::{Row, add_row};
@@ -24,12 +24,17 @@ impl Registry {
         invitation: Invitation,
         options: JoinOptions,
     ) -> Result<Context> {
-        self.on_runtime(move |node| async move {
+        // Dropped with this future: whoever gives up waiting gives up joining.
+        let (caller, gone) = oneshot::channel::<()>();
+        let work = self.on_runtime(move |node| async move {
             let context = node.begin_join(&invitation).await?;
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
             let reached = reach(&node.network, &node.closed, &invitation);
             let outcome = tokio::select! {
+                // First, so that who is a member already stays one.
+                biased;
                 outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
+                _ = gone => Ok(Err(Error::new(ErrorKind::Cancelled, "joining was given up"))),
                 // Ends only with the node.
                 () = reached => Ok(Err(Error::closed("the node has been shut down"))),
             };
@@ -45,8 +50,10 @@ impl Registry {
                 node.forget(context.id()).await?;
             }
             Err(error)
-        })
-        .await
+        });
+        let outcome = work.await;
+        drop(caller);
+        outcome
     }
 
     /// A context that is being joined from now on, or that this node is a member of already.
