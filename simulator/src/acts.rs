@@ -252,7 +252,7 @@ impl World {
         let invitation = node.invitation.as_ref().map(|invitation| (invitation.invite, invitation.key()));
         let role = node.invitation.as_ref().map_or(role, |invitation| invitation.role);
         let dice = Dice::new(self.plan.seed, &format!("liar {number}"));
-        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice);
+        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice, self.plan.brazen);
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
@@ -319,6 +319,14 @@ impl World {
         Ok(())
     }
 
+    /// Every member says something: it is after everything that it knows, so whoever lacks any of that finds out.
+    pub(crate) fn last_words(&mut self) {
+        for number in self.members() {
+            self.report.events += 1;
+            self.wish(number, Wish::Call(call(3, 0, 2)), Purpose::Plain);
+        }
+    }
+
     /// The honest nodes that are members as they themselves see it.
     pub(crate) fn members(&self) -> Vec<usize> {
         let is_member = |node: &&Node| {
@@ -326,6 +334,8 @@ impl World {
             node.joined
                 && !node.leaving
                 && !node.standing.differs
+                // One that was set back may know none of the others: then it refuses them all (docs/testing.md).
+                && !node.standing.rolled_back
                 && machine.removed().is_none()
                 && machine.replica().member(&node.me).is_some()
         };

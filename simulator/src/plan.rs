@@ -134,6 +134,8 @@ pub struct Plan {
     pub liars: usize,
     /// Whether commits are flushed one by one.
     pub power: bool,
+    /// See [`Wanted::brazen`].
+    pub brazen: bool,
     /// When faults stop.
     pub until: u64,
     /// By their times.
@@ -149,6 +151,8 @@ pub struct Wanted {
     pub calls: Option<usize>,
     /// Without faults and lies.
     pub calm: bool,
+    /// Liars also do what is known to find a hole that is not closed yet (`docs/testing.md`).
+    pub brazen: bool,
 }
 
 impl Plan {
@@ -172,7 +176,15 @@ impl Plan {
             1 + dice.below((nodes - 1) / 3 + 1).min(3)
         };
         let until = 20_000 + 1_000 * dice.below(180) as u64;
-        let mut plan = Self { seed, nodes, liars, power: dice.below(4) > 0, until, steps: Vec::new() };
+        let mut plan = Self {
+            seed,
+            nodes,
+            liars,
+            power: dice.below(4) > 0,
+            brazen: wanted.brazen,
+            until,
+            steps: Vec::new(),
+        };
         plan.joins(&mut dice);
         let honest = nodes - liars;
         for _ in 0..calls {

@@ -8,6 +8,7 @@ mod demo;
 mod python;
 mod rust;
 mod setup;
+mod simulate;
 mod tools;
 
 use std::process::ExitCode;
@@ -17,7 +18,8 @@ use tools::{Failed, Options, Result};
 
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
-cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
+cargo xtask test [PART …]         all tests; PART is rust, simulator, python, c or demo
+cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask wheel                 builds the Python wheel and says where it is
@@ -42,6 +44,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
     match words.as_slice() {
         ["demo"] => demo::run(&options),
         ["test", parts @ ..] => test(&options, parts),
+        ["simulate", words @ ..] => simulate::simulate(words),
         ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
@@ -60,10 +63,15 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 4] =
-        [("rust", rust::test), ("c", c::test), ("python", python::test), ("demo", demo::test)];
+    const PARTS: [(&str, Part); 5] = [
+        ("rust", rust::test),
+        ("simulator", simulate::test),
+        ("c", c::test),
+        ("python", python::test),
+        ("demo", demo::test),
+    ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
-        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo")));
+        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, simulator, c, python, demo")));
     }
     setup::programs()?;
     let mut total = Count::default();
