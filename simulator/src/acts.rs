@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::judge::history;
 use crate::liar::Liar;
 use crate::network::Weather;
-use crate::node::{NUMBER, Node, QUEUE};
+use crate::node::{NUMBER, Node, QUEUE, Standing};
 use crate::plan::Act;
 use crate::world::{Go, Happening, Purpose, World};
 
@@ -227,6 +227,8 @@ impl World {
         copy.disk = std::sync::Arc::new(original.disk.copy());
         copy.context = original.context;
         copy.joined = true;
+        copy.standing = Standing { rolled_back: true, ..original.standing.clone() };
+        copy.application = std::sync::Arc::clone(&original.application);
         copy.frozen = Some("the node's directory is a copy".into());
         copy.disk.start(None);
         let new = copy.number;

@@ -232,7 +232,7 @@ impl Liar {
     /// A channel is open.
     pub fn opened(&mut self, link: LinkId, channel: Channel, binding: Binding, now: u64) -> Outgoing {
         let local = Local::Member { supporting: Vec::new() };
-        match Session::new(binding, &self.key, local, self.dice.next(), &Shown(&self.bag, link), now) {
+        match Session::new(binding, &self.key, local, self.dice.number(), &Shown(&self.bag, link), now) {
             Ok((session, outputs)) => {
                 self.sessions.insert(link, (channel, session));
                 self.carry_out(link, outputs, now)
@@ -401,8 +401,13 @@ impl Liar {
             }
             Lie::Author => {
                 let author = self.somebody();
-                let theirs =
-                    self.bag.all.iter().filter(|(key, _)| key.0 == author).map(|(_, t)| t.clone()).last();
+                let theirs = self
+                    .bag
+                    .all
+                    .iter()
+                    .filter(|(key, _)| key.0 == author)
+                    .map(|(_, t)| t.clone())
+                    .next_back();
                 if let Some(mut theirs) = theirs {
                     theirs.header.author = self.me;
                     theirs.header.timestamp += 1;
@@ -443,7 +448,7 @@ impl Liar {
             Lie::Garbage | Lie::Huge => {
                 let length =
                     if lie == Lie::Huge { kith_core::limits::FRAME + 1 } else { self.dice.below(300) };
-                let bytes: Vec<u8> = (0..length).map(|_| self.dice.next() as u8).collect();
+                let bytes: Vec<u8> = (0..length).map(|_| self.dice.number() as u8).collect();
                 return self
                     .sessions
                     .iter()

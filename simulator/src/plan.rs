@@ -239,7 +239,9 @@ impl Plan {
 
     fn faults(&mut self, dice: &mut Dice, honest: usize) {
         // Few kinds in one world, often: so each gets to be the only thing that is wrong.
-        let kinds: Vec<usize> = (0..1 + dice.below(5)).map(|_| dice.below(14)).collect();
+        let stormy = dice.one_in(5);
+        let kinds: Vec<usize> =
+            if stormy { vec![8] } else { (0..1 + dice.below(5)).map(|_| dice.below(14)).collect() };
         for _ in 0..dice.below(4 + 3 * self.nodes.min(8)) {
             let Some(kind) = dice.pick(&kinds).copied() else { return };
             let node = dice.below(self.nodes);
@@ -258,7 +260,7 @@ impl Plan {
                 4 => Act::Failing { node, time },
                 5 => Act::SlowDisk { node, takes: dice.between(20, 2_000), time },
                 6 => Act::Split(Partition {
-                    group: dice.next(),
+                    group: dice.number(),
                     one_way: dice.one_in(3),
                     flaps: if dice.one_in(3) { dice.between(300, 5_000) } else { 0 },
                     until: time,
@@ -266,7 +268,7 @@ impl Plan {
                 7 => Act::Cut { wire: dice.below(1 << 16) },
                 8 => Act::Storm(Weather {
                     until: time,
-                    loss: dice.below(40) as u64,
+                    loss: dice.below(if stormy { 300 } else { 40 }) as u64,
                     twice: dice.below(40) as u64,
                     overtake: dice.below(40) as u64,
                     damage: dice.below(20) as u64,

@@ -209,7 +209,7 @@ impl Actor {
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
             let mut ours = ours.into_iter();
-            while let Some(command) = ours.next() {
+            for command in ours.by_ref() {
                 self.stage_command(command, &mut view, stage)?;
                 if view.size() >= ROUND_BYTES {
                     break;

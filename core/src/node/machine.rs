@@ -98,7 +98,7 @@ pub enum Wish {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Heard {
-    Opened { link: LinkId, peer: PeerId, channel: Channel, binding: Binding },
+    Opened { link: LinkId, peer: PeerId, channel: Channel, binding: Box<Binding> },
     Message { link: LinkId, channel: Channel, message: Vec<u8> },
     Closed { link: LinkId, channel: Channel },
 }
@@ -345,7 +345,7 @@ fn command(input: Input, pending: &mut Vec<(u64, Pending)>) -> Command {
             Wish::Leave => Command::Leave { reply: expect(number, pending, |()| Answer::Left) },
         },
         Input::Heard(Heard::Opened { link, peer, channel, binding }) => {
-            Command::Opened { link, peer, channel, binding }
+            Command::Opened { link, peer, channel, binding: *binding }
         }
         Input::Heard(Heard::Message { link, channel, message }) => {
             Command::Message { link, channel, message, load: Load::none() }
