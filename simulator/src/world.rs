@@ -154,6 +154,8 @@ impl World {
             self.compare(node)?;
         }
         self.heal()?;
+        self.until(self.now() + 20_000)?;
+        self.last_words();
         let deadline = self.now() + HEALING;
         let mut apart = self.apart();
         while apart.is_some() && self.now() < deadline {
