@@ -1,10 +1,13 @@
 //! Builds, tests and shows Kith: `cargo xtask help`.
 
+mod bench;
 mod bindings;
 mod board;
 mod c;
 mod count;
 mod demo;
+mod errors;
+mod install;
 mod program;
 mod python;
 mod rust;
@@ -21,7 +24,10 @@ cargo xtask demo                  a Python node and a C node share a context, ar
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
 cargo xtask test [PART …]         all tests; PART is rust, python, c, demo or board
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
+cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
 
@@ -38,18 +44,26 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(mut arguments: Vec<String>) -> Result<()> {
+    let named = arguments.iter().any(|argument| argument == "--profile");
     let options = Options::take_from(&mut arguments)?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["demo"] => demo::run(&options),
         ["board"] => board::run(&options),
         ["test", parts @ ..] => test(&options, parts),
+        ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["errors"] => errors::run(true),
+        ["errors", "--check"] => errors::run(false),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
             Ok(())
+        }
+        ["install", "--prefix", prefix] => {
+            let profile = if named { options.profile } else { "release".into() };
+            install::install(&Options { profile }, prefix)
         }
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");

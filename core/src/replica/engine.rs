@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acts::Acts;
 use super::commitment::SetHash;
 use super::execution::{Executed, StateAt};
+use super::faults;
 use super::governance::{Asked, Governance, Member};
 use super::history::{Core, History, Invalid, StoredChains, Tips, Verdict, load_acts};
 use super::payload::{Payload, Tip};
@@ -65,10 +66,29 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MembershipChange {
-    Joined { member: MemberId, role: Role },
-    Left { member: MemberId },
-    Removed { member: MemberId },
-    RoleChanged { member: MemberId, role: Role },
+    Joined {
+        member: MemberId,
+        role: Role,
+    },
+    Left {
+        member: MemberId,
+    },
+    Removed {
+        member: MemberId,
+    },
+    RoleChanged {
+        member: MemberId,
+        role: Role,
+    },
+    /// It calls itself something else.
+    Renamed {
+        member: MemberId,
+        name: String,
+    },
+    /// The context is called something else.
+    ContextRenamed {
+        name: String,
+    },
 }
 
 /// Why applying stands still.
@@ -91,18 +111,24 @@ pub struct Replica {
     /// What is in the order and not yet executed.
     pub(super) pending: BTreeMap<Place, TransactionId>,
     stored_pending: BTreeSet<Place>,
+    /// Nothing after this place was executed before the present step.
+    pub(super) executed_until: Option<Place>,
 }
 
 impl Replica {
     /// Opens the replica of a context on its tables, which may be empty.
     pub fn open(context: ContextId, tables: &dyn StateRead) -> Result<Self> {
         let view = View::new(tables);
-        let core = match tables.get(Table::Meta, tables::CORE)? {
+        let mut core = match tables.get(Table::Meta, tables::CORE)? {
             Some(bytes) => tables::decode(&bytes, "a context's core")?,
             None => Core { ranges: vec![0; 33], ..Core::default() },
         };
+        if let Some(bytes) = tables.get(Table::Meta, tables::STATE_HASH)? {
+            core.state = tables::decode(&bytes, "the hash of a context's state")?;
+        }
         let mut replica = Self {
             context,
+            executed_until: core.last,
             core,
             tips: Tips::new(),
             acts: load_acts(&view, context)?,
@@ -125,6 +151,7 @@ impl Replica {
         }
         let chains = StoredChains { tables, tips: &replica.tips };
         replica.governance = Governance::judge(&replica.acts, &chains)?;
+        replica.core.governance = replica.governance.commitment(&replica.acts);
         Ok(replica)
     }
 
@@ -202,10 +229,17 @@ impl Replica {
         }
         self.execute_pending(&mut view, &mut step, prepared, application)?;
         step.executed.sort_by_key(|outcome| outcome.place);
+        self.executed_until = self.core.last;
         if !step.admitted.is_empty() || !step.executed.is_empty() {
             view.put(Table::Meta, tables::CORE, tables::encode(&self.core));
         }
-        let pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        if !step.changed.is_empty() {
+            view.put(Table::Meta, tables::STATE_HASH, tables::encode(&self.core.state));
+        }
+        let mut pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        if faults::is(faults::Fault::ForgetPending) {
+            pending.clear();
+        }
         for gone in self.stored_pending.difference(&pending) {
             view.delete(Table::Meta, tables::pending_key(gone));
         }
@@ -251,7 +285,7 @@ impl Replica {
                 again: !new,
             });
         }
-        step.membership.extend(membership_changes(&old, &self.governance));
+        step.membership.extend(membership_changes(&old, &self.governance, &self.core.name));
 
         let authors: BTreeSet<MemberId> = old.authors().chain(self.governance.authors()).copied().collect();
         for author in authors {
@@ -318,6 +352,7 @@ impl Replica {
         place: &Place,
     ) -> Result<std::result::Result<Role, Rejection>> {
         let needed = match Kind::from_number(position.kind) {
+            Some(Kind::Call) if faults::is(faults::Fault::ReadersWrite) => Role::Reader,
             Some(Kind::Call) => Role::Writer,
             Some(Kind::Note) => Role::Reader,
             _ => return Ok(Err(Rejection::NotInForce)),
@@ -425,7 +460,8 @@ impl Replica {
     }
 }
 
-fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChange> {
+/// What changed between two outcomes; `first_name` is what genesis calls the context.
+fn membership_changes(old: &Governance, new: &Governance, first_name: &String) -> Vec<MembershipChange> {
     let all: BTreeSet<&MemberId> = old.members.keys().chain(new.members.keys()).collect();
     let facts = |governance: &Governance, member: &MemberId| -> Option<Member> {
         governance.members.get(member).cloned()
@@ -441,7 +477,17 @@ fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChang
         }
         _ => None,
     };
-    all.into_iter().filter_map(change).collect()
+    let renamed = |member: &MemberId| {
+        let (before, after) = (old.members.get(member)?, new.members.get(member)?);
+        (before.name != after.name)
+            .then(|| MembershipChange::Renamed { member: *member, name: after.name.clone() })
+    };
+    let context = (old.name != new.name).then(|| {
+        let name = new.name.as_ref().unwrap_or(first_name).clone();
+        MembershipChange::ContextRenamed { name }
+    });
+    let changes = all.iter().filter_map(|member| change(member));
+    changes.chain(all.iter().filter_map(|member| renamed(member))).chain(context).collect()
 }
 
 /// All keys with a prefix, without it.

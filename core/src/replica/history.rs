@@ -75,7 +75,11 @@ pub(crate) struct Core {
     pub(crate) name: String,
     pub(crate) access_key: [u8; 32],
     pub(crate) creator: Option<MemberId>,
+    /// Has a row of its own, written only when it changes: with it, this one would be a large value to the store.
+    #[borsh(skip)]
     pub(crate) state: SetHash,
+    /// Follows from the governing transactions.
+    #[borsh(skip)]
     pub(crate) governance: SetHash,
     /// How many range reads are filed under so many shared bytes.
     pub(crate) ranges: Vec<u64>,
@@ -189,13 +193,15 @@ impl History<'_> {
         let as_named = |(parent, position): (&super::Parent, &Position)| {
             position.author == parent.author && position.sequence == parent.sequence
         };
-        if parents.len() != header.parents.len() || !header.parents.iter().zip(parents).all(as_named) {
+        let named =
+            header.parents.iter().zip(parents).all(as_named) || faults::is(faults::Fault::ForgetParent);
+        if parents.len() != header.parents.len() || !named {
             return Err(Invalid::Parent);
         }
         let greatest = edges.iter().map(|position| position.lamport).max();
-        if greatest.and_then(|lamport| lamport.checked_add(1)) != Some(header.lamport)
-            || references.iter().any(|position| position.lamport >= header.lamport)
-        {
+        let follows = greatest.and_then(|lamport| lamport.checked_add(1)) == Some(header.lamport);
+        let above = references.iter().all(|position| position.lamport < header.lamport);
+        if !(follows && above || faults::is(faults::Fault::ForgetLamport)) {
             return Err(Invalid::Lamport);
         }
         if first && !self.admitted(header.author, &header.parents) {
@@ -243,9 +249,10 @@ impl History<'_> {
             Some(Payload::Remove(remove)) => {
                 require(of(&remove.member, &remove.last, references), Invalid::Reference)
             }
-            Some(Payload::SetRole(set)) => {
-                require(of(&set.member, &set.last, references), Invalid::Reference)
-            }
+            Some(Payload::SetRole(set)) => require(
+                of(&set.member, set.last.as_deref().unwrap_or_default(), references),
+                Invalid::Reference,
+            ),
             Some(Payload::Fork(fork)) => {
                 require(fork.proves(&self.context), Invalid::Proof)?;
                 // The first two are those at which the histories part; the proof says whose they are.
@@ -267,11 +274,7 @@ impl History<'_> {
     ) -> Result<Vec<TransactionId>> {
         let Admission { id, place, position, payload } = admission;
         let header = &transaction.header;
-        let prefix = [&header.author.0[..], &header.sequence.to_be_bytes()].concat();
-        let end = super::view::prefix_end(&prefix);
-        let rivals = view.scan(Table::Transactions, &prefix, end.as_deref(), false, usize::from(u8::MAX))?;
-        let rivals =
-            rivals.iter().map(|(key, _)| tables::id_of_transaction_key(key)).collect::<Result<Vec<_>>>()?;
+        let rivals = self.with_sequence(view, &header.author, header.sequence)?;
 
         let key = tables::transaction_key(&header.author, header.sequence, id);
         view.put(Table::Transactions, key, transaction.encode());
@@ -312,6 +315,24 @@ impl History<'_> {
             self.remember_act(view, transaction, admission)?;
         }
         Ok(rivals)
+    }
+
+    /// The ids of an author's transactions with this sequence.
+    fn with_sequence(
+        &self,
+        view: &View<'_>,
+        author: &MemberId,
+        sequence: u64,
+    ) -> Result<Vec<TransactionId>> {
+        // Each is in the chain of some tip, so the usual case needs no look at the tables.
+        let reached = |tips: &BTreeSet<Tip>| tips.last().is_some_and(|tip| tip.sequence >= sequence);
+        if !self.tips.get(author).is_some_and(reached) {
+            return Ok(Vec::new());
+        }
+        let prefix = [&author.0[..], &sequence.to_be_bytes()].concat();
+        let end = super::view::prefix_end(&prefix);
+        let found = view.scan(Table::Transactions, &prefix, end.as_deref(), false, usize::from(u8::MAX))?;
+        found.iter().map(|(key, _)| tables::id_of_transaction_key(key)).collect()
     }
 
     fn remember_act(
@@ -379,7 +400,7 @@ fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Remove(remove)) => tips(&remove.last),
-        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
             let parted = [&fork.one, &fork.other].into_iter().filter_map(|run| run.headers.first());
             parted.map(Header::id).chain(fork.last.iter().map(|tip| tip.id)).collect()

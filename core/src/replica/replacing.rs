@@ -104,7 +104,8 @@ impl Replica {
                 None => view.delete(Table::State, key.0),
             }
         }
-        if self.core.last.is_some_and(|last| last > *place) && !faults::is(faults::Fault::SkipRerun) {
+        // What this step executes comes in ascending order: a later reader can only be from before it.
+        if self.executed_until.is_some_and(|last| last > *place) && !faults::is(faults::Fault::SkipRerun) {
             self.mark_readers(view, key, place)?;
         }
         Ok(())
@@ -159,7 +160,7 @@ impl Replica {
 }
 
 fn replace_entry(hash: &mut SetHash, key: &StateKey, before: Option<&[u8]>, after: Option<&[u8]>) {
-    if let Some(before) = before {
+    if let Some(before) = before.filter(|_| after.is_some() || !faults::is(faults::Fault::CommitDeleted)) {
         hash.remove(Entries::Application, &key.0, before);
     }
     if let Some(after) = after {

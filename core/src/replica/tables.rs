@@ -116,6 +116,8 @@ pub(crate) fn tip_key(author: &MemberId, tip: &Tip) -> Vec<u8> {
 }
 
 pub(crate) const CORE: &[u8] = b"core";
+/// The running hash of the application's entries.
+pub(crate) const STATE_HASH: &[u8] = b"hash/state";
 pub(crate) const TIPS: &[u8] = b"tip/";
 pub(crate) const ACTS: &[u8] = b"act/";
 pub(crate) const PENDING: &[u8] = b"pending/";

@@ -15,26 +15,44 @@ const TABLES: usize = 8;
 pub(crate) struct View<'a> {
     base: &'a dyn StateRead,
     writes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; TABLES],
+    /// Bytes in them.
+    size: usize,
 }
+
+/// About what a write takes besides its key and value.
+const WRITE: usize = 96;
 
 impl<'a> View<'a> {
     pub(crate) fn new(base: &'a dyn StateRead) -> Self {
-        Self { base, writes: Default::default() }
+        Self { base, writes: Default::default(), size: 0 }
     }
 
     pub(crate) fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Vec<u8>) {
-        self.writes[table as usize].insert(key.into(), Some(value));
+        self.set(table, key.into(), Some(value));
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.writes[table as usize].insert(key.into(), None);
+        self.set(table, key.into(), None);
     }
 
     /// Lays a step's writes over what is there.
     pub(crate) fn apply(&mut self, writes: Vec<TableWrite>) {
         for (table, key, value) in writes {
-            self.writes[table as usize].insert(key, value);
+            self.set(table, key, value);
         }
+    }
+
+    fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let length = key.len() + WRITE;
+        self.size += length + value.as_ref().map_or(0, Vec::len);
+        if let Some(old) = self.writes[table as usize].insert(key, value) {
+            self.size -= length + old.map_or(0, |old| old.len());
+        }
+    }
+
+    /// About how many bytes are to be written.
+    pub(crate) const fn size(&self) -> usize {
+        self.size
     }
 
     pub(crate) fn into_writes(self) -> Vec<TableWrite> {

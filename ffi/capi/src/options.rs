@@ -3,12 +3,14 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use kith_core::node::{Durability, InviteOptions, Options};
+use kith_core::node::{Durability, InviteOptions, Options, default_directory};
 use kith_core::replica::Role;
 use kith_core::{Error, Result};
 
-use crate::bytes::{optional_text, text};
+use crate::border::border;
+use crate::bytes::{kith_buffer, optional_text, output, text};
 use crate::handle::borrow;
+use crate::status::kith_status;
 use crate::testing::kith_hub;
 
 /// What a member may do: everything.
@@ -218,4 +220,22 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
     // SAFETY: passed on.
     built.note = unsafe { optional_text(options.note, "note")? }.unwrap_or_default().to_owned();
     Ok(built)
+}
+
+/// The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
+/// can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
+/// %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+///
+/// # Safety
+/// `name` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_default_directory(name: *const c_char, path: *mut kith_buffer) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (name, place) = unsafe { (text(name, "name")?, output(path, "path")?) };
+        let path = default_directory(name)?.into_os_string().into_string();
+        let path = path.map_err(|_| Error::invalid_argument("the directory is not UTF-8"))?;
+        place.set(kith_buffer::from_vec(path.into_bytes()));
+        Ok(())
+    }
 }

@@ -1,0 +1,66 @@
+//! Measures Kith. Each part runs in a process of its own, checks that what it measured has happened, and prints
+//! `figure NAME NUMBER` lines; `cargo xtask bench` makes a table of them.
+
+mod get;
+mod late;
+mod load;
+mod machine;
+mod memory;
+mod opening;
+mod sharing;
+mod writing;
+
+use std::process::ExitCode;
+
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+const HELP: &str =
+    "kith-bench PART [SHARE]: PART is fsync, put, share, late, reopen, memory, transactions or get;
+everything is done SHARE (default 1) times smaller than the published figures";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kith-bench {}: {failure}", words.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    let (part, rest) = words.split_first().ok_or(HELP)?;
+    // What a part starts as a process of its own.
+    match (*part, rest) {
+        ("open-node", [directory]) => return opening::node(directory.as_ref()),
+        ("open-engine", [directory]) => return opening::engine(directory.as_ref()),
+        ("read-all", [directory, entries]) => return memory::read_all(directory.as_ref(), entries.parse()?),
+        ("idle", [directory]) => return memory::idle(directory.as_ref()),
+        _ => {}
+    }
+    let share = rest.first().map_or(Ok(1), |share| share.parse::<usize>())?.max(1);
+    match *part {
+        "fsync" => machine::fsync(),
+        "put" => writing::measure(share),
+        "share" => sharing::measure(share),
+        "late" => late::measure(share),
+        "reopen" => opening::measure(share),
+        "memory" => memory::entries(share),
+        "transactions" => memory::transactions(share),
+        "get" => get::measure(share),
+        _ => Err(HELP.into()),
+    }
+}
+
+/// One figure, for the table.
+pub(crate) fn figure(name: &str, number: f64) {
+    println!("figure {name} {number}");
+}
+
+/// What a benchmark relies on; a benchmark that did nothing must not give a figure.
+pub(crate) fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(otherwise().into()) }
+}
