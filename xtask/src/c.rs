@@ -61,6 +61,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("the README's example in C", readme as fn(&Installed) -> Result<()>),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
             "the examples are built and run with what is installed, by pkg-config and by CMake",
@@ -222,6 +223,19 @@ fn soname(Installed { folder, .. }: &Installed) -> Result<()> {
     } else {
         Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
     }
+}
+
+/// The table of ffi/capi/tests/null.c has every function that takes anything.
+fn null_table(_: &Installed) -> Result<()> {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).during(format!("reading {path}"));
+    let (header, table) = (read("include/kith.h")?, read("ffi/capi/tests/null.c")?);
+    let takes_nothing = |name: &str| header.contains(&format!("{name}(void)"));
+    let takes_a_number = |name: &str| name == "kith_status_name";
+    let missing: Vec<_> = declarations(&header)
+        .into_iter()
+        .filter(|name| !takes_nothing(name) && !takes_a_number(name) && !table.contains(&format!("{name}(")))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failed(format!("not in null.c: {missing:?}"))) }
 }
 
 fn cpp(_: &Installed) -> Result<()> {

@@ -214,6 +214,7 @@ static void joining_tells_how_far_it_is_and_is_given_up(void) {
     kith_buffer_free(&token);
 
     /* Nobody answers any more: the one who gives up is rid of it at once, long before the time is over. */
+    kith_context_free(mine);
     CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, "another", &mine));
     CHECK_OK(kith_context_invite(mine, NULL, &token));
     CHECK_OK(kith_node_shutdown(one));
