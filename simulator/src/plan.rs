@@ -185,12 +185,12 @@ impl Plan {
             until,
             steps: Vec::new(),
         };
-        plan.joins(&mut dice);
+        plan.joins(&mut dice, wanted.calm);
         let honest = nodes - liars;
         for _ in 0..calls {
             let act = Act::Call {
                 node: dice.below(nodes),
-                method: dice.below(15) as u8,
+                method: dice.below(if wanted.calm { 7 } else { 15 }) as u8,
                 key: dice.below(6) as u8,
                 value: dice.below(4) as u8,
             };
@@ -210,8 +210,14 @@ impl Plan {
         self.steps.push(Step { at, act });
     }
 
-    fn joins(&mut self, dice: &mut Dice) {
+    /// In a calm world all are writers from the start.
+    fn joins(&mut self, dice: &mut Dice, calm: bool) {
         for node in 1..self.nodes {
+            if calm {
+                let join = Act::Join { node, by: 0, role: Role::Writer, again: false };
+                self.steps.push(Step { at: 100 * node as u64, act: join });
+                continue;
+            }
             let at = if dice.one_in(8) { dice.below(self.until as usize) as u64 } else { 100 * node as u64 };
             let role =
                 *dice.pick(&[Role::Writer, Role::Writer, Role::Reader, Role::Admin]).unwrap_or(&Role::Writer);
