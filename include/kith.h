@@ -114,6 +114,11 @@
 #define KITH_EVENT_CLOSED 17
 
 /**
+ * A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
+ */
+#define KITH_EVENT_RENAMED 18
+
+/**
  * An event that this version of the header does not know.
  */
 #define KITH_EVENT_OTHER 0
@@ -542,6 +547,10 @@ typedef struct {
      * What it may do.
      */
     uint32_t role;
+    /**
+     * What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same.
+     */
+    char name[129];
 } kith_member;
 
 /**
@@ -1471,6 +1480,28 @@ kith_status kith_context_set_role(kith_context *context,
                                   const uint8_t *member,
                                   uint32_t role,
                                   uint8_t *transaction);
+
+/**
+ * Gives the context a name for people, at most 128 bytes. Needs an admin. `transaction`, unless NULL, gets the id of the transaction (32
+ * bytes).
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_set_name(kith_context *context,
+                                  const char *name,
+                                  uint8_t *transaction);
+
+/**
+ * Says what this member calls itself, in at most 128 bytes; empty takes it back. `transaction`, unless NULL, gets the id of the
+ * transaction (32 bytes).
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_set_display_name(kith_context *context,
+                                          const char *name,
+                                          uint8_t *transaction);
 
 /**
  * Removes a member (32 bytes). Needs an admin; an admin is removed only by a senior one. What the member wrote and this node has not

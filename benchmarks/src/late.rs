@@ -113,7 +113,9 @@ pub(crate) fn measure(share: usize) -> Result<()> {
     figure("late.elsewhere.us", late);
     // That the count counts. (The first two may sort before the late one: a member begins with a note.)
     let (again, late, _) = history(places, &readers, (kv::add(&same, 1), 1))?;
-    check((places - 2..=places).contains(&again), || format!("{again} of {places} readers were executed again"))?;
+    check((places - 2..=places).contains(&again), || {
+        format!("{again} of {places} readers were executed again")
+    })?;
     figure("late.readers.again", again as f64);
     figure("late.readers.us", late / places as f64);
     Ok(())

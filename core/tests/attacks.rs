@@ -260,3 +260,28 @@ fn somebody_who_left_as_an_admin_is_removed_by_a_senior_alone() {
     settled.rejects(call, Rejection::Cut);
     assert!(settled.oracle.governance.removed.contains(&common::world::actor(1)));
 }
+
+#[test]
+fn the_same_proof_again_counts_for_nothing_until_its_owner_is_back() {
+    let mut world = world(&[Role::Writer, Role::Reader, Role::Reader]);
+    world.calls(1, Stance::Honest, kv::put(&state_key(1), "one"));
+    world.calls(1, Stance::Old(0), kv::put(&state_key(2), "other"));
+    world.meet();
+    let prove = What::ProveFork { pick: 0, long: false, forgetful: false };
+    let (first, second) = (world.acts(2, prove.clone()), world.acts(3, prove.clone()));
+    let more: Vec<usize> = (0..5).map(|_| world.acts(2, prove.clone())).collect();
+    let settled = settle(&world);
+    settled.counts(first);
+    // 3 had not seen the first.
+    settled.counts(second);
+    for again in more {
+        settled.rejects(again, Rejection::UnknownMember);
+    }
+    world.meet();
+    world.add(0, 1, Role::Writer);
+    world.meet();
+    let after_its_return = world.acts(2, prove);
+    let settled = settle(&world);
+    settled.counts(after_its_return);
+    settled.is_member(1, None);
+}

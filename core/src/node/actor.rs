@@ -183,39 +183,44 @@ impl Actor {
     /// One round: what has come, as one batch; then the answers and what is to be sent.
     pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
-        let commands = self.postponed.drain(..).chain(commands).collect();
-        if let Err(error) = self.try_round(commands, &mut stage) {
+        stage.commands = self.postponed.drain(..).chain(commands).collect();
+        let (leaving, pruned) = (self.leaving, self.pruned);
+        if let Err(error) = self.try_round(&mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
-            stage.fail(&error);
-            // What the replica has in memory is not what the store holds.
+            // What is in memory is not what the store holds.
+            (self.leaving, self.pruned) = (leaving, pruned);
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
             }
             self.drop_sessions();
+            // Whoever is told finds the context as it was before.
+            stage.fail(&error);
         }
     }
 
-    fn try_round(&mut self, commands: Vec<Command>, stage: &mut Stage) -> Result<()> {
+    fn try_round(&mut self, stage: &mut Stage) -> Result<()> {
         let store = Arc::clone(&self.start.shared.store);
         let number = self.start.shared.number;
-        let (ours, theirs): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(|command| {
-            !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
-        });
+        let (ours, theirs): (VecDeque<Command>, VecDeque<Command>) =
+            std::mem::take(&mut stage.commands).into_iter().partition(|command| {
+                !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
+            });
+        // Callers are kept where they are answered, should the round fail.
+        stage.commands = ours;
         let writes = {
             let snapshot = store.snapshot()?;
             let tables = ContextTables::new(&*snapshot, number);
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
-            let mut ours = ours.into_iter();
-            for command in ours.by_ref() {
+            while let Some(command) = stage.commands.pop_front() {
                 self.stage_command(command, &mut view, stage)?;
                 if view.size() >= ROUND_BYTES {
                     break;
                 }
             }
-            self.postponed.extend(ours);
+            self.postponed.extend(stage.commands.drain(..));
             self.stage_deliveries(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;

@@ -217,7 +217,7 @@ impl Context {
     async fn say_name(&self, whose: Named, name: &str) -> Result<TransactionId> {
         if name.len() > limits::NOTE {
             let text = format!("a name has at most {} bytes, not {}", limits::NOTE, name.len());
-            return Err(Error::invalid_argument(text));
+            return Err(Error::new(ErrorKind::LimitExceeded, text));
         }
         let payload = Payload::SetName(SetName { whose, name: name.to_string() });
         self.ask(|reply| Command::Author { payload, reply }).await

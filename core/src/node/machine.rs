@@ -97,6 +97,7 @@ pub enum Wish {
 /// What comes over the network.
 #[derive(Debug)]
 #[allow(missing_docs)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, on its way into a round")]
 pub enum Heard {
     Opened { link: LinkId, peer: PeerId, channel: Channel, binding: Box<Binding> },
     Message { link: LinkId, channel: Channel, message: Vec<u8> },

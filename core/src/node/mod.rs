@@ -32,7 +32,7 @@ pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
     MemberInfo, NodeStatus, PeerInfo, TransactionInfo,
 };
-pub use options::{Clock, CreateOptions, Durability, InviteOptions, JoinOptions, Options, Transport};
+pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;
 
 /// A node. Cheap to clone; all clones are the same node.

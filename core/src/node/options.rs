@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Hub;
 use crate::replica::Role;
+use crate::storage::Store;
 
 /// What a node is opened with. The defaults are a node in memory that is reached by nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct Options {
     /// Where the node's links go.
     #[serde(skip)]
     pub transport: Transport,
+    /// The engine that keeps everything.
+    #[serde(skip)]
+    pub engine: Engine,
+    /// The time of day, which people read and invitations expire by.
+    #[serde(skip)]
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -42,6 +49,8 @@ impl Default for Options {
             durability: Durability::Power,
             event_retention: 10_000,
             transport: Transport::Sockets,
+            engine: Engine::Own,
+            clock: Clock::default(),
         }
     }
 }
@@ -96,6 +105,26 @@ impl std::fmt::Debug for Transport {
         f.write_str(match self {
             Self::Sockets => "Sockets",
             Self::Memory(_) => "Memory",
+        })
+    }
+}
+
+/// The engine that keeps a node's data.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The node's own: in its directory, or in memory without one.
+    #[default]
+    Own,
+    /// This one, for tests that make it fail. There is no high-water mark then, and the directory is not touched.
+    Given(Arc<dyn Store>),
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Own => "Own",
+            Self::Given(_) => "Given",
         })
     }
 }

@@ -284,6 +284,8 @@ struct Replay<'a> {
     decided: &'a BTreeMap<u32, Word>,
     revocations: BTreeMap<TransactionId, Vec<u32>>,
     candidates: Vec<Candidate>,
+    /// The accepted proofs against each member so far: their numbers, and the sequences at which the histories part.
+    proofs: BTreeMap<MemberId, Vec<(u32, u64)>>,
     outcome: Governance,
 }
 
@@ -308,7 +310,15 @@ impl<'a> Replay<'a> {
                 _ => {}
             }
         }
-        Ok(Self { acts, chains, decided, revocations, candidates: Vec::new(), outcome })
+        Ok(Self {
+            acts,
+            chains,
+            decided,
+            revocations,
+            candidates: Vec::new(),
+            proofs: BTreeMap::new(),
+            outcome,
+        })
     }
 
     fn step(&mut self, number: u32, act: &Act) -> Result<()> {
@@ -321,6 +331,9 @@ impl<'a> Replay<'a> {
             if cuts(act) {
                 self.candidates.push(Candidate { rank: self.rank(act), number, word: self.word(act) });
             }
+        }
+        if let What::Fork { member, parted, .. } = &act.what {
+            self.proofs.entry(*member).or_default().push((number, *parted));
         }
         self.take_effect(act);
         self.keep_an_admin(act);
@@ -341,7 +354,13 @@ impl<'a> Replay<'a> {
             standing(held.as_ref(), self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
         let needed = match act.what {
             What::Nothing => return Ok(Err(Rejection::NotInForce)),
-            What::Genesis | What::Fork { .. } => return Ok(Ok(())),
+            What::Genesis => return Ok(Ok(())),
+            What::Fork { ref member, parted, .. } => {
+                let known = self.proofs.get(member).into_iter().flatten();
+                let again = known.clone().any(|(other, from)| *from <= parted && act.past.contains(*other));
+                let says_nothing = again && !self.outcome.members.contains_key(member);
+                return Ok(if says_nothing { Err(Rejection::UnknownMember) } else { Ok(()) });
+            }
             What::Leave | What::Add { invite: Some(_), .. } | What::SetName { whose: Named::Author, .. } => {
                 Role::Reader
             }

@@ -318,12 +318,7 @@ impl History<'_> {
     }
 
     /// The ids of an author's transactions with this sequence.
-    fn with_sequence(
-        &self,
-        view: &View<'_>,
-        author: &MemberId,
-        sequence: u64,
-    ) -> Result<Vec<TransactionId>> {
+    fn with_sequence(&self, view: &View<'_>, author: &MemberId, sequence: u64) -> Result<Vec<TransactionId>> {
         // Each is in the chain of some tip, so the usual case needs no look at the tables.
         let reached = |tips: &BTreeSet<Tip>| tips.last().is_some_and(|tip| tip.sequence >= sequence);
         if !self.tips.get(author).is_some_and(reached) {

@@ -65,6 +65,8 @@ pub const KITH_EVENT_PEER_DISCONNECTED: u32 = 15;
 pub const KITH_EVENT_LAGGED: u32 = 16;
 /// The context is closed here (text: why). The last event.
 pub const KITH_EVENT_CLOSED: u32 = 17;
+/// A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
+pub const KITH_EVENT_RENAMED: u32 = 18;
 /// An event that this version of the header does not know.
 pub const KITH_EVENT_OTHER: u32 = 0;
 
@@ -120,6 +122,10 @@ impl Happened {
             Event::RoleChanged { member, role } => {
                 (this.member, this.role) = (Some(member.0), role as u32);
                 (KITH_EVENT_ROLE_CHANGED, None)
+            }
+            Event::Renamed { member, name } => {
+                this.member = member.map(|member| member.0);
+                (KITH_EVENT_RENAMED, Some(name))
             }
             Event::Equivocation { member, one, other } => {
                 (this.member, this.transaction, this.other) = (Some(member.0), Some(one.0), Some(other.0));

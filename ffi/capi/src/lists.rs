@@ -75,11 +75,13 @@ pub struct kith_member {
     pub added: [u8; 32],
     /// What it may do.
     pub role: u32,
+    /// What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same.
+    pub name: [c_char; 129],
 }
 
 impl kith_member {
     pub(crate) fn of(info: &MemberInfo) -> Self {
-        Self { id: info.id.0, added: info.added.0, role: info.role as u32 }
+        Self { id: info.id.0, added: info.added.0, role: info.role as u32, name: fixed(&info.name) }
     }
 }
 

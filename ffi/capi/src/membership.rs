@@ -55,6 +55,48 @@ pub unsafe extern "C" fn kith_context_set_role(
     }
 }
 
+/// Gives the context a name for people, at most 128 bytes. Needs an admin. `transaction`, unless NULL, gets the id of the transaction (32
+/// bytes).
+///
+/// # Safety
+/// `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_set_name(
+    context: *mut kith_context,
+    name: *const c_char,
+    transaction: *mut u8,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (context, name) = unsafe { (borrow(context)?, text(name, "name")?) };
+        let id = wait(context.set_name(name))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
+/// Says what this member calls itself, in at most 128 bytes; empty takes it back. `transaction`, unless NULL, gets the id of the
+/// transaction (32 bytes).
+///
+/// # Safety
+/// `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_set_display_name(
+    context: *mut kith_context,
+    name: *const c_char,
+    transaction: *mut u8,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (context, name) = unsafe { (borrow(context)?, text(name, "name")?) };
+        let id = wait(context.set_display_name(name))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
 /// Removes a member (32 bytes). Needs an admin; an admin is removed only by a senior one. What the member wrote and this node has not
 /// seen does not count. `transaction`, unless NULL, gets the id of the transaction (32 bytes).
 ///

@@ -225,8 +225,21 @@ static void two_nodes_share_and_part(void) {
     CHECK(strstr((char *)json.data, "\"connected\":true") != NULL);
     kith_buffer_free(&json);
 
+    CHECK_OK(kith_context_set_display_name(theirs, "Two", id));
+    event = next_of_kind(events, KITH_EVENT_RENAMED);
+    CHECK(event != NULL && memcmp(kith_event_member(event), them, 32) == 0 && strcmp(kith_event_text(event), "Two") == 0);
+    kith_event_free(event);
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_name(theirs, "not by a writer", NULL));
+    CHECK_OK(kith_context_set_name(mine, "renamed", NULL));
+    event = next_of_kind(events, KITH_EVENT_RENAMED);
+    CHECK(event != NULL && kith_event_member(event) == NULL && strcmp(kith_event_text(event), "renamed") == 0);
+    kith_event_free(event);
+    CHECK_OK(kith_context_name(mine, &json));
+    CHECK(strcmp((char *)json.data, "renamed") == 0);
+    kith_buffer_free(&json);
     CHECK_OK(kith_context_members(mine, members, 4, &count));
     CHECK(count == 2);
+    CHECK(strcmp(members[memcmp(members[0].id, them, 32) == 0 ? 0 : 1].name, "Two") == 0);
     CHECK_OK(kith_context_members(mine, NULL, 0, &count));
     CHECK(count == 2);
     CHECK_OK(kith_context_invitations(mine, invitations, 4, &count));

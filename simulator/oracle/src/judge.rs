@@ -238,7 +238,22 @@ impl<'a> Replay<'a> {
     fn rules_of_kind(&self, t: &Known) -> Result<Role, Rejection> {
         let state = &self.governance;
         match t.payload.as_ref().ok_or(Rejection::NotInForce)? {
-            Payload::Genesis(_) | Payload::Fork(_) => Ok(Role::Admin),
+            Payload::Genesis(_) => Ok(Role::Admin),
+            Payload::Fork(fork) => {
+                // Who is gone, and was proved as much in what this one has seen, need not be proved again.
+                let proved = self.outcomes.iter().any(|(id, outcome)| {
+                    let before = &self.history[id];
+                    let as_much = |other: &Fork| {
+                        other.member == fork.member
+                            && other.one.headers[0].sequence <= fork.one.headers[0].sequence
+                    };
+                    outcome.is_ok()
+                        && matches!(&before.payload, Some(Payload::Fork(other)) if as_much(other))
+                        && t.past.contains(id)
+                });
+                let gone = !state.members.contains_key(&fork.member);
+                if proved && gone { Err(Rejection::UnknownMember) } else { Ok(Role::Admin) }
+            }
             Payload::Invite(invite) => {
                 let role = self.standing(t, Role::Admin)?;
                 let taken = state.invitations.keys().any(|id| {

@@ -49,7 +49,7 @@ impl Actor {
     /// Lets the sessions see what came over the network, and the time.
     pub(super) fn hear(
         &mut self,
-        commands: Vec<Command>,
+        commands: impl IntoIterator<Item = Command>,
         tables: &ContextTables<'_>,
         stage: &mut Stage,
     ) -> Result<()> {

@@ -15,8 +15,8 @@ use crate::node::options::InviteOptions;
 use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction, TransactionId,
-    Verdict, View,
+    Blocked, Kind, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction,
+    TransactionId, Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -36,7 +36,8 @@ impl Actor {
                 self.later(written, reply, stage, |(transaction, output)| Executed { transaction, output })
             }
             Command::Author { payload, reply } => {
-                let written = self.write(payload, view, stage);
+                let meant = self.check_meant(&payload, view);
+                let written = meant.and_then(|()| self.write(payload, view, stage));
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::SetRole { member, role, reply } => {
@@ -76,6 +77,18 @@ impl Actor {
         }
     }
 
+    /// Whether what a caller refers to is there, and is such a thing: a transaction that refers to something else would be invalid.
+    fn check_meant(&self, payload: &Payload, view: &View<'_>) -> Result<()> {
+        let Payload::Skip(skip) = payload else { return Ok(()) };
+        match self.replica.location(view, &skip.transaction)? {
+            None => Err(Error::not_found(format!("there is no transaction {}", skip.transaction))),
+            Some(at) if at.kind != Kind::Call as u8 => {
+                Err(Error::invalid_argument(format!("transaction {} is no call", skip.transaction)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// What a command wrote is answered after the batch; what it was refused for, now. Only a failing store ends the round.
     fn later<T, U: Send + 'static>(
         &self,
@@ -89,10 +102,11 @@ impl Actor {
             Err(error) => {
                 let broken =
                     matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt | ErrorKind::StorageFull);
-                let _ = reply.send(Err(error.clone()));
                 if broken {
+                    stage.fail_later(reply);
                     return Err(error);
                 }
+                let _ = reply.send(Err(error));
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::rows::{Row, add_row};
 use super::{Registry, lock};
 use crate::invitation::Invitation;
 use crate::network::Network;
-use crate::node::actor::{random_bytes, wall_clock};
+use crate::node::actor::random_bytes;
 use crate::node::context::Context;
 use crate::node::options::JoinOptions;
 use crate::node::shared::Joining;
@@ -68,7 +68,7 @@ impl Registry {
         if let Some(context) = self.context(&invitation.context) {
             return Ok(context);
         }
-        if invitation.not_after > 0 && wall_clock() >= invitation.not_after {
+        if invitation.not_after > 0 && self.options.clock.now() >= invitation.not_after {
             return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
         }
         let number = *last + 1;
