@@ -23,8 +23,8 @@ const ROUND: usize = 256;
 const HEALING: u64 = 6 * 3_600_000;
 /// How long nothing may be sent after that.
 const SILENCE: u64 = 2 * 3_600_000;
-/// In how many steps there is one full comparison.
-const SAMPLE: usize = 2_000;
+/// After how many rounds there is the first full comparison.
+const SAMPLE: usize = 500;
 
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,8 @@ pub(crate) struct World {
     runtime: tokio::runtime::Runtime,
     pub(crate) healing: bool,
     steps_until_sample: usize,
+    /// Samples get rarer: a replay takes the longer the more there is.
+    sample_after: usize,
 }
 
 /// Runs a plan. How long it takes is bounded by the plan.
@@ -120,6 +122,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
         runtime,
         healing: false,
         steps_until_sample: SAMPLE,
+        sample_after: SAMPLE,
         plan: plan.clone(),
     };
     let outcome = world.live();
@@ -335,7 +338,8 @@ impl World {
         self.notice(number);
         self.steps_until_sample -= 1;
         if self.steps_until_sample == 0 {
-            self.steps_until_sample = SAMPLE;
+            self.sample_after *= 3;
+            self.steps_until_sample = self.sample_after;
             self.compare(number)?;
         }
         Ok(())
