@@ -12,8 +12,8 @@ mod program;
 mod python;
 mod rust;
 mod setup;
-mod soak;
 mod simulate;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
