@@ -2,6 +2,7 @@
 
 mod nodes;
 
+use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
@@ -215,4 +216,32 @@ async fn closing_does_not_wait_for_young_connections() {
     }
     println!("two nodes with a young connection closed in {longest:?} at most");
     assert!(longest < std::time::Duration::from_millis(2500), "it drained: {longest:?}");
+}
+
+/// Panics where it is told to.
+struct Clumsy;
+
+impl Application for Clumsy {
+    fn execute(&self, call: &Call<'_>, state: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+        state.put(&key("written"), b"before the panic")?;
+        assert!(call.method != "stumble", "over its own feet");
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_panics_takes_nothing_with_it() {
+    let hub = Hub::new();
+    let node = open(&hub).await;
+    node.register("clumsy", std::sync::Arc::new(Clumsy)).unwrap();
+    let mut options = CreateOptions::default();
+    options.application = "clumsy".into();
+    let context = node.create_context(options).await.unwrap();
+    let error = context.execute("stumble", &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Blocked);
+    assert!(error.to_string().contains("over its own feet"), "{error}");
+    assert_eq!(context.get(key("written"), Level::Tentative).await.unwrap(), None);
+    context.execute("walk", &[]).await.unwrap();
+    assert!(context.get(key("written"), Level::Tentative).await.unwrap().is_some());
+    node.shutdown().await.unwrap();
 }

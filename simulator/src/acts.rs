@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::judge::history;
 use crate::liar::Liar;
 use crate::network::Weather;
-use crate::node::{NUMBER, Node, QUEUE};
+use crate::node::{NUMBER, Node, QUEUE, Standing};
 use crate::plan::Act;
 use crate::world::{Go, Happening, Purpose, World};
 
@@ -227,6 +227,8 @@ impl World {
         copy.disk = std::sync::Arc::new(original.disk.copy());
         copy.context = original.context;
         copy.joined = true;
+        copy.standing = Standing { rolled_back: true, ..original.standing.clone() };
+        copy.application = std::sync::Arc::clone(&original.application);
         copy.frozen = Some("the node's directory is a copy".into());
         copy.disk.start(None);
         let new = copy.number;
@@ -252,7 +254,7 @@ impl World {
         let invitation = node.invitation.as_ref().map(|invitation| (invitation.invite, invitation.key()));
         let role = node.invitation.as_ref().map_or(role, |invitation| invitation.role);
         let dice = Dice::new(self.plan.seed, &format!("liar {number}"));
-        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice);
+        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice, self.plan.brazen);
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
@@ -319,6 +321,14 @@ impl World {
         Ok(())
     }
 
+    /// Every member says something: it is after everything that it knows, so whoever lacks any of that finds out.
+    pub(crate) fn last_words(&mut self) {
+        for number in self.members() {
+            self.report.events += 1;
+            self.wish(number, Wish::Call(call(3, 0, 2)), Purpose::Plain);
+        }
+    }
+
     /// The honest nodes that are members as they themselves see it.
     pub(crate) fn members(&self) -> Vec<usize> {
         let is_member = |node: &&Node| {
@@ -326,6 +336,8 @@ impl World {
             node.joined
                 && !node.leaving
                 && !node.standing.differs
+                // One that was set back may know none of the others: then it refuses them all (docs/testing.md).
+                && !node.standing.rolled_back
                 && machine.removed().is_none()
                 && machine.replica().member(&node.me).is_some()
         };

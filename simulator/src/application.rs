@@ -48,9 +48,6 @@ impl Moody {
 
 struct Registered(Arc<Moody>);
 
-/// What a panic of the application says, to be told from one of the engine's.
-pub const PANIC: &str = "the application panics, as it was told";
-
 impl Application for Registered {
     fn initialise(&self, arguments: &[u8], state: &mut dyn State) -> Result<(), ApplicationError> {
         Probe.initialise(arguments, state)
@@ -60,7 +57,7 @@ impl Application for Registered {
         if self.0.is(Mood::Hangs) {
             return Err(ApplicationError::Fault("out of time".into()));
         }
-        assert!(!self.0.is(Mood::Panics), "{PANIC}");
+        assert!(!self.0.is(Mood::Panics), "the application panics, as it was told");
         let answer = Probe.execute(call, state)?;
         Ok(if self.0.is(Mood::Differs) { [answer, vec![1]].concat() } else { answer })
     }

@@ -14,6 +14,9 @@ use crate::dice::Dice;
 type Space = BTreeMap<Vec<u8>, Arc<[u8]>>;
 type Undo = (Keyspace, Vec<u8>, Option<Arc<[u8]>>);
 
+/// Most batches that wait to be flushed.
+const UNFLUSHED: usize = 12;
+
 /// A record: where it is kept, and under which key.
 pub type RecordKey = (Keyspace, Vec<u8>);
 
@@ -203,7 +206,13 @@ impl Store for Disk {
             }
             match durability {
                 Durability::Power => inner.unflushed.clear(),
-                Durability::Process => inner.unflushed.push(undo),
+                Durability::Process => {
+                    inner.unflushed.push(undo);
+                    // An engine flushes by itself after a while.
+                    if inner.unflushed.len() > UNFLUSHED {
+                        inner.unflushed.remove(0);
+                    }
+                }
             }
         })
     }

@@ -84,6 +84,11 @@ struct Bag {
     false_tips: Vec<Tips>,
     false_digest: Option<[u8; 32]>,
     withheld: BTreeSet<TransactionId>,
+    /// What no honest member lets in: pushed alone, and not shown in chains. A signature on such a one may cover a valid one before
+    /// it, which is then let in without a signature of its own: a known hole of the engine (`docs/testing.md`).
+    bad: BTreeSet<TransactionId>,
+    /// Whether those are shown in chains too.
+    brazen: bool,
 }
 
 struct Shown<'a>(&'a Bag, LinkId);
@@ -128,13 +133,13 @@ impl Bag {
     /// What nothing names, but for one author.
     fn heads(&self) -> Vec<&Transaction> {
         let mut named: BTreeSet<TransactionId> = BTreeSet::new();
-        for transaction in self.all.values() {
+        for transaction in self.all.iter().filter(|(key, _)| !self.bad.contains(&key.2)).map(|(_, t)| t) {
             named.insert(transaction.header.previous);
             named.extend(transaction.header.parents.iter().map(|parent| parent.id));
         }
         self.all
             .iter()
-            .filter(|((_, _, id), _)| !named.contains(id))
+            .filter(|((_, _, id), _)| !named.contains(id) && !self.bad.contains(id))
             .map(|(_, transaction)| transaction)
             .collect()
     }
@@ -144,12 +149,16 @@ impl Shown<'_> {
     fn hides(&self, id: &TransactionId) -> bool {
         self.0.withheld.contains(id) || self.0.shown[(self.1.0 % 2) as usize].contains(id)
     }
+
+    fn hides_in_chains(&self, id: &TransactionId) -> bool {
+        self.hides(id) || (!self.0.brazen && self.0.bad.contains(id))
+    }
 }
 
 impl History for Shown<'_> {
     fn digest(&self) -> Result<[u8; 32]> {
         let mut hasher = blake3::Hasher::new();
-        self.0.all.keys().filter(|(_, _, id)| !self.hides(id)).for_each(|(_, _, id)| {
+        self.0.all.keys().filter(|(_, _, id)| !self.hides_in_chains(id)).for_each(|(_, _, id)| {
             hasher.update(&id.0);
         });
         Ok(self.0.false_digest.unwrap_or(*hasher.finalize().as_bytes()))
@@ -162,9 +171,10 @@ impl History for Shown<'_> {
             return Ok(later.take(limit).cloned().collect());
         }
         let mut all: BTreeMap<MemberId, Vec<Tip>> = BTreeMap::new();
-        let previous: BTreeSet<TransactionId> = self.0.all.values().map(|t| t.header.previous).collect();
+        let chained = self.0.all.iter().filter(|((_, _, id), _)| !self.hides_in_chains(id));
+        let previous: BTreeSet<TransactionId> = chained.map(|(_, t)| t.header.previous).collect();
         for (author, sequence, id) in self.0.all.keys().filter(|(author, _, id)| {
-            after.is_none_or(|after| author > after) && !previous.contains(id) && !self.hides(id)
+            after.is_none_or(|after| author > after) && !previous.contains(id) && !self.hides_in_chains(id)
         }) {
             all.entry(*author).or_default().push(Tip { sequence: *sequence, id: *id });
         }
@@ -191,7 +201,7 @@ impl History for Shown<'_> {
             .0
             .all
             .range(from..)
-            .filter(|(key, _)| **key != from && key.0 == *author && !self.hides(&key.2));
+            .filter(|(key, _)| **key != from && key.0 == *author && !self.hides_in_chains(&key.2));
         Ok(later.take(limit).map(|((_, _, id), transaction)| (*id, transaction.clone())).collect())
     }
 
@@ -209,8 +219,9 @@ impl Liar {
         invitation: Option<(TransactionId, SigningKey)>,
         history: impl IntoIterator<Item = Transaction>,
         dice: Dice,
+        brazen: bool,
     ) -> Self {
-        let mut bag = Bag::default();
+        let mut bag = Bag { brazen, ..Bag::default() };
         history.into_iter().for_each(|transaction| {
             bag.keep(transaction);
         });
@@ -221,7 +232,7 @@ impl Liar {
     /// A channel is open.
     pub fn opened(&mut self, link: LinkId, channel: Channel, binding: Binding, now: u64) -> Outgoing {
         let local = Local::Member { supporting: Vec::new() };
-        match Session::new(binding, &self.key, local, self.dice.next(), &Shown(&self.bag, link), now) {
+        match Session::new(binding, &self.key, local, self.dice.number(), &Shown(&self.bag, link), now) {
             Ok((session, outputs)) => {
                 self.sessions.insert(link, (channel, session));
                 self.carry_out(link, outputs, now)
@@ -309,7 +320,8 @@ impl Liar {
             .bag
             .all
             .range((self.me, 0, TransactionId::default())..)
-            .take_while(|(key, _)| key.0 == self.me);
+            .take_while(|(key, _)| key.0 == self.me)
+            .filter(|(key, _)| self.bag.brazen || !self.bag.bad.contains(&key.2));
         own.map(|(_, transaction)| transaction.clone()).collect()
     }
 
@@ -389,8 +401,13 @@ impl Liar {
             }
             Lie::Author => {
                 let author = self.somebody();
-                let theirs =
-                    self.bag.all.iter().filter(|(key, _)| key.0 == author).map(|(_, t)| t.clone()).last();
+                let theirs = self
+                    .bag
+                    .all
+                    .iter()
+                    .filter(|(key, _)| key.0 == author)
+                    .map(|(_, t)| t.clone())
+                    .next_back();
                 if let Some(mut theirs) = theirs {
                     theirs.header.author = self.me;
                     theirs.header.timestamp += 1;
@@ -431,7 +448,7 @@ impl Liar {
             Lie::Garbage | Lie::Huge => {
                 let length =
                     if lie == Lie::Huge { kith_core::limits::FRAME + 1 } else { self.dice.below(300) };
-                let bytes: Vec<u8> = (0..length).map(|_| self.dice.next() as u8).collect();
+                let bytes: Vec<u8> = (0..length).map(|_| self.dice.number() as u8).collect();
                 return self
                     .sessions
                     .iter()
@@ -462,6 +479,10 @@ impl Liar {
             }
         }
         let ids: Vec<TransactionId> = new.into_iter().map(|transaction| self.bag.keep(transaction)).collect();
+        let bad = [Lie::Lamport, Lie::ParentSequence, Lie::ParentUnknown, Lie::Author, Lie::OtherContext];
+        if bad.contains(&lie) {
+            self.bag.bad.extend(&ids);
+        }
         self.show(&ids, now)
     }
 

@@ -9,6 +9,8 @@
 mod acts;
 pub mod application;
 pub mod calls;
+#[cfg(feature = "fault-switches")]
+pub mod defects;
 pub mod dice;
 pub mod disk;
 pub mod judge;

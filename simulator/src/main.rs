@@ -13,8 +13,11 @@ const HELP: &str = "\
 --nodes N      nodes of each world, where not the seed is to say
 --calls N      calls in each world
 --calm         no faults and no lies
+--brazen       liars use the known holes of the engine too (docs/testing.md)
 --only A,B,…   only these steps of the plan
---show         shows the plan";
+--show         shows the plan
+--fault NAME   only this one with --defects
+--defects      turns off one rule of the engine at a time, and wants each to be found (with the feature fault-switches)";
 
 #[derive(Default)]
 struct Options {
@@ -24,6 +27,8 @@ struct Options {
     wanted: Wanted,
     only: Option<Vec<usize>>,
     show: bool,
+    defects: bool,
+    fault: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,9 @@ fn main() -> ExitCode {
     };
     // What a world catches is told by the world.
     std::panic::set_hook(Box::new(|_| {}));
+    if options.defects {
+        return defects(options.seed, options.fault.as_deref());
+    }
     let begun = Instant::now();
     let (mut passed, mut failed) = (0u64, 0u64);
     for seed in options.seed..options.seed.saturating_add(options.worlds) {
@@ -69,6 +77,19 @@ fn main() -> ExitCode {
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+#[cfg(feature = "fault-switches")]
+fn defects(seed: u64, only: Option<&str>) -> ExitCode {
+    let (found, missed) = kith_simulator::defects::all(seed, only);
+    println!("{found} passed, {missed} failed");
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(not(feature = "fault-switches"))]
+fn defects(_seed: u64, _only: Option<&str>) -> ExitCode {
+    eprintln!("this build has no rules that can be turned off: build it with the feature fault-switches");
+    ExitCode::FAILURE
+}
+
 fn tell(options: &Options, plan: &Plan, violation: &Violation) {
     let seed = plan.seed;
     println!("seed {seed}: {violation}");
@@ -81,6 +102,9 @@ fn tell(options: &Options, plan: &Plan, violation: &Violation) {
     }
     if options.wanted.calm {
         more += " --calm";
+    }
+    if options.wanted.brazen {
+        more += " --brazen";
     }
     println!("  again: cargo xtask simulate --seed {seed} --worlds 1{more}");
     if options.only.is_none() {
@@ -112,7 +136,10 @@ fn read() -> Result<Options, String> {
             "--nodes" => options.wanted.nodes = Some(number(next()?)?.clamp(2, 50) as usize),
             "--calls" => options.wanted.calls = Some(number(next()?)? as usize),
             "--calm" => options.wanted.calm = true,
+            "--brazen" => options.wanted.brazen = true,
             "--show" => options.show = true,
+            "--fault" => options.fault = Some(next()?),
+            "--defects" => options.defects = true,
             "--only" => {
                 let list: Result<Vec<usize>, _> =
                     next()?.split(',').filter(|n| !n.is_empty()).map(str::parse).collect();

@@ -40,6 +40,8 @@ pub struct Wire {
     pub latency: u64,
     /// Bytes in a ms.
     pub rate: u64,
+    /// A frame was lost, doubled or damaged: a transport that does that breaks, sooner or later.
+    pub broken: bool,
 }
 
 impl Wire {
@@ -55,8 +57,10 @@ impl Wire {
         let takes = self.latency
             + dice.below(1 + self.latency as usize / 2) as u64
             + frame.len() as u64 / self.rate.max(1);
+        let (whole, frames) = (frame.clone(), weather.strike(frame, now, dice));
+        self.broken |= now < weather.until && frames != [whole];
         let lane = &mut self.lanes[side];
-        for frame in weather.strike(frame, now, dice) {
+        for frame in frames {
             let at = (now + takes).max(lane.last);
             lane.last = at;
             lane.bytes += frame.len();

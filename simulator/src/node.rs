@@ -237,6 +237,7 @@ impl Node {
                         self.liar_says(out, id, &mut orders);
                         continue;
                     }
+                    let binding = Box::new(binding);
                     self.hand_in(Heard::Opened { link: id, peer, channel, binding }, channel)
                 }
                 LinkOutput::Message { channel, message, .. } => {

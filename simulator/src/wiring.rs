@@ -83,6 +83,7 @@ impl World {
             lanes: [Lane::default(), Lane::default()],
             latency,
             rate: if self.dice.one_in(10) { 20 } else { 10_000 },
+            broken: false,
         });
         if let Some(edge) = self.edges.get_mut(&edge) {
             edge.2 = Some(number);
@@ -149,8 +150,15 @@ impl World {
         if !wire.up[1 - side] {
             return Ok(());
         }
+        let whole = !wire.broken;
         let first = wire.send(side, frame, now, &self.weather, &mut self.dice);
         let bytes = wire.lanes[side].bytes;
+        if whole && wire.broken {
+            let pause = self.dice.below(20_000) as u64;
+            for side in [0, 1] {
+                self.after(pause, Happening::Down { wire: number, side });
+            }
+        }
         if bytes > crate::network::OUTBOUND {
             self.cut(number);
         } else {

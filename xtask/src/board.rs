@@ -126,6 +126,8 @@ fn moved(players: &mut [Player]) -> Result<usize> {
 struct Player {
     program: Program,
     pieces: Vec<(u8, u8)>,
+    /// Whether the last attempt to place a piece failed because there are too many.
+    full: bool,
     random: u64,
     calls: usize,
     accepted: usize,
@@ -136,7 +138,7 @@ impl Player {
     fn new(program: Program) -> Self {
         // A sequence of its own for each, the same in each run.
         let random = program.name.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte));
-        Self { program, pieces: Vec::new(), random, calls: 0, accepted: 0, refused: 0 }
+        Self { program, pieces: Vec::new(), full: false, random, calls: 0, accepted: 0, refused: 0 }
     }
 
     fn below(&mut self, limit: u8) -> u8 {
@@ -156,34 +158,43 @@ impl Player {
             }
             return Err(Failed(format!("{} answered a call that raises with `{answer}`", self.program.name)));
         }
-        if self.pieces.len() < 4 {
-            let (x, y) = (2 + self.below(4), 2 + self.below(4));
-            if self.try_call(&format!("call place {x:02x}{y:02x}"))? {
+        let (x, y) = match self.pieces.len() {
+            // Others may have taken pieces, or brought back some that were believed lost: then the cells are tried.
+            0..4 => (1 + self.below(6), 1 + self.below(6)),
+            count => {
+                let index = usize::from(self.below(count as u8));
+                self.pieces[index]
+            }
+        };
+        if self.pieces.len() < 4 && !self.full {
+            let answer = self.try_call(&format!("call place {x:02x}{y:02x}"))?;
+            self.full = answer.contains("too many pieces");
+            if answer.starts_with("ok") {
                 self.pieces.push((x, y));
             }
             return Ok(());
         }
-        let index = usize::from(self.below(self.pieces.len() as u8));
-        let (x, y) = self.pieces[index];
         let toward = |at: u8, step: u8| (at + step).saturating_sub(1).clamp(1, 6);
-        let (to_x, to_y) = (toward(x, self.below(3)), toward(y, self.below(3)));
-        if self.try_call(&format!("call move {x:02x}{y:02x}{to_x:02x}{to_y:02x}"))? {
-            self.pieces[index] = (to_x, to_y);
-        } else {
-            // Somebody took it, or it was never there: its place in the order moved.
-            self.pieces.swap_remove(index);
+        let to = (toward(x, self.below(3)), toward(y, self.below(3)));
+        let answer = self.try_call(&format!("call move {x:02x}{y:02x}{:02x}{:02x}", to.0, to.1))?;
+        if answer.starts_with("ok") || answer.contains("not yours") {
+            self.pieces.retain(|piece| *piece != (x, y));
+            self.full = false;
+        }
+        if answer.starts_with("ok") {
+            self.pieces.push(to);
         }
         Ok(())
     }
 
-    fn try_call(&mut self, line: &str) -> Result<bool> {
+    fn try_call(&mut self, line: &str) -> Result<String> {
         let answer = self.program.ask(line)?;
         match answer.split(' ').take(2).collect::<Vec<_>>().as_slice() {
             ["ok", ..] => self.accepted += 1,
             ["error", "Rejected"] => self.refused += 1,
             _ => return Err(Failed(format!("{} answered `{line}` with `{answer}`", self.program.name))),
         }
-        Ok(answer.starts_with("ok"))
+        Ok(answer)
     }
 }
 

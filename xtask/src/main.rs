@@ -12,6 +12,7 @@ mod program;
 mod python;
 mod rust;
 mod setup;
+mod simulate;
 mod soak;
 mod tools;
 
@@ -23,7 +24,8 @@ use tools::{Failed, Options, Result};
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
-cargo xtask test [PART …]         all tests; PART is rust, python, c, demo or board
+cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, demo or board
+cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
@@ -53,6 +55,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["demo"] => demo::run(&options),
         ["board"] => board::run(&options),
         ["test", parts @ ..] => test(&options, parts),
+        ["simulate", words @ ..] => simulate::simulate(words),
         ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
@@ -78,15 +81,17 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 5] = [
+    const PARTS: [(&str, Part); 6] = [
         ("rust", rust::test),
+        ("simulator", simulate::test),
         ("c", c::test),
         ("python", python::test),
         ("demo", demo::test),
         ("board", board::test),
     ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
-        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo, board")));
+        let all = PARTS.map(|(name, _)| name).join(", ");
+        return Err(Failed(format!("`{unknown}` is no part of the tests: {all}")));
     }
     setup::programs()?;
     let mut total = Count::default();

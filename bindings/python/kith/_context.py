@@ -221,7 +221,7 @@ class Context:
     async def members(self) -> list[Member]:
         """The members."""
         with translated():
-            return [Member(info.id, info.role, info.added) for info in await self._native.members()]
+            return [Member(info.id, info.role, info.added, info.name) for info in await self._native.members()]
 
     async def set_role(self, member: bytes, role: Role) -> bytes:
         """Gives a member another role; the transaction's id.
@@ -230,6 +230,16 @@ class Context:
         """
         with translated():
             return bytes(await self._native.set_role(id_of(member, "a member id"), role))
+
+    async def set_name(self, name: str) -> bytes:
+        """Says what the context is called, in at most 128 bytes; the transaction's id. Needs an admin."""
+        with translated():
+            return bytes(await self._native.set_name(name))
+
+    async def set_display_name(self, name: str) -> bytes:
+        """Says what this member calls itself, in at most 128 bytes; empty takes it back. The transaction's id."""
+        with translated():
+            return bytes(await self._native.set_display_name(name))
 
     async def remove(self, member: bytes) -> bytes:
         """Removes a member; the transaction's id.

@@ -26,6 +26,7 @@ __all__ = [
     "PeerDisconnected",
     "Rejected",
     "Reordered",
+    "Renamed",
     "RoleChanged",
     "SyncProgress",
     "Synced",
@@ -101,6 +102,14 @@ class RoleChanged(Event):
 
     member: bytes
     role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed(Event):
+    """A member calls itself something else; or, where it names no member, the context is called something else."""
+
+    member: bytes | None
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)

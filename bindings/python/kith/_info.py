@@ -7,6 +7,7 @@ import enum
 from typing import Literal
 
 from . import _native
+from ._errors import translated
 
 Role = Literal["admin", "writer", "reader"]
 
@@ -18,6 +19,11 @@ class Invitation(str):
     """Names the invitation; for `Context.revoke`."""
     data: bytes
     """The same as bytes: shorter, and as good for `Node.join`."""
+
+    def qr(self) -> str:
+        """The invitation as a QR code for a terminal: lines of half blocks, to be shown light on dark."""
+        with translated():
+            return _native.qr_text(str(self))
 
     @classmethod
     def _of(cls, info: _native.Invitation) -> Invitation:
@@ -105,6 +111,8 @@ class Member:
     role: str
     added: bytes
     """The transaction that added it."""
+    name: str
+    """What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same."""
 
 
 @dataclasses.dataclass(frozen=True)

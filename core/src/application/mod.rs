@@ -24,6 +24,16 @@ pub struct Call<'a> {
     pub timestamp: u64,
 }
 
+/// Lets an application's code run; a panic of it is a fault.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ApplicationError>) -> Result<T, ApplicationError> {
+    // What the application leaves half done of its own is its own affair; the state it wrote to is thrown away.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+        Err(ApplicationError::Fault(format!("the application panicked: {text}")))
+    })
+}
+
 /// Why an application did not carry out a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +69,10 @@ pub trait State {
 }
 
 /// Deterministic code that executes method calls.
+///
+/// A panic is taken for a fault of this machine, since nobody can tell whether all members panic there: applying halts
+/// ([`crate::node::Event::Blocked`]) and is retried, and an admin can skip the call for all. What is to be refused is
+/// [`ApplicationError::Rejected`].
 pub trait Application: Send + Sync + 'static {
     /// Sets up the state of a new context from the creator's arguments.
     fn initialise(&self, arguments: &[u8], state: &mut dyn State) -> Result<(), ApplicationError> {

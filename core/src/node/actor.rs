@@ -126,8 +126,8 @@ impl Actor {
                 Some(None)
             };
             let Some(first) = first else { return };
-            let mut round: Vec<Command> = self.postponed.drain(..).chain(first).collect();
-            while round.len() < ROUND && !stopping {
+            let mut round: Vec<Command> = first.into_iter().collect();
+            while self.postponed.len() + round.len() < ROUND && !stopping {
                 let Ok(command) = commands.try_recv() else { break };
                 round.push(command);
             }
@@ -160,8 +160,8 @@ impl Actor {
 
     /// When a round is due though nothing comes.
     pub(super) fn due(&self) -> Option<u64> {
-        let nothing_left = self.left_over.is_empty() && self.postponed.is_empty();
-        if nothing_left { self.next_deadline() } else { Some(0) }
+        let at_once = !self.left_over.is_empty() || !self.postponed.is_empty();
+        if at_once { Some(0) } else { self.next_deadline() }
     }
 
     pub(super) const fn replica(&self) -> &Replica {
@@ -183,7 +183,7 @@ impl Actor {
     /// One round: what has come, as one batch; then the answers and what is to be sent.
     pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
-        stage.commands = commands.into();
+        stage.commands = self.postponed.drain(..).chain(commands).collect();
         let (leaving, pruned) = (self.leaving, self.pruned);
         if let Err(error) = self.try_round(&mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");

@@ -99,7 +99,7 @@ pub enum Wish {
 #[allow(missing_docs)]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time, on its way into a round")]
 pub enum Heard {
-    Opened { link: LinkId, peer: PeerId, channel: Channel, binding: Binding },
+    Opened { link: LinkId, peer: PeerId, channel: Channel, binding: Box<Binding> },
     Message { link: LinkId, channel: Channel, message: Vec<u8> },
     Closed { link: LinkId, channel: Channel },
 }
@@ -164,6 +164,7 @@ pub struct Machine {
     actor: Actor,
     shared: Arc<ContextShared>,
     orders: mpsc::UnboundedReceiver<ToSwitchboard>,
+    pending: Vec<(u64, Pending)>,
     /// Kept so that the queue counts as open.
     _commands: mpsc::Receiver<Command>,
 }
@@ -174,7 +175,8 @@ impl fmt::Debug for Machine {
     }
 }
 
-type Pending = Box<dyn FnOnce() -> Result<Answer>>;
+/// What a wish came to, once it is answered.
+type Pending = Box<dyn FnMut() -> Option<Result<Answer>>>;
 
 impl Machine {
     /// Opens a context on its store, which may hold nothing of it yet.
@@ -217,15 +219,21 @@ impl Machine {
             clock: setup.clock,
             surroundings: setup.surroundings,
         })?;
-        Ok(Self { actor, shared, orders, _commands: queue })
+        Ok(Self { actor, shared, orders, pending: Vec::new(), _commands: queue })
     }
 
     /// One round: what a context's thread does with what has come, and with the time.
     pub fn round(&mut self, inputs: Vec<Input>) -> Round {
-        let mut pending: Vec<(u64, Pending)> = Vec::new();
-        let commands = inputs.into_iter().map(|input| command(input, &mut pending)).collect();
+        let commands = inputs.into_iter().map(|input| command(input, &mut self.pending)).collect();
         self.actor.round(commands);
-        let answers = pending.into_iter().map(|(number, answer)| (number, answer())).collect();
+        let mut answers = Vec::new();
+        self.pending.retain_mut(|(number, answer)| match answer() {
+            Some(answer) => {
+                answers.push((*number, answer));
+                false
+            }
+            None => true,
+        });
         let mut orders = Vec::new();
         while let Ok(order) = self.orders.try_recv() {
             orders.extend(match order {
@@ -305,8 +313,11 @@ fn expect<T: 'static>(number: u64, pending: &mut Vec<(u64, Pending)>, answer: fn
     pending.push((
         number,
         Box::new(move || match receiver.try_recv() {
-            Ok(outcome) => outcome.map(answer),
-            Err(_) => Err(Error::internal("a caller was not answered")),
+            Ok(outcome) => Some(outcome.map(answer)),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => {
+                Some(Err(Error::internal("a caller was not answered")))
+            }
         }),
     ));
     reply
@@ -335,7 +346,7 @@ fn command(input: Input, pending: &mut Vec<(u64, Pending)>) -> Command {
             Wish::Leave => Command::Leave { reply: expect(number, pending, |()| Answer::Left) },
         },
         Input::Heard(Heard::Opened { link, peer, channel, binding }) => {
-            Command::Opened { link, peer, channel, binding }
+            Command::Opened { link, peer, channel, binding: *binding }
         }
         Input::Heard(Heard::Message { link, channel, message }) => {
             Command::Message { link, channel, message, load: Load::none() }

@@ -14,7 +14,7 @@ use super::tables;
 use super::transaction::{Draft, Kind, Parent, Transaction};
 use super::view::View;
 use super::{ContextId, MemberId, Role, TransactionId};
-use crate::application::{Application, Call};
+use crate::application::{Application, Call, guarded};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// What signing takes from outside: the key, the clock, and randomness for the commitments.
@@ -275,7 +275,7 @@ impl Replica {
             transaction: id,
             timestamp: transaction.header.timestamp,
         };
-        let answer = application.execute(&call, &mut state);
+        let answer = guarded(|| application.execute(&call, &mut state));
         match state.finish(answer, Some(role))? {
             Executed::Fault(cause) => Err(Error::blocked(cause)),
             Executed::Done(effects, writes) => match effects.receipt.outcome {

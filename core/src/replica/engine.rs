@@ -16,7 +16,7 @@ use super::tables::{self, Effects};
 use super::transaction::{Kind, Transaction};
 use super::view::{TableWrite, View, prefix_end, successor};
 use super::{ContextId, MemberId, Role, StateKey, TransactionId};
-use crate::application::{Application, Call};
+use crate::application::{Application, Call, guarded};
 use crate::{Error, Result};
 
 /// What one step did. The writes are to be stored as one batch; until they are, nothing has happened, and a replica whose
@@ -415,7 +415,8 @@ impl Replica {
         let payload = Payload::decode(position.kind, transaction.plaintext());
         let mut state = StateAt::new(view, Some(*place));
         if let Some(Payload::Genesis(genesis)) = &payload {
-            let answer = application.initialise(&genesis.arguments, &mut state).map(|()| Vec::new());
+            let answer =
+                guarded(|| application.initialise(&genesis.arguments, &mut state)).map(|()| Vec::new());
             return state.finish(answer, Some(Role::Admin));
         }
         let standing = match &payload {
@@ -440,7 +441,7 @@ impl Replica {
                     transaction: *id,
                     timestamp: transaction.header.timestamp,
                 };
-                let answer = application.execute(&call, &mut state);
+                let answer = guarded(|| application.execute(&call, &mut state));
                 state.finish(answer, Some(role))
             }
             (Ok(role), _) => state.finish(Ok(Vec::new()), Some(role)),

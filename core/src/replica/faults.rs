@@ -27,7 +27,7 @@ pub enum Fault {
     UseOnceMore = 8,
     /// What waits for its past is dropped, and nobody is asked.
     DropFromRoom = 9,
-    /// What a peer's state vector names counts as had.
+    /// Who names an author in its state vector is taken to have all of that author's transactions.
     TrustVector = 10,
     /// A reader's calls count.
     ReadersWrite = 11,

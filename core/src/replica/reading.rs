@@ -10,7 +10,7 @@ use super::tables::{self, damaged};
 use super::transaction::Transaction;
 use super::view::{prefix_end, successor};
 use super::{ContextId, MemberId, StateKey, TransactionId};
-use crate::application::{Application, ApplicationError};
+use crate::application::{Application, ApplicationError, guarded};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// Where a transaction is in its author's chain and in the order.
@@ -197,7 +197,7 @@ impl Replica {
             Error::new(ErrorKind::ApplicationMissing, format!("the application `{name}` is not registered"))
         })?;
         let mut state = StateAt::new(tables, None);
-        application.query(method, arguments, &mut state).map_err(|error| match error {
+        guarded(|| application.query(method, arguments, &mut state)).map_err(|error| match error {
             ApplicationError::Rejected(text) => Error::rejected(text),
             ApplicationError::Fault(text) => Error::blocked(text),
         })

@@ -209,6 +209,16 @@ impl Context {
         Ok(id(self.context.set_role(self::member(&member)?, role.parse()?).gated().await?))
     }
 
+    /// What the context is called.
+    pub async fn set_name(&self, name: String) -> Result<Bytes, Failure> {
+        Ok(id(self.context.set_name(&name).gated().await?))
+    }
+
+    /// What this member calls itself.
+    pub async fn set_display_name(&self, name: String) -> Result<Bytes, Failure> {
+        Ok(id(self.context.set_display_name(&name).gated().await?))
+    }
+
     /// Removes a member.
     pub async fn remove(&self, member: Bytes) -> Result<Bytes, Failure> {
         Ok(id(self.context.remove(self::member(&member)?).gated().await?))

@@ -20,6 +20,7 @@ pub enum Event {
     MemberLeft { member: Bytes },
     MemberRemoved { member: Bytes },
     RoleChanged { member: Bytes, role: String },
+    Renamed { member: Option<Bytes>, name: String },
     Equivocation { member: Bytes, one: Bytes, other: Bytes },
     Blocked { cause: String },
     Emitted { transaction: Bytes, name: String, data: Bytes },
@@ -53,6 +54,9 @@ impl From<CoreEvent> for Event {
             CoreEvent::MemberRemoved { member } => Self::MemberRemoved { member: bytes(member.0) },
             CoreEvent::RoleChanged { member, role } => {
                 Self::RoleChanged { member: bytes(member.0), role: role.to_string() }
+            }
+            CoreEvent::Renamed { member, name } => {
+                Self::Renamed { member: member.map(|member| bytes(member.0)), name }
             }
             CoreEvent::Equivocation { member, one, other } => {
                 Self::Equivocation { member: bytes(member.0), one: bytes(one.0), other: bytes(other.0) }

@@ -90,6 +90,7 @@ pub struct MemberInfo {
     pub id: Bytes,
     pub role: String,
     pub added: Bytes,
+    pub name: String,
 }
 
 impl From<node::MemberInfo> for MemberInfo {
@@ -98,6 +99,7 @@ impl From<node::MemberInfo> for MemberInfo {
             id: Bytes(info.id.0.to_vec()),
             role: info.role.to_string(),
             added: Bytes(info.added.0.to_vec()),
+            name: info.name,
         }
     }
 }

@@ -53,6 +53,12 @@ pub fn read_invitation(text: Option<String>, bytes: Bytes) -> Result<Invitation,
     })
 }
 
+/// An invitation as a QR code for a terminal.
+#[uniffi::export]
+pub fn qr_text(token: String) -> Result<String, Failure> {
+    Ok(kith_core::invitation::qr_text(&token)?)
+}
+
 /// The names of the error kinds, the one with number 1 first.
 #[uniffi::export]
 pub fn error_kinds() -> Vec<String> {

@@ -1,0 +1,44 @@
+//! The simulator tried on an engine with one rule turned off at a time: each is to be noticed, by an invariant and not by a panic.
+
+use kith_core::replica::faults::{Fault, set};
+
+use crate::judge::Violation;
+use crate::plan::{Plan, Wanted};
+use crate::world::run;
+
+/// In how many worlds a defect is to be found.
+pub const WORLDS: u64 = 200;
+
+/// The first world from `seed` on that goes wrong with a rule turned off, and not with all rules in force.
+///
+/// The switches are for the whole process: nothing else may run worlds at the time.
+#[must_use]
+pub fn find(fault: Fault, seed: u64) -> Option<(u64, Violation)> {
+    (seed..seed + WORLDS).find_map(|seed| {
+        let plan = Plan::new(seed, Wanted::default());
+        set(fault);
+        let outcome = run(&plan);
+        set(Fault::None);
+        let violation = outcome.err().filter(|violation| violation.invariant != "nothing-panics")?;
+        run(&plan).is_ok().then_some((seed, violation))
+    })
+}
+
+/// Whether each broken rule is found, or only the one of this name; says how.
+#[must_use]
+pub fn all(seed: u64, only: Option<&str>) -> (u64, u64) {
+    let (mut found, mut missed) = (0, 0);
+    for fault in Fault::ALL.into_iter().filter(|fault| only.is_none_or(|only| format!("{fault:?}") == only)) {
+        match find(fault, seed) {
+            Some((at, violation)) => {
+                found += 1;
+                println!("{fault:?}: {} in world {} (seed {at})", violation.invariant, at - seed + 1);
+            }
+            None => {
+                missed += 1;
+                println!("{fault:?}: NOT FOUND in {WORLDS} worlds");
+            }
+        }
+    }
+    (found, missed)
+}

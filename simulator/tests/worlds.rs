@@ -1,0 +1,70 @@
+//! A world is a function of its seed, and a process may die at every write of its disk.
+#![allow(clippy::unwrap_used)]
+
+use kith_core::replica::Role;
+use kith_simulator::plan::{Act, Plan, Step, Wanted};
+use kith_simulator::{run, shrink};
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    for seed in 1..6 {
+        let plan = Plan::new(seed, Wanted::default());
+        let (one, other) = (run(&plan), run(&plan));
+        assert_eq!(one, other, "seed {seed}");
+        let next = run(&Plan::new(seed + 100, Wanted::default()));
+        assert_ne!(one.unwrap().trace, next.unwrap().trace, "other seeds are other worlds");
+    }
+}
+
+/// Three members who write, two of them in each other's absence.
+fn scenario() -> Vec<Step> {
+    let mut steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Admin, again: false } },
+        Step { at: 200, act: Act::Join { node: 2, by: 0, role: Role::Writer, again: false } },
+    ];
+    for number in 0..12u8 {
+        let act =
+            Act::Call { node: usize::from(number % 3), method: number, key: number % 4, value: number % 3 };
+        steps.push(Step { at: 3_000 + 400 * u64::from(number), act });
+    }
+    steps.push(Step { at: 6_000, act: Act::SetRole { by: 0, target: 2, role: Role::Reader } });
+    steps.push(Step { at: 7_000, act: Act::Remove { by: 1, target: 2 } });
+    steps
+}
+
+fn world(steps: Vec<Step>, power: bool) -> Plan {
+    Plan { seed: 7, nodes: 3, liars: 0, power, brazen: false, until: 15_000, steps }
+}
+
+#[test]
+fn a_process_may_die_at_every_write() {
+    let mut restarts = 0;
+    for node in 0..3 {
+        for after in [false, true] {
+            for nth in 1..30 {
+                let mut steps = scenario();
+                let power = nth % 2 == 0;
+                steps.insert(
+                    0,
+                    Step { at: 1, act: Act::CrashAtWrite { node, nth, after, power, down: 1_500 } },
+                );
+                match run(&world(steps, true)) {
+                    Ok(report) => restarts += report.restarts,
+                    Err(violation) => panic!("write {nth} of node {node}, after it: {after}: {violation}"),
+                }
+            }
+        }
+    }
+    // Three first starts in each world; the rest are those after a crash.
+    assert!(restarts > 3 * 174 + 100, "only {restarts} starts: few of the writes were reached");
+}
+
+#[test]
+fn shortening_keeps_what_breaks_and_only_that() {
+    let violation = kith_simulator::Violation { invariant: "x", node: 0, at: 0, detail: String::new() };
+    let plan = world(scenario(), true);
+    // Nothing is broken here: nothing may be left out.
+    let kept = shrink::shrink(&plan, &violation, std::time::Duration::from_secs(20));
+    assert_eq!(kept.len(), plan.steps.len());
+    assert_eq!(shrink::only(&plan, &[0, 2]).steps.len(), 2);
+}
