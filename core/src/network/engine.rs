@@ -297,8 +297,8 @@ impl Engine {
 
     pub(super) fn on_note(&mut self, note: Note) {
         match note {
-            Note::Greeted { own, hello, reply } => {
-                let outcome = self.greeted(own, &hello);
+            Note::Greeted { own, hello, choice, reply } => {
+                let outcome = self.greeted(own, &hello, choice);
                 let _ = reply.send(outcome);
             }
             Note::Over { own, reason } => {
@@ -312,7 +312,7 @@ impl Engine {
         }
     }
 
-    fn greeted(&mut self, own: u64, hello: &Hello) -> Result<Granted, Goodbye> {
+    fn greeted(&mut self, own: u64, hello: &Hello, chosen: Option<u64>) -> Result<Granted, Goodbye> {
         let closed = || Goodbye::new(Code::Closed, "the connection is gone");
         if self.swarm.behaviour().kith.closed {
             return Err(Goodbye::new(Code::Closed, "the node shuts down"));
@@ -322,10 +322,9 @@ impl Engine {
             .try_acquire_owned()
             .map_err(|_| Goodbye::new(Code::Busy, "no room for another link"))?;
         let book = &mut self.peers.get_mut(&peer).ok_or_else(closed)?.book;
-        let choice = if chooses(self.backend.shared.peer, peer) {
-            book.choose(own, hello)
-        } else {
-            book.chosen(own, hello)
+        let choice = match chosen {
+            None => book.choose(own, hello),
+            Some(number) => book.chosen(own, hello, number),
         };
         match choice {
             Choice::Surplus => {

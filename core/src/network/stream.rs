@@ -25,8 +25,8 @@ const SLOWEST: u64 = 16 << 10;
 
 /// What a stream tells the network's task.
 pub(super) enum Note {
-    /// The side that chooses has the peer's hello; or the peer has chosen this stream.
-    Greeted { own: u64, hello: Hello, reply: oneshot::Sender<Result<Granted, Goodbye>> },
+    /// The side that chooses has the peer's hello; or the peer has chosen this stream, and has given its choice a number.
+    Greeted { own: u64, hello: Hello, choice: Option<u64>, reply: oneshot::Sender<Result<Granted, Goodbye>> },
     /// The stream is over. Frames that had arrived may still be on their way to the consumer.
     Over { own: u64, reason: Error },
 }
@@ -140,24 +140,26 @@ async fn greet(
     let hello = match read_control(reader).await? {
         Control::Hello(hello) => hello,
         Control::Goodbye(goodbye) => return Err(Ending::Theirs(goodbye)),
-        Control::Use => {
+        Control::Use(_) => {
             return Err(Ending::Ours(Goodbye::new(Code::Malformed, "the first frame is no hello")));
         }
     };
-    if !setup.chooses {
+    let choice = if setup.chooses {
+        None
+    } else {
         match read_control(reader).await? {
-            Control::Use => {}
+            Control::Use(number) => Some(number),
             Control::Goodbye(goodbye) => return Err(Ending::Theirs(goodbye)),
             Control::Hello(_) => return Err(Ending::Ours(Goodbye::new(Code::Malformed, "a second hello"))),
         }
-    }
+    };
     let (reply, answer) = oneshot::channel();
     let closed = |_| Ending::Ours(Goodbye::new(Code::Closed, "the node shuts down"));
-    let note = Note::Greeted { own: setup.own, hello, reply };
+    let note = Note::Greeted { own: setup.own, hello, choice, reply };
     setup.notes.send(note).await.map_err(|_| closed(()))?;
     let granted = answer.await.map_err(|_| closed(()))?.map_err(Ending::Ours)?;
     if setup.chooses {
-        writer.control(&Control::Use).await?;
+        writer.control(&Control::Use(granted.link.0)).await?;
     }
     Ok(granted)
 }
@@ -295,7 +297,7 @@ async fn read_frame(
             return Err(
                 match timeout(limits.frame_timeout, control(reader, len)).await.map_err(slow)?? {
                     Control::Goodbye(goodbye) => Ending::Theirs(goodbye),
-                    Control::Hello(_) | Control::Use => {
+                    Control::Hello(_) | Control::Use(_) => {
                         Ending::Ours(Goodbye::new(Code::Malformed, "a control frame out of place"))
                     }
                 },

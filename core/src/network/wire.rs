@@ -57,8 +57,9 @@ pub(super) fn next(header: [u8; HEADER], frame: usize) -> Result<Next, Goodbye> 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Control {
     Hello(Hello),
-    /// From the side that chooses: this stream carries the link.
-    Use,
+    /// From the side that chooses: this stream carries the link. With the number of the choice: later ones have greater
+    /// numbers.
+    Use(u64),
     Goodbye(Goodbye),
 }
 
@@ -153,7 +154,10 @@ impl Control {
                 bytes.push(alive.len() as u8);
                 alive.iter().for_each(|stream| bytes.extend(stream.to_le_bytes()));
             }
-            Self::Use => bytes.push(USE),
+            Self::Use(number) => {
+                bytes.push(USE);
+                bytes.extend(number.to_le_bytes());
+            }
             Self::Goodbye(goodbye) => {
                 bytes.extend([GOODBYE, goodbye.code as u8]);
                 let mut end = goodbye.text.len().min(TEXT);
@@ -182,7 +186,7 @@ impl Control {
                 check_versions(lowest, highest)?;
                 hello(&mut rest).map(Self::Hello).ok_or_else(malformed)
             }
-            USE => Ok(Self::Use),
+            USE => take(&mut rest).map(u64::from_le_bytes).map(Self::Use).ok_or_else(malformed),
             GOODBYE => {
                 let [code] = take(&mut rest).ok_or_else(malformed)?;
                 let text = String::from_utf8_lossy(&rest[..rest.len().min(TEXT)]);
@@ -244,7 +248,7 @@ mod tests {
             code in 1u8..8, text in "[a-zäöü ]{0,128}",
         ) {
             let goodbye = Goodbye::new(Code::of(code), text);
-            for control in [Control::Hello(Hello { frame, instance, stream, alive }), Control::Use, Control::Goodbye(goodbye)] {
+            for control in [Control::Hello(Hello { frame, instance, stream, alive }), Control::Use(stream), Control::Goodbye(goodbye)] {
                 let bytes = control.encode();
                 let (next, body) = split(&bytes);
                 prop_assert_eq!(next, Next::Control(body.len()));
@@ -296,6 +300,13 @@ mod tests {
         assert_eq!(hello.encode(), expected);
         expected.push(99);
         assert_eq!(Control::decode(&expected[HEADER..]).unwrap(), hello, "later versions may add to it");
+    }
+
+    #[test]
+    fn the_choice_has_a_number() {
+        let expected = [9, 0, 0, 0x80, 2, 8, 7, 6, 5, 4, 3, 2, 1];
+        assert_eq!(Control::Use(0x0102_0304_0506_0708).encode(), expected);
+        assert_eq!(Control::decode(&expected[HEADER..12]).unwrap_err().code, Code::Malformed);
     }
 
     #[test]

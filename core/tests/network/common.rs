@@ -348,7 +348,7 @@ impl Talk {
         let header = (hello.len() as u32 | 1 << 31).to_le_bytes();
         let said = self.try_write(&[&header[..], &hello].concat()).await;
         let answered = said && matches!(self.read().await, Heard::Control(body) if body[0] == 1);
-        answered && self.try_write(&[&(1u32 | 1 << 31).to_le_bytes()[..], &[2]].concat()).await
+        answered && self.try_write(&[&(9u32 | 1 << 31).to_le_bytes()[..], &choice(1)].concat()).await
     }
 
     /// Hello and, where this side chooses, the choice; where it does not, takes the choice.
@@ -356,11 +356,16 @@ impl Talk {
         self.hello().await;
         assert!(matches!(self.read().await, Heard::Control(body) if body[0] == 1));
         if chooses {
-            self.control(&[2]).await;
+            self.control(&choice(1)).await;
         } else {
-            assert_eq!(self.read().await, Heard::Control(vec![2]));
+            assert!(matches!(self.read().await, Heard::Control(body) if body[0] == 2 && body.len() == 9));
         }
     }
+}
+
+/// The choice of a stream, with its number, as `docs/network.md` has it.
+pub(crate) fn choice(number: u64) -> Vec<u8> {
+    [&[2][..], &number.to_le_bytes()].concat()
 }
 
 /// A hello as `docs/network.md` has it.

@@ -113,12 +113,39 @@ async fn what_the_other_side_chooses_is_taken() {
     // Until it is chosen it changes nothing.
     old.frame(b"two").await;
     assert_eq!(node.frame().await, b"two");
-    new.control(&[2]).await;
+    let mut third = Raw::start(secret).await;
+    let mut late = third.open(&node).await;
+    late.control(&hello_of(1..=1, 77, 3, &[1, 2])).await;
+    new.control(&choice(3)).await;
     assert_eq!(node.down().await.0, link);
     node.up().await;
     new.frame(b"three").await;
     assert_eq!(node.frame().await, b"three");
     soon(first.closed.recv()).await.unwrap();
+    // An earlier choice that arrives later is not taken.
+    late.control(&choice(2)).await;
+    assert_eq!(late.goodbye().await.0, 3);
+    new.frame(b"four").await;
+    assert_eq!(node.frame().await, b"four");
+}
+
+/// The node chooses, and the hello of the peer's old process arrives after the new one's.
+#[tokio::test]
+async fn a_late_hello_of_an_old_process_does_not_end_the_link() {
+    let mut node = Node::start(&[TCP]).await;
+    let secret = Raw::secret_beside(node.id(), false);
+    let mut first = Raw::start(secret).await;
+    let mut old = first.open(&node).await;
+    // The node's hello says that it has opened its side.
+    assert!(matches!(old.read().await, Heard::Control(body) if body[0] == 1));
+    let mut second = Raw::start(secret).await;
+    let mut new = second.open(&node).await;
+    new.control(&hello_of(1..=1, 78, 1, &[])).await;
+    node.up().await;
+    old.control(&hello_of(1..=1, 77, 1, &[])).await;
+    assert_eq!(old.goodbye().await.0, 3);
+    new.frame(b"as before").await;
+    assert_eq!(node.frame().await, b"as before");
 }
 
 #[tokio::test]
