@@ -8,6 +8,7 @@ mod count;
 mod demo;
 mod errors;
 mod install;
+mod notes;
 mod program;
 mod python;
 mod rust;
@@ -22,7 +23,7 @@ use tools::{Failed, Options, Result};
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
-cargo xtask test [PART …]         all tests; PART is rust, python, c, demo or board
+cargo xtask test [PART …]         all tests; PART is rust, python, c, demo, board or notes
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
@@ -75,15 +76,18 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 5] = [
+    const PARTS: [(&str, Part); 6] = [
         ("rust", rust::test),
         ("c", c::test),
         ("python", python::test),
         ("demo", demo::test),
         ("board", board::test),
+        ("notes", notes::test),
     ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
-        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo, board")));
+        return Err(Failed(format!(
+            "`{unknown}` is no part of the tests: rust, c, python, demo, board, notes"
+        )));
     }
     setup::programs()?;
     let mut total = Count::default();
