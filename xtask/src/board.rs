@@ -150,7 +150,7 @@ impl Player {
     /// One call. The pieces crowd in the middle of the board, so that members get in each other's way.
     fn call(&mut self) -> Result<()> {
         self.calls += 1;
-        if self.calls % 10 == 0 {
+        if self.calls.is_multiple_of(10) {
             let answer = self.program.ask("call fault")?;
             if answer.starts_with("error Rejected ") && answer.ends_with("on purpose") {
                 self.refused += 1;
