@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::tools::{During, Failed, Guarded, Result, start};
 
 /// How long one answer may take. Far more than it takes: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -53,6 +53,12 @@ impl Program {
         }
     }
 
+    /// Waits until it says this line, and forgets what it says before.
+    pub(crate) fn said_unasked(&mut self, wanted: &str) -> Result<()> {
+        while self.line()? != wanted {}
+        Ok(())
+    }
+
     /// Says a line and takes the answer to it.
     pub(crate) fn ask(&mut self, line: &str) -> Result<String> {
         self.say(line)?;
@@ -74,9 +80,6 @@ impl Program {
         let mut lines = Vec::new();
         loop {
             let line = self.line()?;
-            if line.starts_with("error") {
-                return Err(Failed(format!("{} said `{line}`", self.name)));
-            }
             let ends = line.split(' ').next() == Some(last);
             lines.push(line);
             if ends {

@@ -170,8 +170,9 @@ class Node:
 
         If that fails, nothing of the context stays. `on_progress` is called with the numbers of transactions received and
         expected, on a thread of the node's own; it must not block, and calls of this library from there are
-        `UnsupportedError`. Cancelling lets the joining go on in the background until its timeout: meanwhile the context is in
-        `contexts` with `joining` set, and its `leave` gives it up and deletes it. So after a restart in the midst of it.
+        `UnsupportedError`. Cancelling gives the joining up: nothing of the context stays. One that a shutdown
+        interrupts goes on when the node is opened again: the context is in `contexts` with `joining` set, and its `leave` gives
+        it up and deletes it.
         """
         progress = None if on_progress is None else _Progress(on_progress)
         with translated():

@@ -1,0 +1,179 @@
+//! Two notebooks of different languages, driven through all commands, as two people in two terminals would: each ordered pair of Rust,
+//! Python and C.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::c::Installed;
+use crate::count::Count;
+use crate::program::{PATIENCE, Program};
+use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root};
+use crate::{python, setup};
+
+/// How many lines `help` has; the last one is `quit`. It is asked behind every command, so that the answer has an end.
+const HELP: usize = 13;
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    setup::programs()?;
+    let wheel = python::wheel(options)?;
+    let interpreter = python::environment("venv-notes", &wheel)?;
+    let installed = Installed::from(&options.output(), "notes-lib")?;
+    let folder = empty_folder("notes")?;
+    headline("compiling examples/c/notes.c");
+    let c = folder.join("notes-c");
+    installed.compile("gcc", &root().join("examples/c/notes.c"), &c, &["-O2"])?;
+    let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c };
+    let mut count = Count::default();
+    for one in LANGUAGES {
+        for other in LANGUAGES.into_iter().filter(|other| *other != one) {
+            headline(&format!("notebooks: {one} makes, {other} joins"));
+            match pair(&programs, one, other) {
+                Ok(()) => count.passed += 1,
+                Err(Failed(message)) => {
+                    eprintln!("failed: {message}");
+                    count.failed += 1;
+                }
+            }
+        }
+    }
+    if count.failed == 0 {
+        std::fs::remove_dir_all(&programs.folder).during("removing the notebooks")?;
+    }
+    Ok(count)
+}
+
+const LANGUAGES: [&str; 3] = ["Rust", "Python", "C"];
+
+struct Programs {
+    folder: PathBuf,
+    interpreter: PathBuf,
+    rust: PathBuf,
+    c: PathBuf,
+}
+
+impl Programs {
+    fn start(&self, language: &str, directory: &Path) -> Result<Program> {
+        let mut command = match language {
+            "Python" => {
+                let mut python = command(&self.interpreter);
+                python.arg("-I").arg(root().join("examples/python/notes.py"));
+                python
+            }
+            "Rust" => command(&self.rust),
+            _ => command(&self.c),
+        };
+        command.arg(directory);
+        Program::start(language, command)
+    }
+}
+
+/// All lines that answer a command, without those that `watch` tells.
+fn answers(program: &mut Program, line: &str) -> Result<Vec<String>> {
+    program.say(line)?;
+    let mut lines = program.until("help", "quit")?;
+    lines.retain(|line| !line.starts_with("* "));
+    let own =
+        lines.len().checked_sub(HELP).ok_or_else(|| Failed(format!("{} helps little", program.name)))?;
+    lines.truncate(own);
+    Ok(lines)
+}
+
+fn expect(program: &mut Program, line: &str, wanted: &str) -> Result<()> {
+    let said = answers(program, line)?;
+    if said == [wanted] {
+        return Ok(());
+    }
+    Err(Failed(format!("{} was told `{line}` and said {said:?}, not `{wanted}`", program.name)))
+}
+
+/// Asks until the answer is as wanted: what the other one did has to come over.
+fn becomes(program: &mut Program, line: &str, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let said = answers(program, line)?;
+        if wanted(&said) {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(Failed(format!("`{line}` says {said:?} in {} and nothing else comes", program.name)));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn token(program: &mut Program, line: &str) -> Result<String> {
+    let said = answers(program, line)?;
+    let token = said.iter().find_map(|line| line.strip_prefix("token "));
+    token.map(str::to_owned).ok_or_else(|| Failed(format!("{} said {said:?}, and no token", program.name)))
+}
+
+fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
+    let directories = [one, other].map(|name| programs.folder.join(format!("{one}-{other}-{name}")));
+    let mut anna = programs.start(one, &directories[0])?;
+    let mut ben = programs.start(other, &directories[1])?;
+    const NONE: &str = "there is no notebook yet: create NAME or join TOKEN";
+    for program in [&mut anna, &mut ben] {
+        if program.until("help", "quit")?.len() != HELP {
+            return Err(Failed(format!("{} does not help with {HELP} commands", program.name)));
+        }
+        expect(program, "list", NONE)?;
+    }
+    expect(&mut anna, "create home", "created")?;
+    expect(&mut anna, "name anna", "named")?;
+    expect(&mut anna, "invite king", "a role is admin, writer or reader")?;
+    let invitation = token(&mut anna, "invite")?;
+    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    expect(&mut ben, "name ben", "named")?;
+
+    becomes(&mut anna, "watch", <[String]>::is_empty)?;
+    expect(&mut ben, "write shopping milk and bread", "written")?;
+    anna.said_unasked("* notes changed")?;
+    becomes(&mut anna, "read shopping", |said| said == ["milk and bread"])?;
+    expect(&mut anna, "write dinner soup", "written")?;
+    expect(&mut anna, "write dinner", "write TITLE TEXT")?;
+    becomes(&mut ben, "read dinner", |said| said == ["soup"])?;
+    becomes(&mut ben, "read nothing", |said| said.len() == 1 && said[0].starts_with("error: "))?;
+    for program in [&mut anna, &mut ben] {
+        let mut titles = answers(program, "list")?;
+        titles.sort();
+        if titles != ["dinner", "shopping"] {
+            return Err(Failed(format!("{} lists {titles:?}", program.name)));
+        }
+        if answers(program, "status")?.is_empty() {
+            return Err(Failed(format!("{} has no status", program.name)));
+        }
+    }
+    let both = |said: &[String], me: &str| {
+        said.len() == 2
+            && said
+                .iter()
+                .any(|line| line.contains(" admin anna") && line.ends_with("(you)") == (me == "anna"))
+            && said
+                .iter()
+                .any(|line| line.contains(" writer ben") && line.ends_with("(you)") == (me == "ben"))
+    };
+    becomes(&mut anna, "members", |said| both(said, "anna"))?;
+    becomes(&mut ben, "members", |said| both(said, "ben"))?;
+
+    anna.stop()?;
+    let mut anna = programs.start(one, &directories[0])?;
+    expect(&mut anna, "read shopping", "milk and bread")?;
+
+    // The other one leaves, comes back by another invitation, and is removed.
+    expect(&mut ben, "leave", "left")?;
+    expect(&mut ben, "list", NONE)?;
+    becomes(&mut anna, "members", |said| said.len() == 1)?;
+    let invitation = token(&mut anna, "invite reader")?;
+    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    becomes(&mut ben, "write not allowed", |said| said.len() == 1 && said[0].starts_with("error: "))?;
+    becomes(&mut anna, "members", |said| said.iter().any(|line| line.contains(" reader ")))?;
+    let members = answers(&mut anna, "members")?;
+    let reader = members.iter().find(|line| line.contains(" reader ")).and_then(|line| line.get(..8));
+    expect(&mut anna, "remove nobody", "0 members are meant")?;
+    expect(&mut anna, &format!("remove {}", reader.unwrap_or_default()), "removed")?;
+    becomes(&mut anna, "members", |said| said.len() == 1)?;
+    expect(&mut anna, "leave", "left")?;
+    expect(&mut anna, "list", NONE)?;
+    anna.stop()?;
+    ben.stop()
+}
