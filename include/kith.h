@@ -69,7 +69,7 @@
 #define KITH_EVENT_ROLE_CHANGED 8
 
 /**
- * A member has signed two histories (member, transaction: one of two with the same number).
+ * A member has signed two histories (member, transaction and other transaction: two with the same number).
  */
 #define KITH_EVENT_EQUIVOCATION 9
 
@@ -114,6 +114,11 @@
 #define KITH_EVENT_CLOSED 17
 
 /**
+ * A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
+ */
+#define KITH_EVENT_RENAMED 18
+
+/**
  * An event that this version of the header does not know.
  */
 #define KITH_EVENT_OTHER 0
@@ -132,6 +137,36 @@
  * The transaction does nothing at its place.
  */
 #define KITH_OUTCOME_REJECTED 2
+
+/**
+ * Nothing is logged.
+ */
+#define KITH_LOG_OFF 0
+
+/**
+ * What went wrong and loses something.
+ */
+#define KITH_LOG_ERROR 1
+
+/**
+ * What went wrong and is dealt with.
+ */
+#define KITH_LOG_WARN 2
+
+/**
+ * What happens.
+ */
+#define KITH_LOG_INFO 3
+
+/**
+ * How it happens.
+ */
+#define KITH_LOG_DEBUG 4
+
+/**
+ * Everything.
+ */
+#define KITH_LOG_TRACE 5
 
 /**
  * What a member may do: everything.
@@ -305,6 +340,16 @@ typedef enum {
 typedef struct kith_batch kith_batch;
 
 /**
+ * What an application is asked. Valid until its callback returns, and only on the thread of the callback.
+ */
+typedef struct kith_call kith_call;
+
+/**
+ * Ends blocking calls from another thread: a thread binds it (kith_cancel_bind), any thread fires it. It fires once and stays fired.
+ */
+typedef struct kith_cancel kith_cancel;
+
+/**
  * A context: an application's state that its members share. All functions may be called from any thread, and from
  * several at once.
  */
@@ -326,10 +371,81 @@ typedef struct kith_event kith_event;
 typedef struct kith_events kith_events;
 
 /**
+ * Where nodes of this process meet without sockets (kith_node_options.hub).
+ */
+typedef struct kith_hub kith_hub;
+
+/**
  * A node: a store, an endpoint in the network, and any number of contexts. All functions may be called from any thread,
  * and from several at once.
  */
 typedef struct kith_node kith_node;
+
+/**
+ * A transaction with what it said and did at its place. It does not change.
+ */
+typedef struct kith_receipt kith_receipt;
+
+/**
+ * The state during one call of an application. Valid until its callback returns, and only on the thread of the callback.
+ */
+typedef struct kith_state kith_state;
+
+/**
+ * A callback that is told of a context's events. Freed with kith_subscription_free.
+ */
+typedef struct kith_subscription kith_subscription;
+
+/**
+ * Gives `user_data` back, when the library does not use it any more.
+ */
+typedef void (*kith_free_callback)(void *user_data);
+
+/**
+ * A function of an application. It reads the call (kith_call_…), uses the state (kith_state_…), sets an answer if there is one
+ * (kith_call_answer), and returns
+ *  - KITH_OK: done;
+ *  - KITH_REJECTED (`return kith_call_reject(call, "…");`), or KITH_INVALID_ARGUMENT, KITH_NOT_FOUND, KITH_NOT_MEMBER,
+ *    KITH_PERMISSION_DENIED, KITH_LIMIT_EXCEEDED: the call is refused, by every member alike, and what it wrote is undone;
+ *  - KITH_BLOCKED (`return kith_call_fault(call, "…");`) or anything else: something is wrong on this machine only.
+ *
+ * The same inputs must give the same result on every member, in every language: no clock, no chance, no floats from outside, no I/O.
+ * It runs on threads of the node's own, whose names begin with kith-: one call of a context at a time, but several contexts at once.
+ * The rest of the library refuses calls from inside it (KITH_UNSUPPORTED), but for keys, events, entries, buffers, kith_cancel and texts of failures.
+ * It must return: no longjmp, no exception out of it.
+ */
+typedef kith_status (*kith_application_callback)(void *user_data, kith_call *call, kith_state *state);
+
+/**
+ * An application of the host's own. Filled by kith_application_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_application), set by kith_application_init.
+     */
+    size_t struct_size;
+    /**
+     * Handed to the callbacks; used on several threads at once.
+     */
+    void *user_data;
+    /**
+     * Called once, from any thread, when nothing uses `user_data` any more: at the latest when the node has been shut down and freed.
+     * May be NULL.
+     */
+    kith_free_callback free_user_data;
+    /**
+     * Sets up the state of a new context from the creator's arguments. NULL: there are no arguments and nothing to set up.
+     */
+    kith_application_callback initialise;
+    /**
+     * Executes a call. Needed.
+     */
+    kith_application_callback execute;
+    /**
+     * Answers a read-only call, on this member only; what it writes is thrown away. NULL: there is no query.
+     */
+    kith_application_callback query;
+} kith_application;
 
 /**
  * Bytes or text that the library allocated and the caller owns. Freed with kith_buffer_free. Behind the last byte there
@@ -381,6 +497,41 @@ typedef struct {
 } kith_transaction;
 
 /**
+ * Told how far joining is: transactions received, and transactions expected. It runs on a thread of the node's, must not block, and the library
+ * refuses calls from inside it (KITH_UNSUPPORTED), but for kith_cancel_fire.
+ */
+typedef void (*kith_progress_callback)(void *user_data, uint64_t done, uint64_t total);
+
+/**
+ * How to join. Filled by kith_join_options_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_join_options), set by kith_join_options_init.
+     */
+    size_t struct_size;
+    /**
+     * After how many ms to give up. At first a minute.
+     */
+    uint64_t timeout_ms;
+    /**
+     * Told how far it is; NULL: nobody is.
+     */
+    kith_progress_callback on_progress;
+    /**
+     * Handed to `on_progress`, which is not called any more once joining has returned.
+     */
+    void *user_data;
+} kith_join_options;
+
+/**
+ * Told of something that the library says about itself: which part of it (`target`), and the text. Texts are valid until it returns; some of what
+ * they say comes from peers. It runs on the thread that has something to say, one of the caller's or of the library's, and on several
+ * at once. It should be quick, and the library refuses calls from inside it (KITH_UNSUPPORTED).
+ */
+typedef void (*kith_log_callback)(void *user_data, uint32_t level, const char *target, const char *message);
+
+/**
  * A member of a context.
  */
 typedef struct {
@@ -396,6 +547,10 @@ typedef struct {
      * What it may do.
      */
     uint32_t role;
+    /**
+     * What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same.
+     */
+    char name[129];
 } kith_member;
 
 /**
@@ -499,6 +654,10 @@ typedef struct {
      * How many batches of events are kept for those who start after a cursor. 0: the library's default.
      */
     uint64_t event_retention;
+    /**
+     * Not NULL: the node meets only the nodes of this hub, without sockets; `listen` NULL is then an address of the hub's.
+     */
+    const kith_hub *hub;
 } kith_node_options;
 
 /**
@@ -535,9 +694,58 @@ typedef struct {
     char note[129];
 } kith_invitation_info;
 
+/**
+ * A context that a node holds.
+ */
+typedef struct {
+    /**
+     * Its id.
+     */
+    uint8_t id[32];
+    /**
+     * Whether joining it has not come to its end.
+     */
+    bool joining;
+    /**
+     * The name of its application; empty before the context's first transaction is here.
+     */
+    char application[65];
+    /**
+     * What it is called; empty before the context's first transaction is here.
+     */
+    char name[129];
+} kith_context_info;
+
+/**
+ * Told of an event. It runs on a thread named kith-events, one for each subscription, one event after another, and may take its time and call
+ * everything in the library, kith_subscription_free of its own subscription too. The event is the library's, and valid until the callback
+ * returns.
+ */
+typedef void (*kith_event_callback)(void *user_data, const kith_event *event);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Sets everything to NULL, and the size.
+ *
+ * Needs:
+ * `application` is NULL or may be written.
+ */
+void kith_application_init(kith_application *application);
+
+/**
+ * Registers an application of the host's own under a name of 1 to 64 bytes. Contexts of that application that wait for it begin to
+ * execute. A name that is taken is KITH_INVALID_ARGUMENT. The struct is copied. If this fails, `user_data` stays the caller's.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `name` ends in NUL; `application` is NULL or was filled by kith_application_init, and its callbacks
+ * and `user_data` may be used from any thread.
+ */
+kith_status kith_node_register(kith_node *node,
+                               const char *name,
+                               const kith_application *application);
 
 /**
  * Copies the text of the last call of this thread that failed into `buffer`, ended by NUL and cut at a character
@@ -558,6 +766,193 @@ kith_status kith_last_error(char *buffer,
  * `buffer` is NULL, was filled by this library, or is all zeros.
  */
 void kith_buffer_free(kith_buffer *buffer);
+
+/**
+ * The method that is called, in UTF-8; empty in `initialise`. `length`, unless NULL, gets its bytes: the name comes from other members and
+ * may have a NUL inside. kith_call_is compares all of it.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const char *kith_call_method(const kith_call *call,
+                             size_t *length);
+
+/**
+ * Whether this is the method that is called.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `method` is NULL or ends in NUL.
+ */
+bool kith_call_is(const kith_call *call, const char *method);
+
+/**
+ * The arguments, in the application's own format. `length` gets how many bytes. In `initialise`: what the context is created with.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `length` may be written or is NULL.
+ */
+const uint8_t *kith_call_arguments(const kith_call *call,
+                                   size_t *length);
+
+/**
+ * The member who calls, 32 bytes; NULL in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const uint8_t *kith_call_member(const kith_call *call);
+
+/**
+ * The caller's role at this place in the order; KITH_NO_ROLE in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+uint32_t kith_call_role(const kith_call *call);
+
+/**
+ * The transaction that carries the call, 32 bytes; NULL in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+const uint8_t *kith_call_transaction(const kith_call *call);
+
+/**
+ * The author's clock, ms since 1970: signed, hence the same everywhere, but the author may lie. 0 in `initialise` and `query`.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL.
+ */
+uint64_t kith_call_timestamp(const kith_call *call);
+
+/**
+ * Sets the answer of a callback that will return KITH_OK: at most 1 MiB + 4 KiB, which are copied. Without it the answer has no bytes.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `answer` has `length` bytes.
+ */
+kith_status kith_call_answer(kith_call *call,
+                             const uint8_t *answer,
+                             size_t length);
+
+/**
+ * Says why the call is refused, and gives KITH_REJECTED (whatever happens): `return kith_call_reject(call, "occupied");`.
+ * Every member must refuse it alike.
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `reason` is NULL or ends in NUL.
+ */
+kith_status kith_call_reject(kith_call *call,
+                             const char *reason);
+
+/**
+ * Says what is wrong on this machine only (no memory, say), and gives KITH_BLOCKED (whatever happens):
+ * `return kith_call_fault(call, "no memory");`. The context applies nothing more here, and tries again every few seconds, until the
+ * callback answers, or an admin skips the call (kith_context_skip).
+ *
+ * Needs:
+ * `call` is what the callback was handed, or NULL; `cause` is NULL or ends in NUL.
+ */
+kith_status kith_call_fault(kith_call *call,
+                            const char *cause);
+
+/**
+ * The value under a key of 32 bytes; KITH_NOT_FOUND if there is none. Reads see what the same call has written.
+ *
+ * Of all functions with a kith_state: KITH_REJECTED (a limit) and KITH_BLOCKED (the store of this machine fails) decide what the call did,
+ * whatever the callback makes of them.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes.
+ */
+kith_status kith_state_get(kith_state *state,
+                           const uint8_t *key,
+                           kith_buffer *value);
+
+/**
+ * Sets a key of 32 bytes to a value of at most 1 MiB.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes, `value` has `value_length`.
+ */
+kith_status kith_state_put(kith_state *state, const uint8_t *key, const uint8_t *value, size_t value_length);
+
+/**
+ * Removes a key of 32 bytes; nothing happens if it is absent.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `key` has 32 bytes.
+ */
+kith_status kith_state_delete(kith_state *state, const uint8_t *key);
+
+/**
+ * A page of entries in key order: those whose keys begin with `prefix` and sort after `after` (32 bytes, or NULL for the start), at
+ * most `limit`, at most 1,000 and at most 1 MiB. A page without entries is the end. It goes back by kith_entries_free.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `prefix` has `prefix_length` bytes; `after` is NULL or has 32 bytes.
+ */
+kith_status kith_state_entries(kith_state *state,
+                               const uint8_t *prefix,
+                               size_t prefix_length,
+                               const uint8_t *after,
+                               size_t limit,
+                               kith_entries **entries);
+
+/**
+ * Hands a named message (a name of at most 255 bytes) to the hosts of all members, once the call is accepted: KITH_EVENT_EMITTED.
+ *
+ * Needs:
+ * `state` is what the callback was handed, or NULL; `name` ends in NUL; `data` has `length` bytes.
+ */
+kith_status kith_state_emit(kith_state *state,
+                            const char *name,
+                            const uint8_t *data,
+                            size_t length);
+
+/**
+ * A fresh one, which has not fired.
+ *
+ * Needs:
+ * `cancel` is NULL or may be written.
+ */
+kith_status kith_cancel_new(kith_cancel **cancel);
+
+/**
+ * Binds `cancel` to the calling thread, in the place of what it had bound: once it has fired, each blocking call of this thread ends
+ * with KITH_CANCELLED, the one under way and those to come. NULL: from now on they are not cancelled. What becomes of a cancelled call:
+ * kith_node_join gives the joining up, and nothing of the context stays (unless it had just come to its end); kith_events_next loses no event; other calls may still be
+ * finished in the background, but never by half. kith_node_shutdown is not cancelled. The binding outlives the handle.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+kith_status kith_cancel_bind(const kith_cancel *cancel);
+
+/**
+ * Fires: see kith_cancel_bind. Does not block. Twice is fine. From any thread and any callback, but not from a signal handler.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+kith_status kith_cancel_fire(kith_cancel *cancel);
+
+/**
+ * Whether it has fired; false for NULL.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL.
+ */
+bool kith_cancel_fired(const kith_cancel *cancel);
+
+/**
+ * Frees the handle. Threads that have bound it keep it bound.
+ *
+ * Needs:
+ * `cancel` is one of this library or NULL, and is not used any more.
+ */
+void kith_cancel_free(kith_cancel *cancel);
 
 /**
  * Frees the handle. The context lives on with its node.
@@ -801,6 +1196,14 @@ uint64_t kith_event_cursor(const kith_event *event);
 const uint8_t *kith_event_transaction(const kith_event *event);
 
 /**
+ * Of KITH_EVENT_EQUIVOCATION: the other one of two transactions, 32 bytes; NULL if the event has none.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const uint8_t *kith_event_other_transaction(const kith_event *event);
+
+/**
  * The member's id, 32 bytes; NULL if the event has none.
  *
  * Needs:
@@ -865,6 +1268,25 @@ uint64_t kith_event_done(const kith_event *event);
 uint64_t kith_event_total(const kith_event *event);
 
 /**
+ * Sets all options to their defaults.
+ *
+ * Needs:
+ * `options` is NULL or may be written.
+ */
+void kith_join_options_init(kith_join_options *options);
+
+/**
+ * Joins a context like kith_node_join, with options. NULL: the defaults.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `invitation` ends in NUL; `options` is NULL or was filled by kith_join_options_init.
+ */
+kith_status kith_node_join_with(kith_node *node,
+                                const char *invitation,
+                                const kith_join_options *options,
+                                kith_context **context);
+
+/**
  * The key of an item of a collection, 32 bytes. All keys of a collection share their first 16 bytes, and only they have them.
  *
  * Needs:
@@ -873,6 +1295,22 @@ uint64_t kith_event_total(const kith_event *event);
 kith_status kith_state_key_of(const char *collection,
                               const char *name,
                               uint8_t *key);
+
+/**
+ * The first 16 bytes of the keys of a collection: the prefix for kith_context_entries.
+ *
+ * Needs:
+ * `collection` ends in NUL; `prefix` has room for 16 bytes.
+ */
+kith_status kith_state_key_collection(const char *collection, uint8_t *prefix);
+
+/**
+ * A fresh random key, 32 bytes. Not for applications, which know no chance.
+ *
+ * Needs:
+ * `key` has room for 32 bytes.
+ */
+kith_status kith_state_key_random(uint8_t *key);
 
 /**
  * Sets a key of 32 bytes to a value of at most 1 MiB. Only for contexts of the application "kv", like the functions that follow.
@@ -1008,6 +1446,19 @@ kith_status kith_context_batch(kith_context *context,
                                uint8_t *transaction);
 
 /**
+ * Has `callback` told of what the library logs, up to `level` (KITH_LOG_…; what is above it costs nothing), for the whole process and
+ * in the place of what was set before. NULL: nothing is told any more. When this returns the callback before is not running and will not
+ * be called, and its `user_data` is freed by its `free_user_data`, unless that is NULL. If this fails, nothing has changed.
+ *
+ * Needs:
+ * `callback` and `user_data` may be used from any thread.
+ */
+kith_status kith_log_set(uint32_t level,
+                         kith_log_callback callback,
+                         void *user_data,
+                         kith_free_callback free_user_data);
+
+/**
  * The members of the context. At most `capacity` are written; `count` gets how many there are. There are at most 1,024.
  *
  * Needs:
@@ -1020,23 +1471,48 @@ kith_status kith_context_members(const kith_context *context,
 
 /**
  * Gives a member (32 bytes) another role. Needs an admin; an admin is demoted only by a senior one or by itself.
+ * `transaction`, unless NULL, gets the id of the transaction (32 bytes).
  *
  * Needs:
- * `context` is a context of this library or NULL; `member` has 32 bytes.
+ * `context` is a context of this library or NULL; `member` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
  */
 kith_status kith_context_set_role(kith_context *context,
                                   const uint8_t *member,
-                                  uint32_t role);
+                                  uint32_t role,
+                                  uint8_t *transaction);
+
+/**
+ * Gives the context a name for people, at most 128 bytes. Needs an admin. `transaction`, unless NULL, gets the id of the transaction (32
+ * bytes).
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_set_name(kith_context *context,
+                                  const char *name,
+                                  uint8_t *transaction);
+
+/**
+ * Says what this member calls itself, in at most 128 bytes; empty takes it back. `transaction`, unless NULL, gets the id of the
+ * transaction (32 bytes).
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_set_display_name(kith_context *context,
+                                          const char *name,
+                                          uint8_t *transaction);
 
 /**
  * Removes a member (32 bytes). Needs an admin; an admin is removed only by a senior one. What the member wrote and this node has not
- * seen does not count.
+ * seen does not count. `transaction`, unless NULL, gets the id of the transaction (32 bytes).
  *
  * Needs:
- * `context` is a context of this library or NULL; `member` has 32 bytes.
+ * `context` is a context of this library or NULL; `member` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
  */
 kith_status kith_context_remove(kith_context *context,
-                                const uint8_t *member);
+                                const uint8_t *member,
+                                uint8_t *transaction);
 
 /**
  * Leaves the context: tells the others and deletes this node's copy. The last admin of a context with other members has to make another
@@ -1070,13 +1546,51 @@ kith_status kith_context_invitations(const kith_context *context,
 
 /**
  * Takes an invitation back, by its id of 32 bytes (of kith_invitation). Needs an admin. Who joined by it without this having been seen
- * is out.
+ * is out. `transaction`, unless NULL, gets the id of the transaction (32 bytes).
  *
  * Needs:
- * `context` is a context of this library or NULL; `invitation` has 32 bytes.
+ * `context` is a context of this library or NULL; `invitation` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
  */
 kith_status kith_context_revoke(kith_context *context,
-                                const uint8_t *invitation);
+                                const uint8_t *invitation,
+                                uint8_t *transaction);
+
+/**
+ * Rejects a call for all members, by its transaction's id of 32 bytes: the way out when a local fault stops applying (KITH_EVENT_BLOCKED). Needs
+ * an admin. `transaction`, unless NULL, gets the id of the skipping transaction (32 bytes).
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `skipped` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
+ */
+kith_status kith_context_skip(kith_context *context,
+                              const uint8_t *skipped,
+                              uint8_t *transaction);
+
+/**
+ * New keys for the context. KITH_UNSUPPORTED while contexts are not sealed.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL.
+ */
+kith_status kith_context_rotate_keys(kith_context *context);
+
+/**
+ * The addresses of members that an invitation names, one a line.
+ *
+ * Needs:
+ * `invitation` ends in NUL.
+ */
+kith_status kith_invitation_addresses(const char *invitation, kith_buffer *addresses);
+
+/**
+ * An invitation as a QR code for a terminal: lines of half blocks, for light characters on a dark ground. At most 100 columns; a usual
+ * one has less than 80.
+ *
+ * Needs:
+ * `invitation` ends in NUL.
+ */
+kith_status kith_invitation_qr(const char *invitation,
+                               kith_buffer *drawing);
 
 /**
  * Opens a node in a directory, which is made if it does not exist. A directory that another node has open is KITH_BUSY at once.
@@ -1144,8 +1658,8 @@ kith_status kith_node_connect(const kith_node *node,
                               const char *address);
 
 /**
- * Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it); `arguments` are what
- * the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
+ * Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it) or one that
+ * was registered; `arguments` are what the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
  *
  * Needs:
  * `node` is a node of this library or NULL; texts end in NUL; `arguments` has `arguments_length` bytes.
@@ -1186,6 +1700,17 @@ kith_status kith_node_join(kith_node *node,
 kith_status kith_node_contexts(const kith_node *node, kith_buffer *ids);
 
 /**
+ * The contexts that this node holds, with their names. At most `capacity` are written; `count` gets how many there are.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `contexts` has room for `capacity`.
+ */
+kith_status kith_node_context_infos(const kith_node *node,
+                                    kith_context_info *contexts,
+                                    size_t capacity,
+                                    size_t *count);
+
+/**
  * A context that this node holds, by its id of 32 bytes; KITH_NOT_FOUND if it does not. Each call gives a handle of its own, to be freed.
  *
  * Needs:
@@ -1212,10 +1737,149 @@ void kith_node_options_init(kith_node_options *options);
 void kith_invite_options_init(kith_invite_options *options);
 
 /**
+ * The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
+ * can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
+ * %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+ *
+ * Needs:
+ * `name` ends in NUL.
+ */
+kith_status kith_default_directory(const char *name,
+                                   kith_buffer *path);
+
+/**
+ * What a transaction said and did, by its id of 32 bytes; KITH_NOT_FOUND if it is not in the history. It goes back by kith_receipt_free.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `id` has 32 bytes.
+ */
+kith_status kith_context_receipt(const kith_context *context,
+                                 const uint8_t *id,
+                                 kith_receipt **receipt);
+
+/**
+ * Frees a receipt, and with it what its accessors pointed to.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL, and is not used any more.
+ */
+void kith_receipt_free(kith_receipt *receipt);
+
+/**
+ * The transaction.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+kith_status kith_receipt_transaction(const kith_receipt *receipt, kith_transaction *transaction);
+
+/**
+ * Of a call: the method. Never NULL; empty if the transaction is no call.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+const char *kith_receipt_method(const kith_receipt *receipt);
+
+/**
+ * Of a call: the arguments; `length`, unless NULL, gets how many bytes.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+const uint8_t *kith_receipt_arguments(const kith_receipt *receipt, size_t *length);
+
+/**
+ * Of a call that counts: the application's answer; `length`, unless NULL, gets how many bytes.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+const uint8_t *kith_receipt_answer(const kith_receipt *receipt, size_t *length);
+
+/**
+ * Why the transaction does nothing at its place. Never NULL; empty if it counts or is not executed yet.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+const char *kith_receipt_reason(const kith_receipt *receipt);
+
+/**
+ * How many messages the call emitted.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+size_t kith_receipt_emitted_count(const kith_receipt *receipt);
+
+/**
+ * A message that the call emitted. What is given points into the receipt and lives until it is freed.
+ *
+ * Needs:
+ * `receipt` is a receipt of this library or NULL.
+ */
+kith_status kith_receipt_emitted_at(const kith_receipt *receipt,
+                                    size_t index,
+                                    const char **name,
+                                    const uint8_t **data,
+                                    size_t *length);
+
+/**
  * The name of a status as it stands in this header, for logs: "KITH_NOT_FOUND". Never NULL; lives forever.
  * A number that is no status gives "KITH_UNKNOWN".
  */
 const char *kith_status_name(uint32_t status);
+
+/**
+ * Has `callback` told of the events from now on, or, if `after` is not NULL, of those after that cursor and then from now on
+ * (KITH_CURSOR_EXPIRED as in kith_context_events). The last one is KITH_EVENT_CLOSED, when the context or the node is closed.
+ * `free_user_data`, unless NULL, is called once, when no call can come any more. If this fails, `user_data` stays the caller's.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `after` is NULL or can be read; `callback` and `user_data` may be used from another thread.
+ */
+kith_status kith_context_on_event(const kith_context *context,
+                                  const uint64_t *after,
+                                  kith_event_callback callback,
+                                  void *user_data,
+                                  kith_free_callback free_user_data,
+                                  kith_subscription **subscription);
+
+/**
+ * Ends the subscription, and waits until the callback has returned: after that no call comes, and `user_data` is freed. From inside
+ * an event callback (its own or another one) it does not wait: the call under way is the last one, and `user_data` is freed after it.
+ *
+ * Needs:
+ * `subscription` is one of this library or NULL, and is not used any more.
+ */
+void kith_subscription_free(kith_subscription *subscription);
+
+/**
+ * A fresh hub.
+ *
+ * Needs:
+ * `hub` is NULL or may be written.
+ */
+kith_status kith_hub_new(kith_hub **hub);
+
+/**
+ * Frees the handle. Nodes that were opened with the hub go on to meet there.
+ *
+ * Needs:
+ * `hub` is a hub of this library or NULL, and is not used any more.
+ */
+void kith_hub_free(kith_hub *hub);
+
+/**
+ * For tests: two nodes that keep everything in memory and reach each other and nobody else. They meet when one joins a context of the
+ * other. Both are to be shut down and freed as others are.
+ *
+ * Needs:
+ * `one` and `other` are NULL or may be written.
+ */
+kith_status kith_test_nodes(kith_node **one,
+                            kith_node **other);
 
 /**
  * The version of the library that runs, like "0.1.0". Never NULL; lives forever. Compare it with KITH_VERSION, the

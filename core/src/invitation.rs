@@ -1,5 +1,7 @@
 //! Invitations as they travel: a token that fits a QR code, as text (`kith1…`) or bytes.
 
+mod qr;
+
 use bech32::{Bech32m, Hrp};
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signer, SigningKey};
@@ -7,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::replica::{ContextId, MemberId, Role, TransactionId};
 use crate::{Error, ErrorKind, Result, limits};
+
+pub use qr::qr_text;
 
 const SIGNATURE_DOMAIN: &str = "kith 2026 invitation token";
 const PREFIX: &str = "kith";

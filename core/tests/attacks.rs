@@ -59,7 +59,7 @@ fn a_demotion_that_names_nothing_of_what_its_author_has_seen_unmakes_no_member()
     let added = world.add(1, 4, Role::Writer);
     world.meet();
     // The creator is a senior of all, and could remove 4; but not by forgetting.
-    world.acts(0, What::SetRole { target: 1, role: Role::Reader, forgetful: true });
+    world.acts(0, What::SetRole { target: 1, role: Role::Reader, lowers: true, forgetful: true });
     let settled = settle(&world);
     settled.counts(added);
     settled.is_member(1, Some(Role::Reader));
@@ -146,8 +146,11 @@ fn making_somebody_an_admin_a_second_time_makes_nobody_its_senior() {
     let made = world.sets_role(2, 3, Role::Admin);
     world.meet();
     // 4 has nothing to do with 3, and backdates another promotion of it.
-    let again =
-        world.acts_with(4, Stance::Old(0), What::SetRole { target: 3, role: Role::Admin, forgetful: true });
+    let again = world.acts_with(
+        4,
+        Stance::Old(0),
+        What::SetRole { target: 3, role: Role::Admin, lowers: false, forgetful: true },
+    );
     assert!(world.sorts_before(again, made));
     world.meet();
     let removal = world.removes(4, 3);
@@ -171,4 +174,89 @@ fn making_somebody_an_admin_a_second_time_takes_nothing_from_its_word() {
     settled.counts(again);
     settled.counts(removal);
     settled.is_member(4, None);
+}
+
+/// 1 was told to go, or to be less, and knows it; what it signs from here on, it signs as if it had seen nothing of that. `may`: whether the
+/// way out is open to it all the same.
+fn against_a_backdated_way_out(word: impl Fn(&mut World) -> usize, way_out: &What, may: bool) {
+    for backdated in [false, true] {
+        let mut world = world(&[Role::Admin, Role::Writer]);
+        let known = world.calls(1, Stance::Honest, kv::put(&state_key(0), "known"));
+        world.notes(0, 9);
+        world.learn_all(0, 1);
+        let word = word(&mut world);
+        world.meet();
+        let invitation = world.acts_with(1, Stance::Blind, What::Invite { role: Role::Writer, uses: 2 });
+        let added =
+            backdated.then(|| world.acts_with(1, Stance::Blind, What::Add { subject: 4, role: Role::Admin }));
+        let out = backdated.then(|| world.acts_with(1, Stance::Blind, way_out.clone()));
+        let settled = settle(&world);
+        settled.counts(word);
+        settled.counts(known);
+        settled.rejects(invitation, Rejection::Cut);
+        for backdated in added.into_iter().chain(out) {
+            assert!(world.sorts_before(backdated, word));
+        }
+        added.into_iter().for_each(|added| settled.rejects(added, Rejection::Cut));
+        out.into_iter()
+            .for_each(|out| if may { settled.counts(out) } else { settled.rejects(out, Rejection::Cut) });
+        settled.is_member(4, None);
+    }
+}
+
+#[test]
+fn leaving_at_an_earlier_place_undoes_no_removal() {
+    against_a_backdated_way_out(|world| world.removes(0, 1), &What::Leave, false);
+}
+
+#[test]
+fn leaving_at_an_earlier_place_undoes_no_demotion() {
+    against_a_backdated_way_out(|world| world.lowers(0, 1, Role::Reader), &What::Leave, true);
+}
+
+#[test]
+fn being_less_at_an_earlier_place_undoes_no_demotion() {
+    let less = What::SetRole { target: 1, role: Role::Reader, lowers: true, forgetful: false };
+    against_a_backdated_way_out(|world| world.lowers(0, 1, Role::Writer), &less, false);
+}
+
+#[test]
+fn a_removal_made_possible_by_a_seniors_leaving_leaves_alone_what_it_did_as_a_senior() {
+    let mut world = world(&[Role::Admin, Role::Writer]);
+    let unseen = world.calls(0, Stance::Honest, kv::put(&state_key(0), "unseen"));
+    let removal_of_the_junior = world.removes(0, 1);
+    let leave = world.acts(0, What::Leave);
+    world.learn_all(2, 0);
+    // 1 has seen none of that, adds the creator anew and removes it.
+    world.notes(1, 12);
+    let again = world.acts_with(1, Stance::Blind, What::Add { subject: 0, role: Role::Reader });
+    let back = world.removes(1, 0);
+    assert!(world.sorts_before(leave, again));
+    let settled = settle(&world);
+    settled.counts(unseen);
+    settled.counts(removal_of_the_junior);
+    settled.counts(leave);
+    for word in [again, back] {
+        assert!(settled.oracle.rejection(&world.id(word)).is_some());
+    }
+}
+
+#[test]
+fn somebody_who_left_as_an_admin_is_removed_by_a_senior_alone() {
+    let mut world = world(&[Role::Admin, Role::Admin, Role::Writer]);
+    let call = world.calls(1, Stance::Honest, kv::put(&state_key(0), "unseen"));
+    let leave = world.acts(1, What::Leave);
+    world.notes(2, 9);
+    world.notes(0, 9);
+    let by_a_peer = world.acts(2, What::Remove { target: 1, forgetful: true });
+    let settled = settle(&world);
+    settled.rejects(by_a_peer, Rejection::NotSenior);
+    settled.counts(call);
+    settled.counts(leave);
+
+    let by_the_creator = world.acts(0, What::Remove { target: 1, forgetful: true });
+    let settled = settle(&world);
+    settled.counts(by_the_creator);
+    settled.rejects(call, Rejection::Cut);
+    assert!(settled.oracle.governance.removed.contains(&common::world::actor(1)));
 }

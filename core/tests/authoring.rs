@@ -120,7 +120,10 @@ impl Writers {
                 Payload::Add(Add::request(&self.context, actor_key(subject), role, key_package, None))
             }
             19 => Payload::Remove(Remove { member: actor(subject), last }),
-            20 | 21 => Payload::SetRole(SetRole { member: actor(subject), role: role(dice.below(4)), last }),
+            20 | 21 => {
+                let last = (dice.below(2) == 0).then_some(last);
+                Payload::SetRole(SetRole { member: actor(subject), role: role(dice.below(4)), last })
+            }
             22 if dice.below(3) == 0 => Payload::Leave,
             _ => Payload::Note,
         };

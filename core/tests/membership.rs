@@ -112,7 +112,7 @@ fn a_demotion_that_arrives_late_judges_the_calls_after_it_again() {
     let mut world = world(&[Role::Writer]);
     let before = world.calls(1, Stance::Honest, put("before"));
     world.learn_all(0, 1);
-    let demotion = world.sets_role(0, 1, Role::Reader);
+    let demotion = world.lowers(0, 1, Role::Reader);
     world.notes(1, 3);
     let after = world.calls(1, Stance::Honest, put("after"));
     assert!(world.sorts_before(demotion, after));
@@ -140,7 +140,7 @@ fn a_demotion_counts_against_what_sorts_before_it_unseen() {
     let mut world = world(&[Role::Writer]);
     let call = world.calls(1, Stance::Honest, put("unseen"));
     world.notes(0, 5);
-    let demotion = world.sets_role(0, 1, Role::Reader);
+    let demotion = world.lowers(0, 1, Role::Reader);
     assert!(world.sorts_before(call, demotion));
     let settled = settle(&world);
     settled.rejects(call, Rejection::Cut);
@@ -276,7 +276,7 @@ fn an_invitation_counts_only_while_its_author_is_an_admin() {
     let mut world = world(&[Role::Admin, Role::Reader]);
     world.acts(1, What::Invite { role: Role::Writer, uses: 2 });
     world.meet();
-    world.sets_role(0, 1, Role::Writer);
+    world.lowers(0, 1, Role::Writer);
     world.meet();
     let add = world.acts(2, What::Redeem { pick: 0, subject: 3 });
     let settled = settle(&world);

@@ -40,7 +40,7 @@ fn every_kind_in_force_is_there() {
     let kind = |name: &str| bytes(file[format!("{name}.header").as_str()]);
     let kinds: Vec<u8> =
         names().into_iter().map(|name| borsh::from_slice::<Header>(&kind(name)).unwrap().kind).collect();
-    for number in (Kind::Genesis as u8..=Kind::Skip as u8).chain([Kind::Note as u8]) {
+    for number in (Kind::Genesis as u8..=Kind::Skip as u8).chain([Kind::Note as u8, Kind::SetName as u8]) {
         assert!(kinds.contains(&number), "kind {number}");
     }
     assert!(file["history.verdicts"].split(' ').all(|verdict| verdict == "Valid"));

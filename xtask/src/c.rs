@@ -1,23 +1,25 @@
 //! The C library and its tests, built as users build: gcc and clang, all warnings errors, against the shared library and
 //! the static one; run plain, under the address sanitizer and under valgrind.
 
+mod examples;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::install::STATIC_NEEDS;
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
 };
 
 const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
-/// What a static Rust library needs of the system on Linux.
-const STATIC_NEEDS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
 
 /// The libraries as they are installed: `libkith.so.0` with the link that the linker follows, and `libkith.a`.
 pub(crate) struct Installed {
     pub(crate) folder: PathBuf,
+    output: PathBuf,
 }
 
 impl Installed {
@@ -27,7 +29,7 @@ impl Installed {
             std::fs::copy(output.join(from), folder.join(to)).during(format!("copying {from}"))?;
         }
         std::os::unix::fs::symlink("libkith.so.0", folder.join("libkith.so")).during("linking libkith.so")?;
-        Ok(Self { folder })
+        Ok(Self { folder, output: output.to_owned() })
     }
 
     /// Compiles a program against the shared library.
@@ -59,7 +61,13 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("the README's example in C", readme as fn(&Installed) -> Result<()>),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
+        (
+            "the examples are built and run with what is installed, by pkg-config and by CMake",
+            examples::clean_room,
+        ),
+        ("two notebooks share notes", examples::notes),
     ] {
         headline(name);
         match check(&installed) {
@@ -169,7 +177,7 @@ fn readme(installed: &Installed) -> Result<()> {
     run(command(&program).current_dir(&folder))
 }
 
-fn exports(Installed { folder }: &Installed) -> Result<()> {
+fn exports(Installed { folder, .. }: &Installed) -> Result<()> {
     let symbols = capture(command("nm").args(["-D", "--defined-only"]).arg(folder.join("libkith.so")))?;
     let symbols = String::from_utf8_lossy(&symbols);
     let exported: BTreeSet<&str> =
@@ -199,7 +207,7 @@ fn declarations(header: &str) -> BTreeSet<&str> {
     .collect()
 }
 
-fn soname(Installed { folder }: &Installed) -> Result<()> {
+fn soname(Installed { folder, .. }: &Installed) -> Result<()> {
     let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
     let number = header
         .lines()
@@ -215,6 +223,19 @@ fn soname(Installed { folder }: &Installed) -> Result<()> {
     } else {
         Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
     }
+}
+
+/// The table of ffi/capi/tests/null.c has every function that takes anything.
+fn null_table(_: &Installed) -> Result<()> {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).during(format!("reading {path}"));
+    let (header, table) = (read("include/kith.h")?, read("ffi/capi/tests/null.c")?);
+    let takes_nothing = |name: &str| header.contains(&format!("{name}(void)"));
+    let takes_a_number = |name: &str| name == "kith_status_name";
+    let missing: Vec<_> = declarations(&header)
+        .into_iter()
+        .filter(|name| !takes_nothing(name) && !takes_a_number(name) && !table.contains(&format!("{name}(")))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failed(format!("not in null.c: {missing:?}"))) }
 }
 
 fn cpp(_: &Installed) -> Result<()> {

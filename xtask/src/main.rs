@@ -2,12 +2,17 @@
 
 mod bench;
 mod bindings;
+mod board;
 mod c;
 mod count;
 mod demo;
+mod errors;
+mod install;
+mod program;
 mod python;
 mod rust;
 mod setup;
+mod soak;
 mod tools;
 
 use std::process::ExitCode;
@@ -17,10 +22,14 @@ use tools::{Failed, Options, Result};
 
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
-cargo xtask test [PART …]         all tests; PART is rust, python, c or demo
+cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
+cargo xtask test [PART …]         all tests; PART is rust, python, c, demo or board
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
+cargo xtask soak                  100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
 
@@ -37,18 +46,27 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(mut arguments: Vec<String>) -> Result<()> {
+    let named = arguments.iter().any(|argument| argument == "--profile");
     let options = Options::take_from(&mut arguments)?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["demo"] => demo::run(&options),
+        ["board"] => board::run(&options),
         ["test", parts @ ..] => test(&options, parts),
         ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["errors"] => errors::run(true),
+        ["errors", "--check"] => errors::run(false),
+        ["soak"] => soak::run(),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
             Ok(())
+        }
+        ["install", "--prefix", prefix] => {
+            let profile = if named { options.profile } else { "release".into() };
+            install::install(&Options { profile }, prefix)
         }
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -60,10 +78,15 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 4] =
-        [("rust", rust::test), ("c", c::test), ("python", python::test), ("demo", demo::test)];
+    const PARTS: [(&str, Part); 5] = [
+        ("rust", rust::test),
+        ("c", c::test),
+        ("python", python::test),
+        ("demo", demo::test),
+        ("board", board::test),
+    ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
-        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo")));
+        return Err(Failed(format!("`{unknown}` is no part of the tests: rust, c, python, demo, board")));
     }
     setup::programs()?;
     let mut total = Count::default();

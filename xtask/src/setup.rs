@@ -3,7 +3,7 @@
 use crate::tools::{Failed, Result, command, found, headline, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("clang", "clang"),
@@ -11,6 +11,9 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("nm", "binutils"),
     ("readelf", "binutils"),
     ("ip", "iproute2"),
+    ("pkg-config", "pkg-config"),
+    ("cmake", "cmake"),
+    ("make", "make"),
     ("python3", "python3"),
 ];
 

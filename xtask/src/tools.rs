@@ -175,7 +175,7 @@ fn name(command: &Command) -> String {
     format!("`{}`", words.join(" "))
 }
 
-/// Builds the libraries for Python and C, in one go.
+/// Builds the libraries for Python and C, and the examples in Rust, in one go.
 pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     headline(&format!("building the libraries for Python and C (profile {})", options.profile));
     run(cargo("build").args([
@@ -185,6 +185,8 @@ pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
         "kith-capi",
         "--package",
         "kith-uniffi",
+        "--package",
+        "kith-examples",
     ]))?;
     Ok(options.output())
 }

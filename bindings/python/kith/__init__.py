@@ -3,7 +3,7 @@
     import asyncio, kith
 
     async def main():
-        async with await kith.Node.open("~/.local/share/example") as node:
+        async with await kith.Node.open(kith.default_directory("example")) as node:
             context = await node.create_context()
             await context.put(kith.StateKey.of("notes", "today"), b"hello")
 
@@ -24,6 +24,7 @@ from ._info import (
     ContextInfo,
     ContextPeer,
     ContextStatus,
+    Invitation,
     InvitationInfo,
     IssuedInvitation,
     Level,
@@ -32,10 +33,12 @@ from ._info import (
     Outcome,
     Peer,
     Receipt,
+    Role,
     Transaction,
 )
 from ._keys import StateKey
-from ._node import Node
+from ._log import set_log_level
+from ._node import Node, default_directory, invitation
 from ._version import VERSION as __version__
 
 if _native.version() != __version__:
@@ -61,6 +64,7 @@ __all__ = [
     "ContextStatus",
     "Entry",
     "Events",
+    "Invitation",
     "InvitationInfo",
     "IssuedInvitation",
     "Level",
@@ -71,9 +75,13 @@ __all__ = [
     "Outcome",
     "Peer",
     "Receipt",
+    "Role",
     "State",
     "StateKey",
     "Transaction",
+    "default_directory",
+    "invitation",
+    "set_log_level",
     "version",
 ]
 __all__ += _error_names

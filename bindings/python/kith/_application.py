@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import _native
+from ._errors import InvalidArgumentError, KithError, LimitExceededError, RejectedError, inside
 from ._keys import StateKey, data_of
 
 # The generated module hangs the variants onto this class at run time, where a type checker does not see them.
@@ -16,11 +18,17 @@ _T = TypeVar("_T")
 
 
 class LocalFault(Exception):
-    """Raised by an application when something is wrong on this machine only. Applying halts and is retried.
+    """Raised by an application when something is wrong on this machine only.
 
-    Every other exception rejects the call, which is what every member must then do. `MemoryError`, `KeyboardInterrupt`
-    and `SystemExit` count as faults of this machine too.
+    Applying halts, says so (`Blocked`), and is tried again every few seconds; an admin's `Context.skip` rejects the call
+    for all. `MemoryError`, `TimeoutError`, `KeyboardInterrupt`, `SystemExit` and this library's own errors count as faults
+    of this machine too, but for `InvalidArgumentError`, `LimitExceededError` and `RejectedError`, which every member gets
+    alike. Every other exception rejects the call, which is what every member must then do.
     """
+
+
+_FAULTS = (LocalFault, MemoryError, builtins.TimeoutError, KithError)
+_ALIKE_EVERYWHERE = (InvalidArgumentError, LimitExceededError, RejectedError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +95,11 @@ class Application:
     """Deterministic code that executes method calls. Subclass it and register it with a node.
 
     The same inputs must give the same result on every member, in every language: no clock, no randomness, no I/O, no
-    floats from outside. It is called on threads of the node's own, and may use the state that it is given but nothing
-    else of this library.
+    floats from outside.
+
+    Each context calls it on a thread of its own (`kith-context`), one call after another: one that hangs holds up its own
+    context and no other. It may use the state that it is given and `StateKey`; other calls of this library from there are
+    `UnsupportedError`, since the thread that would answer is the one that asks.
     """
 
     def initialise(self, arguments: bytes, state: State) -> None:
@@ -124,11 +135,12 @@ class Hosted(_native.HostApplication):
 
 def _outcome(body: Callable[[], _T]) -> _T:
     try:
-        return body()
+        with inside("an application's callback"):
+            return body()
     except _StateFailure as failure:
         raise failure.failure from None
     except Exception as error:
-        if isinstance(error, (LocalFault, MemoryError)):
+        if isinstance(error, _FAULTS) and not isinstance(error, _ALIKE_EVERYWHERE):
             raise _Failed.Fault(_text(error)) from None
         raise _Failed.Rejected(_text(error)) from None
     except BaseException as error:

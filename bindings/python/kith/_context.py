@@ -10,7 +10,7 @@ from typing import Any
 from . import _native
 from ._errors import InvalidArgumentError, UnsupportedError, translated
 from ._events import Event, Events
-from ._info import ContextStatus, IssuedInvitation, Level, Member, Receipt, Role, Transaction
+from ._info import ContextStatus, Invitation, IssuedInvitation, Level, Member, Receipt, Role, Transaction
 from ._keys import StateKey, data_of
 
 _Operation: Any = _native.Operation
@@ -85,8 +85,10 @@ class Entry:
 class Context:
     """An application's state that its members share.
 
-    Methods that write return once what they wrote is durable and on its way; cancelling them lets them finish in the
-    background. After the node's shutdown every method raises `ClosedError`.
+    Methods that write return once what they wrote is durable and on its way. Cancelling one (a task's `cancel`,
+    `asyncio.timeout`) lets it finish in the background, whole: whether it still happens is known by looking. Cancelling
+    one that reads or waits drops it. Handles are cheap and hold nothing open: the context lives with its node. After the
+    node's shutdown every method raises `ClosedError`.
     """
 
     def __init__(self, native: _native.Context) -> None:
@@ -206,7 +208,7 @@ class Context:
     async def events(self, after: int | None = None) -> AsyncIterator[Event]:
         """The events from now on, or those after a cursor and then from now on (each at least once).
 
-        "Now" is when the loop begins. `CursorExpiredError` if what followed the cursor is not kept any more.
+        "Now" is when the loop begins. Leaving the loop ends the subscription. `CursorExpiredError` if what followed the cursor is not kept any more.
         """
         async for event in await self.subscribe(after):
             yield event
@@ -221,20 +223,28 @@ class Context:
         with translated():
             return [Member(info.id, info.role, info.added) for info in await self._native.members()]
 
-    async def set_role(self, member: bytes, role: Role) -> None:
-        """Gives a member another role. Needs an admin; an admin is demoted only by a senior one or by itself."""
-        with translated():
-            await self._native.set_role(id_of(member, "a member id"), role)
+    async def set_role(self, member: bytes, role: Role) -> bytes:
+        """Gives a member another role; the transaction's id.
 
-    async def remove(self, member: bytes) -> None:
-        """Removes a member. Needs an admin; an admin is removed only by a senior one."""
+        Needs an admin; an admin is demoted only by a senior one or by itself.
+        """
         with translated():
-            await self._native.remove(id_of(member, "a member id"))
+            return bytes(await self._native.set_role(id_of(member, "a member id"), role))
+
+    async def remove(self, member: bytes) -> bytes:
+        """Removes a member; the transaction's id.
+
+        Needs an admin; an admin is removed only by a senior one. What it wrote and this node has not seen does not count.
+        """
+        with translated():
+            return bytes(await self._native.remove(id_of(member, "a member id")))
 
     async def leave(self) -> None:
         """Leaves the context: tells the others and deletes this node's copy.
 
-        The last admin of a context with other members has to make another one admin first.
+        If nobody has heard of it within 5 s this returns all the same, and the copy is deleted once somebody has, in 30 days
+        at the latest. The last admin of a context with other members has to make another one admin first. A context whose
+        joining has not come to its end is deleted at once. Cancelling lets it finish in the background.
         """
         with translated():
             await self._native.leave()
@@ -246,28 +256,38 @@ class Context:
         expires_in: float | datetime.timedelta | None = _WEEK,
         max_uses: int = 1,
         note: str = "",
-    ) -> str:
-        """Makes an invitation, as text to be handed to who shall join. Needs an admin. `expires_in=None`: no end."""
+    ) -> Invitation:
+        """Makes an invitation, as text to be handed to who shall join. Needs an admin.
+
+        `expires_in`: seconds or a `timedelta`; `None`: no end. `note`: for people, at most 128 bytes.
+        """
         expires = None if expires_in is None else milliseconds(expires_in, "expires_in")
         if not 0 <= max_uses < 2**32:
             raise InvalidArgumentError(f"max_uses is {max_uses}")
         with translated():
-            return await self._native.invite(role, expires, max_uses, note)
+            return Invitation._of(await self._native.invite(role, expires, max_uses, note))
 
     async def invitations(self) -> list[IssuedInvitation]:
         """The invitations of the context."""
         with translated():
             return [IssuedInvitation._of(info) for info in await self._native.invitations()]
 
-    async def revoke(self, invitation: bytes) -> None:
-        """Takes an invitation back, by its id. Needs an admin. Who joined by it without this having been seen is out."""
-        with translated():
-            await self._native.revoke(id_of(invitation, "an invitation's id"))
+    async def revoke(self, invitation: bytes | Invitation) -> bytes:
+        """Takes an invitation back, by its id; the transaction's id.
 
-    async def skip(self, transaction: bytes) -> None:
-        """Rejects a call for all members, after a local fault that stops applying. Needs an admin."""
+        Needs an admin. Who joined by it without this having been seen is out.
+        """
+        id = invitation.id if isinstance(invitation, Invitation) else invitation
         with translated():
-            await self._native.skip(id_of(transaction, "a transaction id"))
+            return bytes(await self._native.revoke(id_of(id, "an invitation's id")))
+
+    async def skip(self, transaction: bytes) -> bytes:
+        """Rejects a call for all members, after a local fault that stops applying (`ContextStatus.blocked` names it).
+
+        Needs an admin. The id of the transaction that says so.
+        """
+        with translated():
+            return bytes(await self._native.skip(id_of(transaction, "a transaction id")))
 
     async def transaction(self, id: bytes) -> Transaction | None:
         """How it stands with a transaction; `None` if it is not in the history."""
@@ -296,7 +316,7 @@ class Context:
     async def wait_synced(self, timeout: float | datetime.timedelta = 60) -> None:
         """Waits until a connected member's node is known to hold the same history and none is known to hold another.
 
-        `TimeoutError` otherwise.
+        `TimeoutError` otherwise. What a peer is writing right now is not waited for. Cancelling drops the wait.
         """
         with translated():
             await self._native.wait_synced(milliseconds(timeout, "timeout"))

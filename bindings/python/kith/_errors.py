@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import enum
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -246,9 +247,30 @@ def error_of(kind: int, message: str) -> KithError:
     return _CLASSES.get(kind, InternalError)(message)
 
 
+class _Callback(threading.local):
+    """Which callback of the library's this thread is in."""
+
+    name: str | None = None
+
+
+_callback = _Callback()
+
+
+@contextlib.contextmanager
+def inside(callback: str) -> Iterator[None]:
+    """Held while the library calls the host: what needs the library's answer would wait for itself."""
+    before, _callback.name = _callback.name, callback
+    try:
+        yield
+    finally:
+        _callback.name = before
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turns the failures of the generated module into the exceptions of this one."""
+    if _callback.name is not None:
+        raise UnsupportedError(f"this may not be called from inside {_callback.name}")
     try:
         yield
     except _Failure.Failed as failure:

@@ -11,6 +11,22 @@ from . import _native
 Role = Literal["admin", "writer", "reader"]
 
 
+class Invitation(str):
+    """An invitation, as text to be handed to who shall join: a `str` (`kith1…`) that knows more of itself."""
+
+    id: bytes
+    """Names the invitation; for `Context.revoke`."""
+    data: bytes
+    """The same as bytes: shorter, and as good for `Node.join`."""
+
+    @classmethod
+    def _of(cls, info: _native.Invitation) -> Invitation:
+        invitation = cls(info.text)
+        invitation.id = info.id
+        invitation.data = info.bytes
+        return invitation
+
+
 class Level(enum.Enum):
     """Which state is read."""
 
@@ -176,6 +192,7 @@ class NodeStatus:
     peers: list[Peer]
     contexts: list[bytes]
     sealed: bool
+    """Whether what is kept is sealed. (Sealing is not there yet.)"""
     copied: bool
     """Whether the directory is a copy of another node's."""
 

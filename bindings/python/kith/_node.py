@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Literal
 
-from . import _native
+from . import _log, _native
 from ._application import Application, Hosted
 from ._context import Context, id_of, milliseconds
-from ._errors import InvalidArgumentError, UnsupportedError, translated
-from ._info import ContextInfo, InvitationInfo, NodeStatus
+from ._errors import InvalidArgumentError, UnsupportedError, inside, translated
+from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus
 from ._keys import data_of
 
 
@@ -21,7 +21,34 @@ class _Progress(_native.JoinProgress):
         self._told = told
 
     def progress(self, done: int, total: int) -> None:
-        self._told(done, total)
+        try:
+            with inside("a progress callback"):
+                self._told(done, total)
+        except Exception:
+            # It has no caller that could be told.
+            _log.LOGGER.exception("the progress callback raised")
+
+
+def default_directory(name: str) -> str:
+    """The directory for the node of a program of this name on this system, for `Node.open`. Nothing is made there.
+
+    Linux and other Unix: `$XDG_DATA_HOME/NAME`, else `~/.local/share/NAME`. macOS: `~/Library/Application Support/NAME`.
+    Windows: `%LOCALAPPDATA%\\NAME`. Android and iOS have none: `UnsupportedError`, since the host knows its own.
+    """
+    with translated():
+        return _native.default_directory(name)
+
+
+def invitation(token: str | bytes) -> Invitation:
+    """An invitation from its text or its bytes. `InvitationInvalidError` if it is damaged."""
+    with translated():
+        if isinstance(token, str):
+            return Invitation._of(_native.read_invitation(token, b""))
+        return Invitation._of(_native.read_invitation(None, data_of(token, "an invitation")))
+
+
+def _token(invitation_: str | bytes) -> str:
+    return invitation_ if isinstance(invitation_, str) else invitation(invitation_)
 
 
 def _texts(values: Sequence[str], what: str) -> list[str]:
@@ -53,6 +80,7 @@ class Node:
         event_retention: int | None = None,
         storage_key: bytes | None = None,
         log_level: str | None = None,
+        _hub: _native.Hub | None = None,
     ) -> Node:
         """Opens a node in a directory, which is made if it does not exist; `None`: everything is kept in memory.
 
@@ -60,16 +88,14 @@ class Node:
         (`/ip4/127.0.0.1/tcp/0`; port 0: the system chooses); `None`: all addresses of this machine. `bootstrap` has peers
         to connect to, as multiaddresses with `/p2p/…`. `discovery`: whether to find peers in the local network and be
         found. `durability`: whether what was acknowledged survives the loss of power, or only the death of the process.
-        `event_retention`: how many batches of events are kept.
+        `event_retention`: how many batches of events are kept. `log_level`: as by `set_log_level`, for the whole process.
 
-        Not there yet, `UnsupportedError`: `relays`, `storage_key`, `log_level`.
+        Not there yet, `UnsupportedError`: `relays`, `storage_key`. Cancelling drops the node once it is open.
         """
         if relays:
             raise UnsupportedError("relays are not there yet")
         if storage_key is not None:
             raise UnsupportedError("sealing the store is not there yet")
-        if log_level is not None:
-            raise UnsupportedError("logs do not reach Python yet")
         if event_retention is not None and not 0 <= event_retention < 2**64:
             raise InvalidArgumentError(f"event_retention is {event_retention}")
         options = _native.NodeOptions(
@@ -79,7 +105,9 @@ class Node:
             discovery=discovery,
             durability=durability,
             event_retention=event_retention,
+            hub=_hub,
         )
+        _log.begin(log_level)
         with translated():
             return cls(await _native.Node.open(options))
 
@@ -114,19 +142,26 @@ class Node:
         with translated():
             self._native.register(name, Hosted(application))
 
-    async def create_context(self, application: str = "kv", arguments: bytes = b"", *, name: str = "") -> Context:
-        """Creates a context with this node as its first member and admin. `name` is what people call it."""
+    async def create_context(
+        self, application: str = "kv", arguments: bytes = b"", *, name: str = "", policy: object = None
+    ) -> Context:
+        """Creates a context with this node as its first member and admin. `name` is what people call it.
+
+        `policy` is not there yet: `UnsupportedError`. Cancelling lets it finish in the background: see `contexts`.
+        """
+        if policy is not None:
+            raise UnsupportedError("policies are not there yet")
         with translated():
             return Context(await self._native.create_context(application, data_of(arguments, "arguments"), name))
 
-    def inspect(self, invitation: str) -> InvitationInfo:
+    def inspect(self, invitation: str | bytes) -> InvitationInfo:
         """Reads an invitation. Joins nothing."""
         with translated():
-            return InvitationInfo._of(self._native.inspect(invitation))
+            return InvitationInfo._of(self._native.inspect(_token(invitation)))
 
     async def join(
         self,
-        invitation: str,
+        invitation: str | bytes,
         *,
         timeout: float | datetime.timedelta = 60,
         on_progress: Callable[[int, int], object] | None = None,
@@ -134,11 +169,13 @@ class Node:
         """Joins a context, and returns once this node is a member and has caught up.
 
         If that fails, nothing of the context stays. `on_progress` is called with the numbers of transactions received and
-        expected, on a thread of the node's own; it must not block, and must not call this library.
+        expected, on a thread of the node's own; it must not block, and calls of this library from there are
+        `UnsupportedError`. Cancelling lets the joining go on in the background until its timeout: meanwhile the context is in
+        `contexts` with `joining` set, and its `leave` gives it up and deletes it. So after a restart in the midst of it.
         """
         progress = None if on_progress is None else _Progress(on_progress)
         with translated():
-            return Context(await self._native.join(invitation, milliseconds(timeout, "timeout"), progress))
+            return Context(await self._native.join(_token(invitation), milliseconds(timeout, "timeout"), progress))
 
     def contexts(self) -> list[ContextInfo]:
         """The contexts that this node holds."""
@@ -158,7 +195,10 @@ class Node:
             await self._native.connect(address)
 
     async def shutdown(self) -> None:
-        """Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine."""
+        """Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.
+
+        Cancelling lets it finish in the background.
+        """
         with translated():
             await self._native.shutdown()
 

@@ -7,24 +7,59 @@ from collections.abc import AsyncIterator
 
 from . import _native
 from ._application import Application, Hosted
+from ._context import Context
 from ._errors import translated
 from ._keys import StateKey, data_of
 from ._node import Node
 
 _SOMEBODY = bytes([1]) * 32
-_ONLY_THIS_MACHINE = ("/ip4/127.0.0.1/tcp/0",)
 
 
-async def memory_node() -> Node:
-    """A node that keeps everything in memory and is reached only from this machine."""
-    return await Node.open(None, listen=_ONLY_THIS_MACHINE, discovery=False)
+class Hub:
+    """A place in the memory of this process where nodes meet: no sockets, and links that a test can break."""
+
+    def __init__(self) -> None:
+        self._native: _native.Hub = _native.Hub()  # type: ignore[no-untyped-call]
+
+    def partition(self, one: Node, other: Node) -> None:
+        """Breaks the link between two nodes and keeps them apart until `heal`."""
+        with translated():
+            self._native.partition(one.id, other.id)
+
+    def heal(self, one: Node, other: Node) -> None:
+        """Lets two nodes meet again; they do so by themselves."""
+        with translated():
+            self._native.heal(one.id, other.id)
+
+
+_EVERYBODY = Hub()
+
+
+async def memory_node(hub: Hub | None = None, *, event_retention: int | None = None) -> Node:
+    """A node that keeps everything in memory and meets the others of its hub; without one, all such nodes of the process."""
+    return await Node.open(None, discovery=False, event_retention=event_retention, _hub=(hub or _EVERYBODY)._native)
 
 
 @contextlib.asynccontextmanager
-async def two_nodes() -> AsyncIterator[tuple[Node, Node]]:
+async def two_nodes(hub: Hub | None = None) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes in memory, shut down at the end. They meet when one joins a context of the other."""
-    async with await memory_node() as one, await memory_node() as other:
+    async with await memory_node(hub) as one, await memory_node(hub) as other:
         yield one, other
+
+
+@contextlib.asynccontextmanager
+async def two_members(
+    application: str = "kv", *, applications: tuple[Application, Application] | None = None, hub: Hub | None = None
+) -> AsyncIterator[tuple[Context, Context]]:
+    """A context of a first node that a second one has joined, as both hold it: the first is its admin.
+
+    `applications` are what the nodes register under the name first, one each.
+    """
+    async with two_nodes(hub) as (one, other):
+        for node, hosted in zip((one, other), applications or ()):
+            node.register(application, hosted)
+        mine = await one.create_context(application)
+        yield mine, await other.join(await mine.invite())
 
 
 class ApplicationBench:

@@ -324,8 +324,7 @@ async def test_cancelled_waits_lose_no_event():
 
 
 async def test_an_expired_cursor_is_named():
-    node = await kith.Node.open(None, listen=LOOPBACK, discovery=False, event_retention=3)
-    async with node:
+    async with await memory_node(event_retention=3) as node:
         context = await node.create_context()
         for number in range(10):
             await context.put(key("x"), str(number).encode())
@@ -378,7 +377,7 @@ async def test_an_application_in_python_runs_on_both_nodes():
 
 
 async def test_what_is_not_there_yet_says_so(tmp_path):
-    for option in ({"relays": ["/ip4/127.0.0.1/tcp/1"]}, {"storage_key": bytes(32)}, {"log_level": "debug"}):
+    for option in ({"relays": ["/ip4/127.0.0.1/tcp/1"]}, {"storage_key": bytes(32)}):
         with pytest.raises(kith.UnsupportedError):
             await kith.Node.open(tmp_path / "node", **option)
     assert not (tmp_path / "node").exists()
@@ -388,6 +387,7 @@ async def test_what_is_not_there_yet_says_so(tmp_path):
             node.suspend(1),
             node.resume(),
             node.sync_once(1),
+            node.create_context(policy="majority"),
             context.rotate_keys(),
             context.verify(),
             context.explain(key("x")),

@@ -50,6 +50,7 @@ impl Engine {
         let _ = timeout(CLOSING, quiet).await;
         let Self { swarm, backend, sink, streams, .. } = self;
         drop((swarm, streams, sink));
+        backend.shared.quiet.send_replace(true);
         let released = async {
             for address in &listening {
                 while transport::is_free(address).is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse) {
@@ -62,5 +63,20 @@ impl Engine {
         }
         backend.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner).clear();
         backend.stopped.send_replace(true);
+    }
+}
+
+/// Waits until nobody has these ports any more. Blocks, for a moment at most.
+pub(crate) fn wait_released(addresses: &[String]) {
+    let until = std::time::Instant::now() + RELEASING;
+    let addresses: Vec<libp2p::Multiaddr> = addresses.iter().filter_map(|text| text.parse().ok()).collect();
+    let taken =
+        |address| transport::is_free(address).is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse);
+    while addresses.iter().any(taken) {
+        if std::time::Instant::now() >= until {
+            tracing::warn!("a port was not released in time");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

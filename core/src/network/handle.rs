@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) peer: PeerId,
     pub(super) links: Links,
     pub(super) addresses: Mutex<Vec<String>>,
+    /// Every link has ended, and what is left is the transports' own.
+    pub(super) quiet: watch::Sender<bool>,
 }
 
 pub(super) enum Command {
@@ -56,7 +58,12 @@ impl Network {
     pub(super) fn new(peer: PeerId, limits: &super::Limits) -> (Self, Backend) {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (stopped, stopped_receiver) = watch::channel(false);
-        let shared = Arc::new(Shared { peer, links: Links::default(), addresses: Mutex::new(Vec::new()) });
+        let shared = Arc::new(Shared {
+            peer,
+            links: Links::default(),
+            addresses: Mutex::new(Vec::new()),
+            quiet: watch::Sender::new(false),
+        });
         let network = Self {
             commands,
             shared: Arc::clone(&shared),
@@ -162,6 +169,17 @@ impl Network {
         let _ = self.commands.send(Command::Shutdown).await;
         let mut stopped = self.stopped.clone();
         let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Like [`Self::shutdown`], but leaves it to the end of the runtime to release the sockets: what a transport waits for then (a QUIC
+    /// connection that was closed before its first round trip was measured drains for three seconds) is nothing to anybody.
+    pub(crate) async fn say_goodbye(&self) {
+        let _ = self.commands.send(Command::Shutdown).await;
+        let (mut quiet, mut stopped) = (self.shared.quiet.subscribe(), self.stopped.clone());
+        tokio::select! {
+            _ = quiet.wait_for(|quiet| *quiet) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
     }
 
     async fn command(&self, command: Command) -> Result<()> {

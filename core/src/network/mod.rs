@@ -27,6 +27,7 @@ use std::fmt;
 
 use crate::Error;
 
+pub(crate) use closing::wait_released;
 pub use config::{Config, Limits};
 pub use handle::Network;
 pub use link::Events;

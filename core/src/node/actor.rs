@@ -8,8 +8,8 @@ mod sessions;
 mod stage;
 mod writing;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -21,21 +21,25 @@ pub(crate) use self::writing::fresh_keys;
 use super::command::Command;
 use super::events::{Cursor, Event};
 use super::info::ContextStatus;
+use super::machine::{Marks, Surroundings};
+use super::options::Clock;
+use super::registry::Registry;
 use super::shared::ContextShared;
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
-use crate::storage::{Batch, ContextTables, Durability, HighWater, Keyspace, add_writes, context_key};
+use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
 /// With so many bytes to be written a round takes on no more: the store writes at most 64 KiB at once, and anything larger twice.
 const ROUND_BYTES: usize = 44 << 10;
-/// How long applying rests after a local fault.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long applying rests after a local fault, in ms.
+const RETRY: u64 = 5_000;
 
 /// What a context's thread starts with.
 pub(crate) struct Start {
@@ -43,7 +47,7 @@ pub(crate) struct Start {
     pub(crate) key: SigningKey,
     /// The invitation, while joining.
     pub(crate) invitation: Option<Invitation>,
-    pub(crate) high_water: Option<Arc<HighWater>>,
+    pub(crate) high_water: Option<Arc<dyn Marks>>,
     pub(crate) durability: Durability,
     pub(crate) event_retention: u64,
     pub(crate) switchboard: mpsc::UnboundedSender<ToSwitchboard>,
@@ -51,13 +55,16 @@ pub(crate) struct Start {
     pub(crate) leaving: bool,
     /// Why nothing is signed, if that is known already.
     pub(crate) frozen: Option<String>,
+    pub(crate) clock: Clock,
+    pub(crate) surroundings: Box<dyn Surroundings>,
 }
 
 pub(crate) struct Actor {
     start: Start,
     replica: Replica,
     room: WaitingRoom,
-    sessions: HashMap<LinkId, Connected>,
+    /// In the order of the links: what a round does must not hang on how a map lays out its keys.
+    sessions: BTreeMap<LinkId, Connected>,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
     /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
@@ -67,8 +74,7 @@ pub(crate) struct Actor {
     postponed: VecDeque<Command>,
     cursor: Cursor,
     pruned: Cursor,
-    clock: Instant,
-    blocked: Option<(Blocked, Instant)>,
+    blocked: Option<(Blocked, u64)>,
     leaving: bool,
     /// Why this node is no member any more, where the history does not say it.
     removed: Option<String>,
@@ -86,13 +92,12 @@ impl Actor {
             start,
             replica,
             room: WaitingRoom::default(),
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             left_over: VecDeque::new(),
             held_back: Vec::new(),
             postponed: VecDeque::new(),
             cursor,
             pruned,
-            clock: Instant::now(),
             blocked: None,
             leaving,
             removed: None,
@@ -106,7 +111,7 @@ impl Actor {
         let runtime = self.start.shared.runtime.clone();
         let mut stopping = false;
         loop {
-            let wait = self.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let wait = self.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(self.now())));
             let first = if self.left_over.is_empty() && self.postponed.is_empty() {
                 runtime.block_on(async {
                     match wait {
@@ -135,60 +140,87 @@ impl Actor {
         }
     }
 
-    /// The thread's own time for sessions, in ms.
+    /// The context's own time, in ms: it only moves on.
     fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.start.surroundings.now()
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<u64> {
         let sessions = self.sessions.values().filter_map(|connected| connected.session.deadline());
-        let session = sessions.min().map(|at| self.clock + Duration::from_millis(at));
         let retry = self.blocked.as_ref().and_then(|(blocked, since)| match blocked {
-            Blocked::Fault(..) => Some(*since + RETRY),
+            Blocked::Fault(..) => Some(since.saturating_add(RETRY)),
             Blocked::ApplicationMissing(_) => None,
         });
-        [session, retry].into_iter().flatten().min()
+        sessions.chain(retry).min()
     }
 
     fn application(&self) -> Option<Arc<dyn Application>> {
-        let registry = self.start.shared.registry.upgrade()?;
-        registry.application(self.replica.application())
+        self.start.surroundings.application(self.replica.application())
     }
 
-    fn round(&mut self, commands: Vec<Command>) {
+    /// When a round is due though nothing comes.
+    pub(super) fn due(&self) -> Option<u64> {
+        let nothing_left = self.left_over.is_empty() && self.postponed.is_empty();
+        if nothing_left { self.next_deadline() } else { Some(0) }
+    }
+
+    pub(super) const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    pub(super) const fn room(&self) -> &WaitingRoom {
+        &self.room
+    }
+
+    pub(super) fn statuses(&self) -> Vec<(LinkId, crate::sync::Status)> {
+        self.sessions.iter().map(|(link, connected)| (*link, connected.session.status())).collect()
+    }
+
+    pub(super) fn removed(&self) -> Option<&str> {
+        self.removed.as_deref()
+    }
+
+    /// One round: what has come, as one batch; then the answers and what is to be sent.
+    pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
-        if let Err(error) = self.try_round(commands, &mut stage) {
+        stage.commands = commands.into();
+        let (leaving, pruned) = (self.leaving, self.pruned);
+        if let Err(error) = self.try_round(&mut stage) {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
-            stage.fail(&error);
-            // What the replica has in memory is not what the store holds.
+            // What is in memory is not what the store holds.
+            (self.leaving, self.pruned) = (leaving, pruned);
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
             }
             self.drop_sessions();
+            // Whoever is told finds the context as it was before.
+            stage.fail(&error);
         }
     }
 
-    fn try_round(&mut self, commands: Vec<Command>, stage: &mut Stage) -> Result<()> {
+    fn try_round(&mut self, stage: &mut Stage) -> Result<()> {
         let store = Arc::clone(&self.start.shared.store);
         let number = self.start.shared.number;
-        let (ours, theirs): (Vec<Command>, Vec<Command>) = commands.into_iter().partition(|command| {
-            !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
-        });
+        let (ours, theirs): (VecDeque<Command>, VecDeque<Command>) =
+            std::mem::take(&mut stage.commands).into_iter().partition(|command| {
+                !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
+            });
+        // Callers are kept where they are answered, should the round fail.
+        stage.commands = ours;
         let writes = {
             let snapshot = store.snapshot()?;
             let tables = ContextTables::new(&*snapshot, number);
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
-            let mut ours = ours.into_iter();
-            for command in ours.by_ref() {
+            while let Some(command) = stage.commands.pop_front() {
                 self.stage_command(command, &mut view, stage)?;
                 if view.size() >= ROUND_BYTES {
                     break;
                 }
             }
-            self.postponed.extend(ours);
+            self.postponed.extend(stage.commands.drain(..));
             self.stage_deliveries(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;
@@ -227,9 +259,15 @@ impl Actor {
             batch.put(Keyspace::Meta, context_key(shared.number, FROZEN), reason.as_bytes());
             self.start.frozen = Some(reason.clone());
         }
-        shared.store.commit(&batch, self.start.durability)?;
-        if let (Some(high_water), Some(mark)) = (&self.start.high_water, stage.published) {
-            high_water.raise(&[(shared.id, shared.me, mark)])?;
+        if faults::is(Fault::AnswerEarly) {
+            stage.answer();
+        }
+        let late = faults::is(Fault::FlushLate);
+        let durability = if late { Durability::Process } else { self.start.durability };
+        shared.store.commit(&batch, durability)?;
+        let marked = stage.published.filter(|_| !faults::is(Fault::ForgetMark));
+        if let (Some(high_water), Some(mark)) = (&self.start.high_water, marked) {
+            high_water.raise(&shared.id, &shared.me, mark)?;
         }
         // Whoever reads of an event sees the facts that it tells of.
         self.show();
@@ -283,7 +321,7 @@ impl Actor {
         }
     }
 
-    fn status(&self) -> ContextStatus {
+    pub(super) fn status(&self) -> ContextStatus {
         let peers = self.sessions.values().map(|connected| connected.info(self.now())).collect();
         let hex = |bytes: [u8; 32]| blake3::Hash::from_bytes(bytes).to_hex().to_string();
         let blocked = self.blocked.as_ref().map(|(blocked, _)| describe(blocked));
@@ -298,6 +336,32 @@ impl Actor {
             digest: hex(self.replica.digest()),
             peers,
         }
+    }
+}
+
+/// What a context's thread is surrounded by.
+pub(crate) struct Machinery {
+    started: Instant,
+    registry: Weak<Registry>,
+}
+
+impl Machinery {
+    pub(crate) fn new(registry: Weak<Registry>) -> Self {
+        Self { started: Instant::now(), registry }
+    }
+}
+
+impl Surroundings for Machinery {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn random(&self) -> Result<[u8; 32]> {
+        random_bytes()
+    }
+
+    fn application(&self, name: &str) -> Option<Arc<dyn Application>> {
+        self.registry.upgrade()?.application(name)
     }
 }
 

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 
 use super::info::{ContextStatus, Executed, IssuedInvitation, MemberInfo};
 use super::options::InviteOptions;
-use crate::Result;
 use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
 use crate::replica::payload::CallPayload;
 use crate::replica::{MemberId, Payload, Role, TransactionId};
 use crate::sync::{Binding, Channel};
+use crate::{Error, Result};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
@@ -84,6 +84,34 @@ pub(crate) enum Command {
     Stop,
 }
 
+impl Command {
+    /// Answers a caller with an error; what nobody waits for is dropped.
+    pub(crate) fn refuse(self, error: &Error) {
+        fn tell<T>(reply: Reply<T>, error: &Error) {
+            // A caller who went away has lost interest.
+            let _ = reply.send(Err(error.clone()));
+        }
+        match self {
+            Self::Call { reply, .. } => tell(reply, error),
+            Self::Author { reply, .. } | Self::SetRole { reply, .. } | Self::Remove { reply, .. } => {
+                tell(reply, error);
+            }
+            Self::Invite { reply, .. } => tell(reply, error),
+            Self::Leave { reply } => tell(reply, error),
+            Self::Query { reply, .. } => tell(reply, error),
+            Self::Members { reply } => tell(reply, error),
+            Self::Invitations { reply } => tell(reply, error),
+            Self::Status { reply } => tell(reply, error),
+            Self::Commitment { reply } => tell(reply, error),
+            Self::ApplicationRegistered
+            | Self::Opened { .. }
+            | Self::Message { .. }
+            | Self::Closed { .. }
+            | Self::Stop => {}
+        }
+    }
+}
+
 /// Most bytes of messages from peers that wait for one context's thread.
 const WAITING: usize = 64 << 20;
 
@@ -94,6 +122,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// For who counts by itself.
+    pub(crate) fn none() -> Self {
+        Self { taken: Arc::default(), bytes: 0 }
+    }
+
     /// Room for so many bytes, if there is any.
     pub(crate) fn take(taken: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
         let load = Self { taken: Arc::clone(taken), bytes };

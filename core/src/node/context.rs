@@ -12,7 +12,7 @@ use super::options::InviteOptions;
 use super::shared::ContextShared;
 use crate::application::kv;
 use crate::invitation::Invitation;
-use crate::replica::payload::{CallPayload, RevokeInvite};
+use crate::replica::payload::{CallPayload, Named, RevokeInvite, SetName};
 use crate::replica::{ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
 use crate::{Error, ErrorKind, Result, limits};
 
@@ -202,6 +202,25 @@ impl Context {
     /// Gives a member another role. Needs an admin; an admin is demoted only by a senior one or by itself.
     pub async fn set_role(&self, member: MemberId, role: Role) -> Result<TransactionId> {
         self.ask(|reply| Command::SetRole { member, role, reply }).await
+    }
+
+    /// Gives the context a name for people, at most 128 bytes. Needs an admin.
+    pub async fn set_name(&self, name: &str) -> Result<TransactionId> {
+        self.say_name(Named::Context, name).await
+    }
+
+    /// Says what this member calls itself, in at most 128 bytes; empty takes it back.
+    pub async fn set_display_name(&self, name: &str) -> Result<TransactionId> {
+        self.say_name(Named::Author, name).await
+    }
+
+    async fn say_name(&self, whose: Named, name: &str) -> Result<TransactionId> {
+        if name.len() > limits::NOTE {
+            let text = format!("a name has at most {} bytes, not {}", limits::NOTE, name.len());
+            return Err(Error::new(ErrorKind::LimitExceeded, text));
+        }
+        let payload = Payload::SetName(SetName { whose, name: name.to_string() });
+        self.ask(|reply| Command::Author { payload, reply }).await
     }
 
     /// Removes a member. Needs an admin; an admin is removed only by a senior one. What it wrote and this node has not seen does not count.

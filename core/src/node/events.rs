@@ -52,6 +52,11 @@ pub enum Event {
         member: MemberId,
         role: Role,
     },
+    /// A member calls itself something else; `None`: the context is called something else.
+    Renamed {
+        member: Option<MemberId>,
+        name: String,
+    },
     /// A member has signed two histories.
     Equivocation {
         member: MemberId,

@@ -62,6 +62,8 @@ pub struct MemberInfo {
     pub role: Role,
     /// The transaction that added it.
     pub added: TransactionId,
+    /// What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same.
+    pub name: String,
 }
 
 /// How it stands with a transaction.

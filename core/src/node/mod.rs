@@ -7,8 +7,11 @@
 mod actor;
 mod command;
 mod context;
+mod directory;
 mod events;
 mod info;
+#[doc(hidden)]
+pub mod machine;
 mod membership;
 mod options;
 mod registry;
@@ -23,12 +26,13 @@ use crate::replica::ContextId;
 use crate::{Error, ErrorKind, Result};
 
 pub use context::Context;
+pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
     MemberInfo, NodeStatus, PeerInfo, TransactionInfo,
 };
-pub use options::{CreateOptions, Durability, InviteOptions, JoinOptions, Options, Transport};
+pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;
 
 /// A node. Cheap to clone; all clones are the same node.
@@ -87,7 +91,7 @@ impl Node {
     }
 
     /// Joins a context by an invitation, and returns once this node is a member and has caught up. If that fails, nothing of the context
-    /// stays. Joining a context that this node is a member of gives that context.
+    /// stays; that is so too if the future is dropped before. Joining a context that this node is a member of gives that context.
     pub async fn join(&self, invitation: &str, options: JoinOptions) -> Result<Context> {
         let invitation = Invitation::from_text(invitation)?;
         self.registry.join(invitation, options).await

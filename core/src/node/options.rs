@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Hub;
 use crate::replica::Role;
+use crate::storage::Store;
 
 /// What a node is opened with. The defaults are a node in memory that is reached by nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct Options {
     /// Where the node's links go.
     #[serde(skip)]
     pub transport: Transport,
+    /// The engine that keeps everything.
+    #[serde(skip)]
+    pub engine: Engine,
+    /// The time of day, which people read and invitations expire by.
+    #[serde(skip)]
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -42,6 +49,8 @@ impl Default for Options {
             durability: Durability::Power,
             event_retention: 10_000,
             transport: Transport::Sockets,
+            engine: Engine::Own,
+            clock: Clock::default(),
         }
     }
 }
@@ -97,6 +106,56 @@ impl std::fmt::Debug for Transport {
             Self::Sockets => "Sockets",
             Self::Memory(_) => "Memory",
         })
+    }
+}
+
+/// The engine that keeps a node's data.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The node's own: in its directory, or in memory without one.
+    #[default]
+    Own,
+    /// This one, for tests that make it fail. There is no high-water mark then, and the directory is not touched.
+    Given(Arc<dyn Store>),
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Own => "Own",
+            Self::Given(_) => "Given",
+        })
+    }
+}
+
+/// A clock: ms since 1970. Nothing that has to be the same on all members hangs on it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// A clock that this function reads; it must not block.
+    pub fn new(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    /// The machine's.
+    fn default() -> Self {
+        Self::new(super::actor::wall_clock)
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
     }
 }
 

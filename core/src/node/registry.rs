@@ -18,10 +18,11 @@ use zeroize::Zeroizing;
 use self::joining::go_on_joining;
 pub(crate) use self::peers::Peers;
 use self::rows::{Row, add_row, load, open_store, start_network};
-use super::actor::{Actor, FROZEN, Start, fresh_keys, random_bytes, wall_clock};
+use super::actor::{Actor, FROZEN, Machinery, Start, fresh_keys, random_bytes};
 use super::command::Command;
 use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo};
+use super::machine::Marks;
 use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining};
 use super::switchboard::{Switchboard, ToSwitchboard};
@@ -37,6 +38,8 @@ use crate::{Error, ErrorKind, Result, limits};
 const COMMANDS: usize = 1024;
 /// How long `shutdown` waits for a thread or the network.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long `shutdown` waits for what the runtime's own threads still do.
+const END: Duration = Duration::from_millis(500);
 
 struct Open {
     context: Context,
@@ -76,8 +79,8 @@ impl Registry {
             .build()
             .map_err(|e| Error::internal(format!("the runtime does not start: {e}")))?;
         let handle = runtime.handle().clone();
-        let path = options.path.clone();
-        let opened = handle.spawn_blocking(move || open_store(path.as_deref())).await;
+        let (path, engine) = (options.path.clone(), options.engine.clone());
+        let opened = handle.spawn_blocking(move || open_store(path.as_deref(), engine)).await;
         let opened = opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")));
         let (store, high_water) = match opened.and_then(|opened| opened) {
             Ok(opened) => opened,
@@ -146,7 +149,7 @@ impl Registry {
             copied,
         });
         for (id, row) in rows {
-            if row.deleted || row.left.is_some_and(leaving::is_over) {
+            if row.deleted || row.left.is_some_and(|left| leaving::is_over(left, &node.options.clock)) {
                 node.delete_rows(id, row.number)?;
             } else {
                 let invitation = row.invitation.as_deref().map(Invitation::from_bytes).transpose()?;
@@ -266,8 +269,8 @@ impl Registry {
         })?;
         let secret = Zeroizing::new(random_bytes()?);
         let key = SigningKey::from_bytes(&secret);
-        let mut fresh = fresh_keys()?;
-        let mut signer = Signer { key: &key, timestamp: wall_clock(), random: &mut fresh };
+        let mut fresh = fresh_keys(random_bytes()?);
+        let mut signer = Signer { key: &key, timestamp: self.options.clock.now(), random: &mut fresh };
         let creation = Creation { application: name, arguments: options.arguments, name: options.name };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
@@ -340,12 +343,14 @@ impl Registry {
             shared: Arc::clone(&shared),
             key,
             invitation,
-            high_water: self.high_water.clone(),
+            high_water: self.high_water.clone().map(|marks| -> Arc<dyn Marks> { marks }),
             durability: self.durability(),
             event_retention: self.options.event_retention.max(1),
             switchboard: self.switchboard.clone(),
             leaving: row.left.is_some(),
             frozen,
+            clock: self.options.clock.clone(),
+            surroundings: Box::new(Machinery::new(Arc::downgrade(self))),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()
@@ -401,10 +406,26 @@ impl Registry {
             return Ok(());
         }
         let node = Arc::clone(self);
+        let addresses = match self.options.transport {
+            options::Transport::Sockets => self.addresses(),
+            options::Transport::Memory(_) => Vec::new(),
+        };
         let task = self.handle.spawn(async move { node.close_down().await });
         let outcome = task.await.map_err(|e| Error::internal(format!("the shutdown panicked: {e}")))?;
-        if let Some(runtime) = lock(&self.runtime).take() {
-            runtime.shutdown_background();
+        let runtime = lock(&self.runtime).take();
+        if let Some(runtime) = runtime {
+            let (released, ended) = tokio::sync::oneshot::channel();
+            // With the runtime end the transports' own tasks, and with them their sockets; that must be waited for outside of it.
+            let ending = std::thread::Builder::new().name("kith-close".into()).spawn(move || {
+                runtime.shutdown_timeout(END);
+                network::wait_released(&addresses);
+                // The caller may have gone away.
+                let _ = released.send(());
+            });
+            match ending {
+                Ok(_) => drop(ended.await),
+                Err(error) => tracing::warn!(%error, "the ports are released later"),
+            }
         }
         outcome
     }
@@ -428,10 +449,13 @@ impl Registry {
         let _ = self.switchboard.send(ToSwitchboard::Stop);
         let store = Arc::clone(&self.store);
         let closed = self.handle.spawn_blocking(move || store.close());
-        // The network bounds its own shutdown; the directory is free before it is done.
-        let ((), closed) = tokio::join!(self.network.shutdown(), closed);
-        closed.map_err(|e| Error::internal(format!("closing the store panicked: {e}")))??;
-        stopped.map(|_| ()).map_err(|_| Error::new(ErrorKind::Timeout, "a context's thread does not stop"))
+        // The network bounds its own goodbye; the directory is free before it is done.
+        self.network.say_goodbye().await;
+        if stopped.is_err() {
+            // The store closes when that thread gives up its view, which may be never.
+            return Err(Error::new(ErrorKind::Timeout, "a context's thread does not stop"));
+        }
+        closed.await.map_err(|e| Error::internal(format!("closing the store panicked: {e}")))?
     }
 }
 

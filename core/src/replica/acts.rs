@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::payload::{Invite, Payload, Tip};
+use super::payload::{Invite, Named, Payload, Tip};
 use super::receipt::Place;
 use super::{MemberId, Role, TransactionId};
 
@@ -61,7 +61,8 @@ pub(crate) enum What {
     SetRole {
         member: MemberId,
         role: Role,
-        last: Vec<Tip>,
+        /// Only where it lowers the role.
+        last: Option<Vec<Tip>>,
     },
     Fork {
         member: MemberId,
@@ -70,6 +71,10 @@ pub(crate) enum What {
         last: Vec<Tip>,
     },
     Skip(TransactionId),
+    SetName {
+        whose: Named,
+        name: String,
+    },
     /// The payload says nothing that is in force.
     Nothing,
 }
@@ -96,6 +101,7 @@ impl From<Option<Payload>> for What {
                 last: fork.last,
             },
             Some(Payload::Skip(skip)) => Self::Skip(skip.transaction),
+            Some(Payload::SetName(set)) => Self::SetName { whose: set.whose, name: set.name },
             _ => Self::Nothing,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acts::Acts;
 use super::commitment::SetHash;
 use super::execution::{Executed, StateAt};
+use super::faults;
 use super::governance::{Asked, Governance, Member};
 use super::history::{Core, History, Invalid, StoredChains, Tips, Verdict, load_acts};
 use super::payload::{Payload, Tip};
@@ -65,10 +66,29 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MembershipChange {
-    Joined { member: MemberId, role: Role },
-    Left { member: MemberId },
-    Removed { member: MemberId },
-    RoleChanged { member: MemberId, role: Role },
+    Joined {
+        member: MemberId,
+        role: Role,
+    },
+    Left {
+        member: MemberId,
+    },
+    Removed {
+        member: MemberId,
+    },
+    RoleChanged {
+        member: MemberId,
+        role: Role,
+    },
+    /// It calls itself something else.
+    Renamed {
+        member: MemberId,
+        name: String,
+    },
+    /// The context is called something else.
+    ContextRenamed {
+        name: String,
+    },
 }
 
 /// Why applying stands still.
@@ -216,7 +236,10 @@ impl Replica {
         if !step.changed.is_empty() {
             view.put(Table::Meta, tables::STATE_HASH, tables::encode(&self.core.state));
         }
-        let pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        let mut pending: BTreeSet<Place> = self.pending.keys().copied().collect();
+        if faults::is(faults::Fault::ForgetPending) {
+            pending.clear();
+        }
         for gone in self.stored_pending.difference(&pending) {
             view.delete(Table::Meta, tables::pending_key(gone));
         }
@@ -262,7 +285,7 @@ impl Replica {
                 again: !new,
             });
         }
-        step.membership.extend(membership_changes(&old, &self.governance));
+        step.membership.extend(membership_changes(&old, &self.governance, &self.core.name));
 
         let authors: BTreeSet<MemberId> = old.authors().chain(self.governance.authors()).copied().collect();
         for author in authors {
@@ -329,6 +352,7 @@ impl Replica {
         place: &Place,
     ) -> Result<std::result::Result<Role, Rejection>> {
         let needed = match Kind::from_number(position.kind) {
+            Some(Kind::Call) if faults::is(faults::Fault::ReadersWrite) => Role::Reader,
             Some(Kind::Call) => Role::Writer,
             Some(Kind::Note) => Role::Reader,
             _ => return Ok(Err(Rejection::NotInForce)),
@@ -436,7 +460,8 @@ impl Replica {
     }
 }
 
-fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChange> {
+/// What changed between two outcomes; `first_name` is what genesis calls the context.
+fn membership_changes(old: &Governance, new: &Governance, first_name: &String) -> Vec<MembershipChange> {
     let all: BTreeSet<&MemberId> = old.members.keys().chain(new.members.keys()).collect();
     let facts = |governance: &Governance, member: &MemberId| -> Option<Member> {
         governance.members.get(member).cloned()
@@ -452,7 +477,17 @@ fn membership_changes(old: &Governance, new: &Governance) -> Vec<MembershipChang
         }
         _ => None,
     };
-    all.into_iter().filter_map(change).collect()
+    let renamed = |member: &MemberId| {
+        let (before, after) = (old.members.get(member)?, new.members.get(member)?);
+        (before.name != after.name)
+            .then(|| MembershipChange::Renamed { member: *member, name: after.name.clone() })
+    };
+    let context = (old.name != new.name).then(|| {
+        let name = new.name.as_ref().unwrap_or(first_name).clone();
+        MembershipChange::ContextRenamed { name }
+    });
+    let changes = all.iter().filter_map(|member| change(member));
+    changes.chain(all.iter().filter_map(|member| renamed(member))).chain(context).collect()
 }
 
 /// All keys with a prefix, without it.

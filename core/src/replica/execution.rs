@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::faults;
 use super::receipt::{Place, Receipt, Rejection};
 use super::state_read::{StateRead, Table};
 use super::tables::{Effects, Read, Version, last_version_before};
@@ -167,7 +168,7 @@ fn visible(
 ) -> Result<Option<Vec<u8>>> {
     let current = Version::decode(row)?;
     match place {
-        Some(place) if current.place >= *place => {
+        Some(place) if current.place >= *place && !faults::is(faults::Fault::ReadNewest) => {
             Ok(last_version_before(tables, key, Some(place))?.and_then(|version| version.value))
         }
         _ => Ok(current.value),

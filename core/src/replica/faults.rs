@@ -15,6 +15,51 @@ pub enum Fault {
     SkipRerun = 2,
     /// A removal does not count against what sorts before it.
     RemovalWithoutLast = 3,
+    /// A lamport number is taken as it is given.
+    ForgetLamport = 4,
+    /// A parent need not be whose and which it is said to be.
+    ForgetParent = 5,
+    /// Batches are not flushed before what they hold is sent.
+    FlushLate = 6,
+    /// What was published is not noted beside the store.
+    ForgetMark = 7,
+    /// An invitation is good for one more than its uses.
+    UseOnceMore = 8,
+    /// What waits for its past is dropped, and nobody is asked.
+    DropFromRoom = 9,
+    /// What a peer's state vector names counts as had.
+    TrustVector = 10,
+    /// A reader's calls count.
+    ReadersWrite = 11,
+    /// Callers are answered before the batch is stored.
+    AnswerEarly = 12,
+    /// What is still to be executed is forgotten with the process.
+    ForgetPending = 13,
+    /// A call reads what is newest, not what was there at its place.
+    ReadNewest = 14,
+    /// Removing an entry leaves it in the commitment.
+    CommitDeleted = 15,
+}
+
+impl Fault {
+    /// Each broken rule.
+    pub const ALL: [Self; 15] = [
+        Self::TieBreakByArrival,
+        Self::SkipRerun,
+        Self::RemovalWithoutLast,
+        Self::ForgetLamport,
+        Self::ForgetParent,
+        Self::FlushLate,
+        Self::ForgetMark,
+        Self::UseOnceMore,
+        Self::DropFromRoom,
+        Self::TrustVector,
+        Self::ReadersWrite,
+        Self::AnswerEarly,
+        Self::ForgetPending,
+        Self::ReadNewest,
+        Self::CommitDeleted,
+    ];
 }
 
 #[cfg(feature = "fault-switches")]

@@ -9,7 +9,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::acts::{Act, Acts, What};
 use super::commitment::{Entries, SetHash};
-use super::payload::{Invite, Tip};
+use super::faults;
+use super::payload::{Invite, Named, Tip};
 use super::receipt::{Place, Rejection};
 use super::tables::encode;
 use super::{MemberId, Role, TransactionId};
@@ -24,6 +25,8 @@ pub struct Member {
     pub added: Place,
     /// The transactions that made it an admin, none of them in the causal past of another, by place; empty if it is no admin.
     pub made: Vec<TransactionId>,
+    /// What it calls itself; empty: nothing.
+    pub name: String,
 }
 
 /// An invitation at the end of the order.
@@ -39,10 +42,27 @@ pub struct InvitationState {
     pub revoked: bool,
 }
 
+/// What a member is from a place on, as far as others' word over it depends on that: `made` in local numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    role: Role,
+    made: Vec<u32>,
+}
+
+/// Whose word a decided cutter is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    /// A proof speaks for itself.
+    Proof,
+    /// What made its author an admin, when it was decided.
+    Admin { author: MemberId, made: Vec<u32> },
+}
+
 /// What a removal or demotion does to what its target wrote without knowing of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cap {
     act: u32,
+    word: Word,
     most: Option<Role>,
     /// What has a smaller sequence is left alone.
     from: u64,
@@ -57,15 +77,19 @@ pub(crate) trait Chains {
 /// The outcome of judging all governing transactions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Governance {
-    /// For each author, its role after the place of each accepted transaction that changed it.
-    timelines: BTreeMap<MemberId, Vec<(Place, Option<Role>)>>,
+    /// For each author, what it is after the place of each accepted transaction that changed it.
+    timelines: BTreeMap<MemberId, Vec<(Place, Option<Held>)>>,
     caps: BTreeMap<MemberId, Vec<Cap>>,
     skipped: BTreeSet<TransactionId>,
-    decided: BTreeSet<u32>,
+    decided: BTreeMap<u32, Word>,
     verdicts: Vec<Option<Rejection>>,
     pub(crate) members: BTreeMap<MemberId, Member>,
+    /// Who was a member and is none, as it was when it ceased to be one.
+    former: BTreeMap<MemberId, Member>,
     pub(crate) removed: BTreeSet<MemberId>,
     pub(crate) invitations: BTreeMap<TransactionId, InvitationState>,
+    /// What the context is called, if that was said after its genesis.
+    pub(crate) name: Option<String>,
 }
 
 /// A transaction whose standing is asked for.
@@ -83,7 +107,7 @@ impl Governance {
     pub(crate) fn judge(acts: &Acts, chains: &dyn Chains) -> Result<Self> {
         let mut order: Vec<u32> = (0..acts.next()).collect();
         order.sort_by_key(|number| acts.get(*number).map(|act| act.place));
-        let mut decided = BTreeSet::new();
+        let mut decided = BTreeMap::new();
         loop {
             let mut replay = Replay::new(acts, chains, &decided)?;
             for number in &order {
@@ -91,20 +115,19 @@ impl Governance {
                     replay.step(*number, act)?;
                 }
             }
-            let Some(first) = replay.candidates.iter().map(|(rank, _)| *rank).min() else {
+            let Some(first) = replay.candidates.iter().map(|candidate| candidate.rank).min() else {
                 return Ok(replay.finish());
             };
-            decided.extend(
-                replay.candidates.iter().filter(|(rank, _)| *rank == first).map(|(_, number)| *number),
-            );
+            let candidates = replay.candidates.into_iter().filter(|candidate| candidate.rank == first);
+            decided.extend(candidates.map(|candidate| (candidate.number, candidate.word)));
         }
     }
 
-    /// The author's role by the state just before a place.
-    fn role_before(&self, author: &MemberId, place: &Place) -> Option<Role> {
+    /// What the author is by the state just before a place.
+    fn held_before(&self, author: &MemberId, place: &Place) -> Option<&Held> {
         let timeline = self.timelines.get(author)?;
         let after = timeline.partition_point(|(at, _)| at < place);
-        timeline.get(after.checked_sub(1)?)?.1
+        timeline.get(after.checked_sub(1)?)?.1.as_ref()
     }
 
     /// The standing of a transaction that does not govern.
@@ -115,7 +138,7 @@ impl Governance {
         asked: &Asked<'_>,
         place: &Place,
     ) -> Result<Standing> {
-        standing(self.role_before(asked.author, place), self.caps.get(asked.author), acts, chains, asked)
+        standing(self.held_before(asked.author, place), self.caps.get(asked.author), acts, chains, asked)
     }
 
     pub(crate) fn is_skipped(&self, id: &TransactionId) -> bool {
@@ -153,7 +176,7 @@ impl Governance {
 
     /// The accepted transactions that removed a member.
     pub(crate) fn cutters(&self, acts: &Acts, removed: &MemberId) -> Vec<TransactionId> {
-        let decided = self.decided.iter().filter_map(|number| acts.get(*number));
+        let decided = self.decided.keys().filter_map(|number| acts.get(*number));
         let removes = |act: &&Act| matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed);
         decided.filter(removes).map(|act| act.id).collect()
     }
@@ -167,16 +190,18 @@ impl Governance {
         hash
     }
 
-    /// Everything that authorisation reads, at the end of the order: `m` members, `r` removed keys, `i` invitations, `c` cutters
-    /// that are decided.
+    /// Everything that authorisation reads, at the end of the order: `m` members, `f` former ones, `r` removed keys, `i` invitations, `c` cutters
+    /// that are decided, `n` the name.
     fn entries(&self, acts: &Acts) -> Vec<(Vec<u8>, Vec<u8>)> {
         let key = |table: u8, id: &[u8; 32]| [&[table], &id[..]].concat();
         let mut entries = Vec::new();
         entries.extend(self.members.iter().map(|(member, facts)| (key(b'm', &member.0), encode(facts))));
+        entries.extend(self.former.iter().map(|(member, facts)| (key(b'f', &member.0), encode(facts))));
         entries.extend(self.removed.iter().map(|member| (key(b'r', &member.0), Vec::new())));
         entries.extend(self.invitations.iter().map(|(invite, facts)| (key(b'i', &invite.0), encode(facts))));
-        let cutters = self.decided.iter().filter_map(|number| acts.get(*number));
+        let cutters = self.decided.keys().filter_map(|number| acts.get(*number));
         entries.extend(cutters.map(|act| (key(b'c', &act.id.0), Vec::new())));
+        entries.extend(self.name.iter().map(|name| (vec![b'n'], encode(name))));
         entries
     }
 }
@@ -200,12 +225,13 @@ impl Standing {
 }
 
 fn standing(
-    by_state: Option<Role>,
+    held: Option<&Held>,
     caps: Option<&Vec<Cap>>,
     acts: &Acts,
     chains: &dyn Chains,
     asked: &Asked<'_>,
 ) -> Result<Standing> {
+    let by_state = held.map(|held| held.role);
     let mut role = by_state;
     for cap in caps.into_iter().flatten() {
         // Who removes somebody does not unmake what it has seen that one do as an admin.
@@ -213,6 +239,7 @@ fn standing(
         if role > cap.most
             && asked.sequence >= cap.from
             && !seen
+            && held.is_some_and(|held| cap.word.binds(asked.author, held, acts))
             && !acts.in_past(cap.act, asked.frontier)
             && !chains.covered(asked.author, asked.sequence, asked.id, &cap.last)?
         {
@@ -222,33 +249,58 @@ fn standing(
     Ok(Standing { by_state, role })
 }
 
+impl Word {
+    /// Whether it is above what a member was: an admin gives way to itself and to a senior alone.
+    fn binds(&self, member: &MemberId, held: &Held, acts: &Acts) -> bool {
+        match self {
+            Self::Proof => true,
+            Self::Admin { author, made } => {
+                held.role < Role::Admin || author == member || is_senior(made, &held.made, acts)
+            }
+        }
+    }
+}
+
+/// Whether one of what made the senior an admin is in the causal past of everything that made the junior one.
+fn is_senior(senior: &[u32], junior: &[u32], acts: &Acts) -> bool {
+    let precedes = |one: u32| junior.iter().all(|other| *other != one && acts.in_past(one, &[*other]));
+    senior.iter().any(|one| precedes(*one))
+}
+
 /// (lamport, id) of what first made the author of a cutter an admin.
 type Rank = (u64, TransactionId);
+
+/// An accepted cutter that is not decided.
+struct Candidate {
+    rank: Rank,
+    number: u32,
+    word: Word,
+}
 
 /// One replay under a set of decided cutters.
 struct Replay<'a> {
     acts: &'a Acts,
     chains: &'a dyn Chains,
-    decided: &'a BTreeSet<u32>,
+    decided: &'a BTreeMap<u32, Word>,
     revocations: BTreeMap<TransactionId, Vec<u32>>,
-    candidates: Vec<(Rank, u32)>,
+    candidates: Vec<Candidate>,
     outcome: Governance,
 }
 
 impl<'a> Replay<'a> {
-    fn new(acts: &'a Acts, chains: &'a dyn Chains, decided: &'a BTreeSet<u32>) -> Result<Self> {
+    fn new(acts: &'a Acts, chains: &'a dyn Chains, decided: &'a BTreeMap<u32, Word>) -> Result<Self> {
         let mut outcome = Governance { verdicts: vec![None; acts.next() as usize], ..Governance::default() };
         let mut revocations: BTreeMap<TransactionId, Vec<u32>> = BTreeMap::new();
-        for number in decided {
+        for (number, word) in decided {
             let Some(act) = acts.get(*number) else { continue };
             let mut cap = |member: &MemberId, most, from, last: &Vec<Tip>| {
-                let cap = Cap { act: *number, most, from, last: last.clone() };
+                let cap = Cap { act: *number, word: word.clone(), most, from, last: last.clone() };
                 outcome.caps.entry(*member).or_default().push(cap);
             };
             match &act.what {
                 What::Remove { member, last } => cap(member, None, 0, last),
                 What::Fork { member, parted, last } => cap(member, None, *parted, last),
-                What::SetRole { member, role, last } => cap(member, Some(*role), 0, last),
+                What::SetRole { member, role, last: Some(last) } => cap(member, Some(*role), 0, last),
                 What::RevokeInvite(invite) => revocations.entry(*invite).or_default().push(*number),
                 What::Skip(transaction) => {
                     outcome.skipped.insert(*transaction);
@@ -260,14 +312,14 @@ impl<'a> Replay<'a> {
     }
 
     fn step(&mut self, number: u32, act: &Act) -> Result<()> {
-        let decided = self.decided.contains(&number);
+        let decided = self.decided.contains_key(&number);
         if !decided {
             if let Err(rejection) = self.permitted(number, act)? {
                 self.outcome.verdicts[number as usize] = Some(rejection);
                 return Ok(());
             }
-            if self.cuts(act) {
-                self.candidates.push((self.rank(act), number));
+            if cuts(act) {
+                self.candidates.push(Candidate { rank: self.rank(act), number, word: self.word(act) });
             }
         }
         self.take_effect(act);
@@ -277,7 +329,7 @@ impl<'a> Replay<'a> {
 
     /// The rules of the table in `docs/replica.md`.
     fn permitted(&self, number: u32, act: &Act) -> Result<std::result::Result<(), Rejection>> {
-        let by_state = self.role(&act.author);
+        let held = self.outcome.members.get(&act.author).map(|facts| self.held(facts));
         let asked = Asked {
             author: &act.author,
             sequence: act.sequence,
@@ -286,11 +338,13 @@ impl<'a> Replay<'a> {
             act: Some(number),
         };
         let standing =
-            standing(by_state, self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
+            standing(held.as_ref(), self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
         let needed = match act.what {
             What::Nothing => return Ok(Err(Rejection::NotInForce)),
             What::Genesis | What::Fork { .. } => return Ok(Ok(())),
-            What::Leave | What::Add { invite: Some(_), .. } => Role::Reader,
+            What::Leave | What::Add { invite: Some(_), .. } | What::SetName { whose: Named::Author, .. } => {
+                Role::Reader
+            }
             _ => Role::Admin,
         };
         if let Err(rejection) = standing.at_least(needed) {
@@ -299,9 +353,9 @@ impl<'a> Replay<'a> {
         if let Err(rejection) = self.sensible(number, act) {
             return Ok(Err(rejection));
         }
-        // Nobody acts on others from before it was made an admin.
-        let knows = self.made(&act.author).any(|made| act.past.contains(made));
-        Ok(if self.cuts(act) && !knows { Err(Rejection::NotPermitted) } else { Ok(()) })
+        // Nobody acts as an admin from before it was made one.
+        let knows = || self.made(&act.author).iter().any(|made| act.past.contains(*made));
+        Ok(if needed == Role::Admin && !knows() { Err(Rejection::NotPermitted) } else { Ok(()) })
     }
 
     /// What is asked of a transaction whose author has the standing for it.
@@ -324,20 +378,29 @@ impl<'a> Replay<'a> {
                 refuse_if(members.contains_key(member), Rejection::AlreadyMember)?;
                 if let Some(invitation) = invitation {
                     refuse_if(self.outcome.removed.contains(member), Rejection::RemovedKey)?;
-                    refuse_if(invitation.uses >= invitation.invite.max_uses, Rejection::InvitationUsed)?;
+                    let more = u32::from(faults::is(faults::Fault::UseOnceMore));
+                    refuse_if(
+                        invitation.uses >= invitation.invite.max_uses + more,
+                        Rejection::InvitationUsed,
+                    )?;
                 }
                 refuse_if(members.len() >= limits::MEMBERS, Rejection::Full)
             }
-            What::Remove { member, .. } => {
-                let role = self.role(member).ok_or(Rejection::UnknownMember)?;
-                refuse_if(role == Role::Admin && !self.yields(member, &act.author), Rejection::NotSenior)
+            // Also of one that is no member any more: who is removed must not get round that by leaving at an earlier place.
+            What::Remove { member, .. } | What::SetRole { member, last: Some(_), .. } => {
+                let facts = members.get(member).or_else(|| self.outcome.former.get(member));
+                let held = self.held(facts.ok_or(Rejection::UnknownMember)?);
+                refuse_if(!self.word(act).binds(member, &held, self.acts), Rejection::NotSenior)
             }
-            What::SetRole { member, role, .. } => {
-                let present = self.role(member).ok_or(Rejection::UnknownMember)?;
-                let lowers_admin = present == Role::Admin && *role < present;
-                refuse_if(lowers_admin && !self.yields(member, &act.author), Rejection::NotSenior)
+            What::SetRole { member, last: None, .. } => {
+                refuse_if(!members.contains_key(member), Rejection::UnknownMember)
             }
-            What::Genesis | What::Leave | What::Fork { .. } | What::Skip(_) | What::Nothing => Ok(()),
+            What::Genesis
+            | What::Leave
+            | What::Fork { .. }
+            | What::Skip(_)
+            | What::SetName { .. }
+            | What::Nothing => Ok(()),
         }
     }
 
@@ -363,27 +426,18 @@ impl<'a> Replay<'a> {
     }
 
     /// What made a member an admin.
-    fn made(&self, member: &MemberId) -> impl Iterator<Item = u32> {
-        let made = self.outcome.members.get(member).map_or(&[][..], |facts| &facts.made);
-        made.iter().filter_map(|id| self.acts.number(id))
+    fn made(&self, member: &MemberId) -> Vec<u32> {
+        self.outcome.members.get(member).map_or_else(Vec::new, |facts| self.held(facts).made)
     }
 
-    /// Whether an admin gives way: to itself, and to those who have something that made them one in the causal past of everything
-    /// that made this one.
-    fn yields(&self, member: &MemberId, to: &MemberId) -> bool {
-        let follows = |senior: u32| {
-            let mut juniors = self.made(member);
-            juniors.all(|junior| junior != senior && self.acts.in_past(senior, &[junior]))
-        };
-        member == to || self.made(to).any(follows)
+    fn held(&self, facts: &Member) -> Held {
+        Held { role: facts.role, made: facts.made.iter().filter_map(|id| self.acts.number(id)).collect() }
     }
 
-    /// Whether this acts on others wherever they sort.
-    fn cuts(&self, act: &Act) -> bool {
-        match &act.what {
-            What::Remove { .. } | What::Fork { .. } | What::RevokeInvite(_) | What::Skip(_) => true,
-            What::SetRole { member, role, .. } => Some(*role) < self.role(member),
-            _ => false,
+    fn word(&self, act: &Act) -> Word {
+        match act.what {
+            What::Fork { .. } => Word::Proof,
+            _ => Word::Admin { author: act.author, made: self.made(&act.author) },
         }
     }
 
@@ -391,7 +445,8 @@ impl<'a> Replay<'a> {
         if let What::Fork { .. } = act.what {
             return (0, TransactionId::default());
         }
-        let made = self.made(&act.author).filter_map(|number| self.acts.get(number));
+        let made = self.made(&act.author);
+        let made = made.iter().filter_map(|number| self.acts.get(*number));
         made.map(|made| (made.place.lamport, made.id)).min().unwrap_or((u64::MAX, act.id))
     }
 
@@ -422,44 +477,57 @@ impl<'a> Replay<'a> {
                 self.dismiss(member, place);
             }
             What::Leave => self.dismiss(&act.author, place),
-            What::SetRole { member, role, .. } => self.set_role(*member, *role, act),
+            What::SetRole { member, role: named, last } => {
+                let present = self.role(member);
+                let role = if last.is_some() { present.min(Some(*named)) } else { present.max(Some(*named)) };
+                if let Some(role) = role.filter(|_| present.is_some()) {
+                    self.set_role(*member, role, last.is_none() && *named == Role::Admin, act);
+                }
+            }
+            What::SetName { whose: Named::Context, name } => self.outcome.name = Some(name.clone()),
+            What::SetName { whose: Named::Author, name } => {
+                if let Some(facts) = self.outcome.members.get_mut(&act.author) {
+                    facts.name.clone_from(name);
+                }
+            }
             What::Skip(_) | What::Nothing => {}
         }
     }
 
     fn admit(&mut self, member: MemberId, role: Role, place: Place) {
         let made = if role == Role::Admin { vec![place.id] } else { Vec::new() };
-        self.outcome.members.insert(member, Member { role, added: place, made });
-        self.mark(member, place, Some(role));
+        self.outcome.former.remove(&member);
+        self.outcome.members.insert(member, Member { role, added: place, made, name: String::new() });
+        self.mark(member, place);
     }
 
     fn dismiss(&mut self, member: &MemberId, place: Place) {
-        if self.outcome.members.remove(member).is_some() {
-            self.mark(*member, place, None);
+        if let Some(facts) = self.outcome.members.remove(member) {
+            self.outcome.former.insert(*member, facts);
+            self.mark(*member, place);
         }
     }
 
-    fn set_role(&mut self, member: MemberId, role: Role, act: &Act) {
-        let known = self.made(&member).any(|made| act.past.contains(made));
+    fn set_role(&mut self, member: MemberId, role: Role, makes_admin: bool, act: &Act) {
+        let known = self.made(&member).iter().any(|made| act.past.contains(*made));
         let Some(facts) = self.outcome.members.get_mut(&member) else { return };
         if facts.role != role {
             facts.made.clear();
             facts.role = role;
-            self.mark(member, act.place, Some(role));
         }
-        if role == Role::Admin
-            && !known
-            && let Some(facts) = self.outcome.members.get_mut(&member)
-        {
+        if makes_admin && !known {
             facts.made.push(act.id);
         }
+        self.mark(member, act.place);
     }
 
-    fn mark(&mut self, member: MemberId, place: Place, role: Option<Role>) {
+    fn mark(&mut self, member: MemberId, place: Place) {
+        let held = self.outcome.members.get(&member).map(|facts| self.held(facts));
         let timeline = self.outcome.timelines.entry(member).or_default();
         match timeline.last_mut() {
-            Some((at, last)) if *at == place => *last = role,
-            _ => timeline.push((place, role)),
+            Some((_, last)) if *last == held => {}
+            Some((at, last)) if *at == place => *last = held,
+            _ => timeline.push((place, held)),
         }
     }
 
@@ -471,11 +539,20 @@ impl<'a> Replay<'a> {
         }
         let heir = members.iter().min_by_key(|(_, facts)| (std::cmp::Reverse(facts.role), facts.added));
         if let Some(heir) = heir.map(|(member, _)| *member) {
-            self.set_role(heir, Role::Admin, act);
+            self.set_role(heir, Role::Admin, true, act);
         }
     }
 
     fn finish(self) -> Governance {
         Governance { decided: self.decided.clone(), ..self.outcome }
+    }
+}
+
+/// Whether this acts on others wherever they sort.
+fn cuts(act: &Act) -> bool {
+    match &act.what {
+        What::Remove { .. } | What::Fork { .. } | What::RevokeInvite(_) | What::Skip(_) => true,
+        What::SetRole { last, .. } => last.is_some(),
+        _ => false,
     }
 }

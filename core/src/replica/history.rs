@@ -193,13 +193,15 @@ impl History<'_> {
         let as_named = |(parent, position): (&super::Parent, &Position)| {
             position.author == parent.author && position.sequence == parent.sequence
         };
-        if parents.len() != header.parents.len() || !header.parents.iter().zip(parents).all(as_named) {
+        let named =
+            header.parents.iter().zip(parents).all(as_named) || faults::is(faults::Fault::ForgetParent);
+        if parents.len() != header.parents.len() || !named {
             return Err(Invalid::Parent);
         }
         let greatest = edges.iter().map(|position| position.lamport).max();
-        if greatest.and_then(|lamport| lamport.checked_add(1)) != Some(header.lamport)
-            || references.iter().any(|position| position.lamport >= header.lamport)
-        {
+        let follows = greatest.and_then(|lamport| lamport.checked_add(1)) == Some(header.lamport);
+        let above = references.iter().all(|position| position.lamport < header.lamport);
+        if !(follows && above || faults::is(faults::Fault::ForgetLamport)) {
             return Err(Invalid::Lamport);
         }
         if first && !self.admitted(header.author, &header.parents) {
@@ -247,9 +249,10 @@ impl History<'_> {
             Some(Payload::Remove(remove)) => {
                 require(of(&remove.member, &remove.last, references), Invalid::Reference)
             }
-            Some(Payload::SetRole(set)) => {
-                require(of(&set.member, &set.last, references), Invalid::Reference)
-            }
+            Some(Payload::SetRole(set)) => require(
+                of(&set.member, set.last.as_deref().unwrap_or_default(), references),
+                Invalid::Reference,
+            ),
             Some(Payload::Fork(fork)) => {
                 require(fork.proves(&self.context), Invalid::Proof)?;
                 // The first two are those at which the histories part; the proof says whose they are.
@@ -392,7 +395,7 @@ fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Remove(remove)) => tips(&remove.last),
-        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
             let parted = [&fork.one, &fork.other].into_iter().filter_map(|run| run.headers.first());
             parted.map(Header::id).chain(fork.last.iter().map(|tip| tip.id)).collect()

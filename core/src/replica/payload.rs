@@ -180,15 +180,16 @@ pub struct Remove {
     pub last: Vec<Tip>,
 }
 
-/// Gives a member another role. Where that lowers it, what the member wrote beyond `last` counts as by the lower role.
+/// Gives a member another role.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SetRole {
     /// Who.
     pub member: MemberId,
     /// The new role.
     pub role: Role,
-    /// The member's tips that the author had seen; at most [`limits::TIPS`], sorted.
-    pub last: Vec<Tip>,
+    /// `None` where this raises the role: it never lowers one. Otherwise it never raises one, what the member wrote beyond these counts as by
+    /// the new role at most, and these are the member's tips that the author had seen; at most [`limits::TIPS`], sorted.
+    pub last: Option<Vec<Tip>>,
 }
 
 /// One of the two histories of an equivocation: headers in chain order, the last of them signed.
@@ -252,6 +253,24 @@ pub struct Skip {
     pub transaction: TransactionId,
 }
 
+/// Gives a name for people.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SetName {
+    /// Whose.
+    pub whose: Named,
+    /// At most [`limits::NOTE`] bytes; empty: none.
+    pub name: String,
+}
+
+/// What a [`SetName`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Named {
+    /// The context; a matter of admins.
+    Context,
+    /// The author.
+    Author,
+}
+
 /// What a transaction says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -268,6 +287,7 @@ pub enum Payload {
     Fork(Fork),
     Skip(Skip),
     Note,
+    SetName(SetName),
 }
 
 impl Payload {
@@ -286,6 +306,7 @@ impl Payload {
             Self::Fork(_) => Kind::Fork,
             Self::Skip(_) => Kind::Skip,
             Self::Note => Kind::Note,
+            Self::SetName(_) => Kind::SetName,
         }
     }
 
@@ -306,6 +327,7 @@ impl Payload {
             Self::SetRole(value) => bytes(value),
             Self::Fork(value) => bytes(value),
             Self::Skip(value) => bytes(value),
+            Self::SetName(value) => bytes(value),
             Self::Leave | Self::Note => Vec::new(),
         }
     }
@@ -324,6 +346,7 @@ impl Payload {
             Kind::SetRole => Self::SetRole(borsh::from_slice(plaintext).ok()?),
             Kind::Fork => Self::Fork(borsh::from_slice(plaintext).ok()?),
             Kind::Skip => Self::Skip(borsh::from_slice(plaintext).ok()?),
+            Kind::SetName => Self::SetName(borsh::from_slice(plaintext).ok()?),
             Kind::Leave if plaintext.is_empty() => Self::Leave,
             Kind::Note if plaintext.is_empty() => Self::Note,
             _ => return None,
@@ -347,8 +370,9 @@ impl Payload {
             Self::Invite(invite) => invite.max_uses >= 1 && invite.note.len() <= limits::NOTE,
             Self::Add(add) => add.key_package.within_limits(),
             Self::Remove(remove) => tips(&remove.last),
-            Self::SetRole(set) => tips(&set.last),
+            Self::SetRole(set) => set.last.as_deref().is_none_or(tips),
             Self::Fork(fork) => tips(&fork.last),
+            Self::SetName(set) => set.name.len() <= limits::NOTE,
             _ => true,
         }
     }

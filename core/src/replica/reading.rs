@@ -42,7 +42,7 @@ impl Replica {
     /// What the context is called.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.core.name
+        self.governance.name.as_ref().unwrap_or(&self.core.name)
     }
 
     /// Proves to peers that one may know that the context exists.

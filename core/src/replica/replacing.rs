@@ -160,7 +160,7 @@ impl Replica {
 }
 
 fn replace_entry(hash: &mut SetHash, key: &StateKey, before: Option<&[u8]>, after: Option<&[u8]>) {
-    if let Some(before) = before {
+    if let Some(before) = before.filter(|_| after.is_some() || !faults::is(faults::Fault::CommitDeleted)) {
         hash.remove(Entries::Application, &key.0, before);
     }
     if let Some(after) = after {

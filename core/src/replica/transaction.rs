@@ -51,6 +51,8 @@ pub enum Kind {
     Upgrade = 15,
     /// Says nothing; covers heads.
     Note = 16,
+    /// Gives the context, or the author itself, a name for people.
+    SetName = 17,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             14 => Self::SetPolicy,
             15 => Self::Upgrade,
             16 => Self::Note,
+            17 => Self::SetName,
             _ => return None,
         })
     }
@@ -92,6 +95,7 @@ impl Kind {
                 | Self::SetRole
                 | Self::Fork
                 | Self::Skip
+                | Self::SetName
         )
     }
 }

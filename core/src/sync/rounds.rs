@@ -13,6 +13,7 @@ use super::session::{Session, Status, Step, Turn};
 use super::vector::{self, Plan};
 use super::{Failure, Output, SYNC_VERSION, SessionEvent, Tips};
 use crate::limits;
+use crate::replica::faults::{self, Fault};
 use crate::replica::payload::Tip;
 use crate::replica::{MemberId, Transaction, TransactionId};
 
@@ -368,7 +369,7 @@ impl Session {
         }
         let mut unknown = Vec::new();
         for id in std::mem::take(&mut difference.unknown) {
-            if !turn.history.has(&id)? {
+            if !turn.history.has(&id)? && !faults::is(Fault::TrustVector) {
                 unknown.push(id);
             }
         }

@@ -2,7 +2,8 @@
 
 use kith_core::application::kv;
 use kith_core::replica::payload::{
-    Add, CallPayload, Fork, Invite, KeyPackage, Remove, RevokeInvite, SetRole, SignedRun, Skip,
+    Add, CallPayload, Fork, Invite, KeyPackage, Named, Remove, RevokeInvite, SetName, SetRole, SignedRun,
+    Skip,
 };
 use kith_core::replica::{Header, Kind, Payload, Role, TransactionId};
 use proptest::prelude::*;
@@ -36,8 +37,9 @@ pub enum What {
     Redeem { pick: u8, subject: u8 },
     Add { subject: u8, role: Role },
     Remove { target: u8, forgetful: bool },
-    SetRole { target: u8, role: Role, forgetful: bool },
+    SetRole { target: u8, role: Role, lowers: bool, forgetful: bool },
     Leave,
+    SetName { of_context: bool, name: u8 },
     ProveFork { pick: u8, long: bool, forgetful: bool },
     Skip { pick: u8 },
     Rubbish { kind: u8 },
@@ -115,10 +117,11 @@ fn invitations() -> impl Strategy<Value = What> {
 fn removals() -> impl Strategy<Value = What> {
     prop_oneof![
         4 => (somebody(), any::<bool>()).prop_map(|(target, forgetful)| What::Remove { target, forgetful }),
-        5 => (somebody(), role(), any::<bool>())
-            .prop_map(|(target, role, forgetful)| What::SetRole { target, role, forgetful }),
+        5 => (somebody(), role(), any::<bool>(), any::<bool>())
+            .prop_map(|(target, role, lowers, forgetful)| What::SetRole { target, role, lowers, forgetful }),
         2 => (somebody(), role()).prop_map(|(subject, role)| What::Add { subject, role }),
         1 => Just(What::Leave),
+        2 => (any::<bool>(), 0u8..3).prop_map(|(of_context, name)| What::SetName { of_context, name }),
     ]
 }
 
@@ -291,12 +294,17 @@ fn says(world: &World, from: &Standpoint, what: &What) -> Option<(Payload, Vec<u
             let remove = Remove { member: actor(usize::from(target)), last: world.last(&tips) };
             (Payload::Remove(remove), tips)
         }
-        What::SetRole { target, role, forgetful } => {
-            let tips = if forgetful { Vec::new() } else { world.tips(from, usize::from(target)) };
-            let set = SetRole { member: actor(usize::from(target)), role, last: world.last(&tips) };
+        What::SetRole { target, role, lowers, forgetful } => {
+            let tips = if forgetful || !lowers { Vec::new() } else { world.tips(from, usize::from(target)) };
+            let last = lowers.then(|| world.last(&tips));
+            let set = SetRole { member: actor(usize::from(target)), role, last };
             (Payload::SetRole(set), tips)
         }
         What::Leave => (Payload::Leave, Vec::new()),
+        What::SetName { of_context, name } => {
+            let whose = if of_context { Named::Context } else { Named::Author };
+            (Payload::SetName(SetName { whose, name: "a".repeat(name.into()) }), Vec::new())
+        }
         What::ProveFork { pick, long, forgetful } => {
             let (target, mut proof, mut references) = fork(world, from, pick, long)?;
             let tips = if forgetful { Vec::new() } else { world.tips(from, target) };

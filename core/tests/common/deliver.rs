@@ -193,11 +193,15 @@ impl Node {
                     role: member.role,
                     added: member.added,
                     made: member.made.clone(),
+                    name: member.name.clone(),
                 };
                 (*id, facts)
             })
             .collect();
         equal("members", &oracle.governance.members, &members)?;
+        if let Some(name) = &oracle.governance.name {
+            equal("name", &name.as_str(), &self.replica.name())?;
+        }
         let authors: BTreeSet<MemberId> = oracle.history.values().map(oracle::Known::author).collect();
         for author in authors.iter().chain(&oracle.governance.removed) {
             let expected = oracle.governance.removed.contains(author);

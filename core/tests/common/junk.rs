@@ -91,7 +91,9 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
         }
         13 => says(Payload::Skip(Skip { transaction: world.id(find(&|entry| !is_call(entry))?) })),
         14 => {
-            says(Payload::RevokeInvite(RevokeInvite { invite: world.id(find(&|entry| !is_invite(entry))?) }))
+            // One that does not decode is an invitation all the same: rejected at its place, but named rightly.
+            let is_another = |entry: &Entry| entry.transaction.header.kind != Kind::Invite as u8;
+            says(Payload::RevokeInvite(RevokeInvite { invite: world.id(find(&is_another)?) }))
         }
         15 => {
             let entry = &world.entries[find(&|entry| entry.author == subject)?];

@@ -32,8 +32,12 @@ impl World {
         self.acts(by, What::Remove { target: target as u8, forgetful: false })
     }
 
+    pub fn lowers(&mut self, by: usize, target: usize, role: Role) -> usize {
+        self.acts(by, What::SetRole { target: target as u8, role, lowers: true, forgetful: false })
+    }
+
     pub fn sets_role(&mut self, by: usize, target: usize, role: Role) -> usize {
-        self.acts(by, What::SetRole { target: target as u8, role, forgetful: false })
+        self.acts(by, What::SetRole { target: target as u8, role, lowers: false, forgetful: false })
     }
 
     pub fn sorts_before(&self, one: usize, other: usize) -> bool {

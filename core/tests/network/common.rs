@@ -190,7 +190,12 @@ impl Raw {
     }
 
     pub(crate) fn dial(&self, node: &Node) {
-        assert!(self.orders.send(Order::Dial(node.address().parse().unwrap())).is_ok());
+        self.dial_at(&node.address());
+    }
+
+    /// Dials an address with `/p2p/…`.
+    pub(crate) fn dial_at(&self, address: &str) {
+        assert!(self.orders.send(Order::Dial(address.parse().unwrap())).is_ok());
     }
 
     /// Stands still from now on, until it is dropped.
@@ -293,6 +298,11 @@ impl Talk {
         soon(self.0.flush()).await.unwrap();
     }
 
+    /// Whether the other side still takes it.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        soon(self.0.write_all(bytes)).await.is_ok() && soon(self.0.flush()).await.is_ok()
+    }
+
     pub(crate) async fn control(&mut self, body: &[u8]) {
         let header = (body.len() as u32 | 1 << 31).to_le_bytes();
         self.write(&[&header, body].concat()).await;
@@ -330,6 +340,15 @@ impl Talk {
 
     pub(crate) async fn hello(&mut self) {
         self.control(&hello(1, 1)).await;
+    }
+
+    /// [`Self::greet`] as the side that chooses, with a node that may refuse.
+    pub(crate) async fn try_greet(&mut self) -> bool {
+        let hello = hello(1, 1);
+        let header = (hello.len() as u32 | 1 << 31).to_le_bytes();
+        let said = self.try_write(&[&header[..], &hello].concat()).await;
+        let answered = said && matches!(self.read().await, Heard::Control(body) if body[0] == 1);
+        answered && self.try_write(&[&(1u32 | 1 << 31).to_le_bytes()[..], &[2]].concat()).await
     }
 
     /// Hello and, where this side chooses, the choice; where it does not, takes the choice.

@@ -4,8 +4,8 @@ use ed25519_dalek::SigningKey;
 use kith_core::application::kv::{self, KeyValue};
 use kith_core::replica::commitment::{Entries, SetHash};
 use kith_core::replica::payload::{
-    Add, CallPayload, Fork, Genesis, Invite, KeyPackage, Policy, Remove, RevokeInvite, SetRole, SignedRun,
-    Skip,
+    Add, CallPayload, Fork, Genesis, Invite, KeyPackage, Named, Policy, Remove, RevokeInvite, SetName,
+    SetRole, SignedRun, Skip,
 };
 use kith_core::replica::{
     ContextId, Draft, Kind, MemberId, MemoryTables, Parent, Payload, Place, Replica, Role, StateKey, Tip,
@@ -138,7 +138,7 @@ pub fn vectors() -> Vec<(String, String)> {
     let request = Add::request(&context, &c, Role::Reader, KeyPackage::default(), None);
     let a5 = story.says("add by own word", &a, Some(&a4), &[&b2], payload(Payload::Add(request)));
     let c1 = story.says("first note of c", &c, None, &[&a5], payload(Payload::Note));
-    let set = SetRole { member: member(&c), role: Role::Admin, last: vec![tip(&c1)] };
+    let set = SetRole { member: member(&c), role: Role::Reader, last: Some(vec![tip(&c1)]) };
     let a6 = story.says("set role", &a, Some(&a5), &[&c1], payload(Payload::SetRole(set)));
     let revoke = RevokeInvite { invite: a3.header.id() };
     let a7 = story.says("revoke invite", &a, Some(&a6), &[], payload(Payload::RevokeInvite(revoke)));
@@ -152,6 +152,10 @@ pub fn vectors() -> Vec<(String, String)> {
     let a9 = story.says("fork", &a, Some(&a8), &[&twin], payload(Payload::Fork(fork)));
     let remove = Remove { member: member(&c), last: vec![tip(&c1)] };
     let a10 = story.says("remove", &a, Some(&a9), &[], payload(Payload::Remove(remove)));
+    let name = SetName { whose: Named::Author, name: "Ada".into() };
+    let a10 = story.says("own name", &a, Some(&a10), &[], payload(Payload::SetName(name)));
+    let name = SetName { whose: Named::Context, name: "Notes of the project".into() };
+    let a10 = story.says("context's name", &a, Some(&a10), &[], payload(Payload::SetName(name)));
     let a11 = story.says("not in force", &a, Some(&a10), &[], (Kind::Epoch, vec![1, 2, 3]));
     story.says("leave", &a, Some(&a11), &[], payload(Payload::Leave));
 

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::marker::PhantomData;
 
+use kith_core::replica::TransactionId;
 use kith_core::{Error, Result};
 
 use crate::border::run_quietly;
@@ -157,6 +158,17 @@ impl<T> Output<'_, T> {
     pub(crate) fn set(self, value: T) {
         // SAFETY: not NULL (checked where it was made), and its maker's caller vouches for the rest.
         unsafe { self.place.write(value) }
+    }
+}
+
+/// Gives a transaction's id to a caller who wants it.
+///
+/// # Safety
+/// `transaction` is NULL or has room for 32 bytes.
+pub(crate) unsafe fn tell(transaction: *mut u8, id: TransactionId) {
+    // SAFETY: passed on; bytes have no alignment.
+    if let Some(place) = unsafe { optional_output(transaction.cast::<[u8; 32]>()) } {
+        place.set(id.0);
     }
 }
 

@@ -29,7 +29,7 @@ pub struct kith_entries {
 }
 
 handles! {
-    kith_entries => Vec<Entry> = 3;
+    kith_entries => Vec<Entry> = 3, anywhere;
 }
 
 pub(crate) fn level_of(number: u32) -> Result<Level> {

@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 use std::sync::Mutex;
 
 use kith_core::node::{Cursor, Event, Events};
-use kith_core::{Error, ErrorKind, Result};
+use kith_core::{Error, Result};
 
 use crate::border::{border, run_quietly};
 use crate::bytes::output;
@@ -28,7 +28,7 @@ pub struct kith_event {
 
 handles! {
     kith_events => Mutex<Events> = 4;
-    kith_event => Happened = 5;
+    kith_event => Happened = 5, anywhere;
 }
 
 /// A call was executed at its place (transaction, member; again). It may come again with another outcome after KITH_EVENT_REORDERED.
@@ -47,7 +47,7 @@ pub const KITH_EVENT_MEMBER_LEFT: u32 = 6;
 pub const KITH_EVENT_MEMBER_REMOVED: u32 = 7;
 /// A member has another role (member, role).
 pub const KITH_EVENT_ROLE_CHANGED: u32 = 8;
-/// A member has signed two histories (member, transaction: one of two with the same number).
+/// A member has signed two histories (member, transaction and other transaction: two with the same number).
 pub const KITH_EVENT_EQUIVOCATION: u32 = 9;
 /// Applying stands still (text: why).
 pub const KITH_EVENT_BLOCKED: u32 = 10;
@@ -65,6 +65,8 @@ pub const KITH_EVENT_PEER_DISCONNECTED: u32 = 15;
 pub const KITH_EVENT_LAGGED: u32 = 16;
 /// The context is closed here (text: why). The last event.
 pub const KITH_EVENT_CLOSED: u32 = 17;
+/// A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
+pub const KITH_EVENT_RENAMED: u32 = 18;
 /// An event that this version of the header does not know.
 pub const KITH_EVENT_OTHER: u32 = 0;
 
@@ -74,6 +76,7 @@ pub struct Happened {
     kind: u32,
     cursor: Cursor,
     transaction: Option<[u8; 32]>,
+    other: Option<[u8; 32]>,
     member: Option<[u8; 32]>,
     role: u32,
     again: bool,
@@ -85,7 +88,7 @@ pub struct Happened {
 }
 
 impl Happened {
-    fn of(cursor: Cursor, event: Event) -> Self {
+    pub(crate) fn of(cursor: Cursor, event: Event) -> Self {
         let mut this = Self { cursor, role: KITH_NO_ROLE, ..Self::default() };
         let (kind, text) = match event {
             Event::Executed { transaction, member, again } => {
@@ -120,8 +123,12 @@ impl Happened {
                 (this.member, this.role) = (Some(member.0), role as u32);
                 (KITH_EVENT_ROLE_CHANGED, None)
             }
-            Event::Equivocation { member, one, .. } => {
-                (this.member, this.transaction) = (Some(member.0), Some(one.0));
+            Event::Renamed { member, name } => {
+                this.member = member.map(|member| member.0);
+                (KITH_EVENT_RENAMED, Some(name))
+            }
+            Event::Equivocation { member, one, other } => {
+                (this.member, this.transaction, this.other) = (Some(member.0), Some(one.0), Some(other.0));
                 (KITH_EVENT_EQUIVOCATION, None)
             }
             Event::Blocked { cause } => (KITH_EVENT_BLOCKED, Some(cause)),
@@ -200,8 +207,7 @@ pub unsafe extern "C" fn kith_events_next(
 
 fn next(events: &Mutex<Events>, timeout_ms: u64) -> Result<(Cursor, Event)> {
     let mut events = events.lock().map_err(|_| Error::internal("a call with this stream panicked"))?;
-    wait_for(events.next(), timeout_of(timeout_ms))
-        .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "no event in time")))
+    wait_for(events.next(), timeout_of(timeout_ms), "no event in time")
 }
 
 /// Ends the subscription. Does not block.
@@ -252,6 +258,17 @@ pub unsafe extern "C" fn kith_event_cursor(event: *const kith_event) -> u64 {
 pub unsafe extern "C" fn kith_event_transaction(event: *const kith_event) -> *const u8 {
     // SAFETY: as the caller vouches.
     let id = unsafe { borrow(event) }.ok().and_then(|event| event.transaction.as_ref());
+    id.map_or(std::ptr::null(), |id| id.as_ptr())
+}
+
+/// Of KITH_EVENT_EQUIVOCATION: the other one of two transactions, 32 bytes; NULL if the event has none.
+///
+/// # Safety
+/// `event` is an event of this library or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_event_other_transaction(event: *const kith_event) -> *const u8 {
+    // SAFETY: as the caller vouches.
+    let id = unsafe { borrow(event) }.ok().and_then(|event| event.other.as_ref());
     id.map_or(std::ptr::null(), |id| id.as_ptr())
 }
 

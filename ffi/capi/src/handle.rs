@@ -5,6 +5,8 @@
 
 use kith_core::{Error, Result};
 
+use crate::inside;
+
 /// An opaque type of the header and what is behind it.
 pub(crate) trait Kind {
     /// What the handle owns.
@@ -13,6 +15,8 @@ pub(crate) trait Kind {
     const TAG: u64;
     /// For messages: "a kith_node".
     const NAME: &'static str;
+    /// Whether it may be used inside of callbacks that must not call the library.
+    const ANYWHERE: bool;
 }
 
 #[repr(C)]
@@ -22,14 +26,17 @@ struct Allocation<T> {
 }
 
 /// Makes opaque types kinds of handles: `handles! { kith_node => Node = 1; }`. The structs stand outside of the macro,
-/// where the generator of the header sees them.
+/// where the generator of the header sees them. `, anywhere` behind the number: see [`Kind::ANYWHERE`].
 macro_rules! handles {
-    ($($name:ident => $inner:ty = $tag:literal;)*) => {
+    (@) => { false };
+    (@ anywhere) => { true };
+    ($($name:ident => $inner:ty = $tag:literal $(, $anywhere:ident)?;)*) => {
         $(
             impl $crate::handle::Kind for $name {
                 type Inner = $inner;
                 const TAG: u64 = 0x4b49_5448_0000_0000 | $tag;
                 const NAME: &'static str = stringify!($name);
+                const ANYWHERE: bool = $crate::handle::handles!(@ $($anywhere)?);
             }
         )*
     };
@@ -48,6 +55,9 @@ pub(crate) fn give<K: Kind>(inner: K::Inner) -> *mut K {
 pub(crate) unsafe fn borrow<'a, K: Kind>(handle: *const K) -> Result<&'a K::Inner> {
     // SAFETY: passed on.
     unsafe { check(handle)? };
+    if !K::ANYWHERE {
+        inside::check()?;
+    }
     // SAFETY: the tag says that this is an allocation of this kind, and the caller that it is alive.
     Ok(unsafe { &(*handle.cast::<Allocation<K::Inner>>()).inner })
 }
@@ -90,7 +100,7 @@ mod tests {
     struct another;
     handles! {
         one => Arc<u32> = 901;
-        another => Arc<u32> = 902;
+        another => Arc<u32> = 902, anywhere;
     }
 
     #[test]
@@ -107,6 +117,20 @@ mod tests {
             assert_eq!(take(handle).unwrap().as_deref(), Some(&7));
         }
         assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn inside_a_callback_only_what_is_allowed_there_is_used() {
+        let (everywhere, outside) = (give::<another>(Arc::new(1)), give::<one>(Arc::new(2)));
+        let inside = inside::enter(inside::Callback::Application);
+        // SAFETY: the handles are alive.
+        unsafe {
+            assert_eq!(**borrow(everywhere).unwrap(), 1);
+            assert_eq!(borrow(outside).unwrap_err().kind(), kith_core::ErrorKind::Unsupported);
+            drop(inside);
+            assert_eq!(**borrow(outside).unwrap(), 2);
+            assert!(take(everywhere).unwrap().is_some() && take(outside).unwrap().is_some());
+        }
     }
 
     #[test]

@@ -1,50 +1,15 @@
 //! The methods of the key-value application.
 
 use kith_core::application::kv::{Add, Append, CompareAndSet, Delete, Operation, Put};
-use kith_core::replica::{StateKey, TransactionId};
+use kith_core::replica::StateKey;
 use kith_core::{Error, Result};
 
 use crate::border::{border, run_quietly};
-use crate::bytes::{array, array_output, bytes, optional_bytes, optional_output, output};
+use crate::bytes::{array, bytes, optional_bytes, optional_output, output, tell};
 use crate::context::kith_context;
 use crate::handle::{borrow, give, handles, take};
 use crate::status::kith_status;
 use crate::wait::wait;
-
-/// The key of an item of a collection, 32 bytes. All keys of a collection share their first 16 bytes, and only they have them.
-///
-/// # Safety
-/// Texts end in NUL; `key` has room for 32 bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kith_state_key_of(
-    collection: *const std::ffi::c_char,
-    name: *const std::ffi::c_char,
-    key: *mut u8,
-) -> kith_status {
-    border! {
-        // SAFETY: as the caller vouches.
-        let (collection, name, place) = unsafe {
-            (
-                crate::bytes::text(collection, "collection")?,
-                crate::bytes::text(name, "name")?,
-                array_output(key, "key")?,
-            )
-        };
-        place.set(StateKey::of(collection, name).0);
-        Ok(())
-    }
-}
-
-/// Gives a transaction's id to a caller who wants it.
-///
-/// # Safety
-/// `transaction` is NULL or has room for 32 bytes.
-unsafe fn tell(transaction: *mut u8, id: TransactionId) {
-    // SAFETY: passed on; bytes have no alignment.
-    if let Some(place) = unsafe { optional_output(transaction.cast::<[u8; 32]>()) } {
-        place.set(id.0);
-    }
-}
 
 /// Sets a key of 32 bytes to a value of at most 1 MiB. Only for contexts of the application "kv", like the functions that follow.
 /// `transaction` may be NULL, or has room for the 32 bytes of the id.

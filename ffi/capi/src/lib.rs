@@ -4,16 +4,26 @@
 //! no panic leaves it; every pointer is checked; outputs are written only on success; handles go in and out by
 //! `handle::give`, `handle::borrow` and `handle::take`, which know each handle's kind.
 
+pub mod application;
 pub mod border;
 pub mod bytes;
+pub mod call;
+pub mod cancel;
 pub mod context;
 pub mod events;
 mod handle;
+mod inside;
+pub mod join;
+pub mod keys;
 pub mod kv;
 pub mod lists;
+pub mod log;
 pub mod membership;
 pub mod node;
 pub mod options;
+pub mod receipt;
 pub mod status;
+pub mod subscription;
+pub mod testing;
 pub mod version;
 mod wait;

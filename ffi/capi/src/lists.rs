@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use kith_core::node::{InvitationInfo, IssuedInvitation, MemberInfo, TransactionInfo};
+use kith_core::node::{ContextInfo, InvitationInfo, IssuedInvitation, MemberInfo, TransactionInfo};
 
 use crate::options::{KITH_NO_ROLE, KITH_READER};
 
@@ -40,6 +40,31 @@ impl kith_invitation_info {
     }
 }
 
+/// A context that a node holds.
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub struct kith_context_info {
+    /// Its id.
+    pub id: [u8; 32],
+    /// Whether joining it has not come to its end.
+    pub joining: bool,
+    /// The name of its application; empty before the context's first transaction is here.
+    pub application: [c_char; 65],
+    /// What it is called; empty before the context's first transaction is here.
+    pub name: [c_char; 129],
+}
+
+impl kith_context_info {
+    pub(crate) fn of(info: &ContextInfo) -> Self {
+        Self {
+            id: info.id.0,
+            joining: info.joining,
+            application: fixed(&info.application),
+            name: fixed(&info.name),
+        }
+    }
+}
+
 /// A member of a context.
 #[allow(non_camel_case_types)]
 #[repr(C)]
@@ -50,11 +75,13 @@ pub struct kith_member {
     pub added: [u8; 32],
     /// What it may do.
     pub role: u32,
+    /// What it calls itself; empty: nothing. Nobody vouches for it: two members may have the same.
+    pub name: [c_char; 129],
 }
 
 impl kith_member {
     pub(crate) fn of(info: &MemberInfo) -> Self {
-        Self { id: info.id.0, added: info.added.0, role: info.role as u32 }
+        Self { id: info.id.0, added: info.added.0, role: info.role as u32, name: fixed(&info.name) }
     }
 }
 

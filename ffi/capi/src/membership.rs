@@ -1,9 +1,12 @@
 //! Members and invitations.
 
+use std::ffi::c_char;
+
+use kith_core::invitation::{Invitation, qr_text};
 use kith_core::replica::{MemberId, TransactionId};
 
 use crate::border::border;
-use crate::bytes::{array, kith_buffer, list_output, output};
+use crate::bytes::{array, kith_buffer, list_output, output, tell, text};
 use crate::context::kith_context;
 use crate::handle::borrow;
 use crate::lists::{kith_invitation, kith_member};
@@ -31,33 +34,87 @@ pub unsafe extern "C" fn kith_context_members(
 }
 
 /// Gives a member (32 bytes) another role. Needs an admin; an admin is demoted only by a senior one or by itself.
+/// `transaction`, unless NULL, gets the id of the transaction (32 bytes).
 ///
 /// # Safety
-/// `context` is a context of this library or NULL; `member` has 32 bytes.
+/// `context` is a context of this library or NULL; `member` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_context_set_role(
     context: *mut kith_context,
     member: *const u8,
     role: u32,
+    transaction: *mut u8,
 ) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
         let (context, member) = unsafe { (borrow(context)?, MemberId(array(member, "member")?)) };
-        wait(context.set_role(member, role_of(role)?)).map(drop)
+        let id = wait(context.set_role(member, role_of(role)?))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
+/// Gives the context a name for people, at most 128 bytes. Needs an admin. `transaction`, unless NULL, gets the id of the transaction (32
+/// bytes).
+///
+/// # Safety
+/// `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_set_name(
+    context: *mut kith_context,
+    name: *const c_char,
+    transaction: *mut u8,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (context, name) = unsafe { (borrow(context)?, text(name, "name")?) };
+        let id = wait(context.set_name(name))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
+/// Says what this member calls itself, in at most 128 bytes; empty takes it back. `transaction`, unless NULL, gets the id of the
+/// transaction (32 bytes).
+///
+/// # Safety
+/// `context` is a context of this library or NULL; `name` ends in NUL; `transaction` is NULL or has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_set_display_name(
+    context: *mut kith_context,
+    name: *const c_char,
+    transaction: *mut u8,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (context, name) = unsafe { (borrow(context)?, text(name, "name")?) };
+        let id = wait(context.set_display_name(name))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
     }
 }
 
 /// Removes a member (32 bytes). Needs an admin; an admin is removed only by a senior one. What the member wrote and this node has not
-/// seen does not count.
+/// seen does not count. `transaction`, unless NULL, gets the id of the transaction (32 bytes).
 ///
 /// # Safety
-/// `context` is a context of this library or NULL; `member` has 32 bytes.
+/// `context` is a context of this library or NULL; `member` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kith_context_remove(context: *mut kith_context, member: *const u8) -> kith_status {
+pub unsafe extern "C" fn kith_context_remove(
+    context: *mut kith_context,
+    member: *const u8,
+    transaction: *mut u8,
+) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
         let (context, member) = unsafe { (borrow(context)?, MemberId(array(member, "member")?)) };
-        wait(context.remove(member)).map(drop)
+        let id = wait(context.remove(member))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
     }
 }
 
@@ -113,18 +170,91 @@ pub unsafe extern "C" fn kith_context_invitations(
 }
 
 /// Takes an invitation back, by its id of 32 bytes (of kith_invitation). Needs an admin. Who joined by it without this having been seen
-/// is out.
+/// is out. `transaction`, unless NULL, gets the id of the transaction (32 bytes).
 ///
 /// # Safety
-/// `context` is a context of this library or NULL; `invitation` has 32 bytes.
+/// `context` is a context of this library or NULL; `invitation` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_context_revoke(
     context: *mut kith_context,
     invitation: *const u8,
+    transaction: *mut u8,
 ) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
         let (context, id) = unsafe { (borrow(context)?, TransactionId(array(invitation, "invitation")?)) };
-        wait(context.revoke(id)).map(drop)
+        let id = wait(context.revoke(id))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
+/// Rejects a call for all members, by its transaction's id of 32 bytes: the way out when a local fault stops applying (KITH_EVENT_BLOCKED). Needs
+/// an admin. `transaction`, unless NULL, gets the id of the skipping transaction (32 bytes).
+///
+/// # Safety
+/// `context` is a context of this library or NULL; `skipped` has 32 bytes; `transaction` is NULL or has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_skip(
+    context: *mut kith_context,
+    skipped: *const u8,
+    transaction: *mut u8,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (context, skipped) = unsafe { (borrow(context)?, TransactionId(array(skipped, "skipped")?)) };
+        let id = wait(context.skip(skipped))?;
+        // SAFETY: as the caller vouches.
+        unsafe { tell(transaction, id) };
+        Ok(())
+    }
+}
+
+/// New keys for the context. KITH_UNSUPPORTED while contexts are not sealed.
+///
+/// # Safety
+/// `context` is a context of this library or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_context_rotate_keys(context: *mut kith_context) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        wait(unsafe { borrow(context)? }.rotate_keys())
+    }
+}
+
+/// The addresses of members that an invitation names, one a line.
+///
+/// # Safety
+/// `invitation` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invitation_addresses(
+    invitation: *const c_char,
+    addresses: *mut kith_buffer,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (invitation, place) = unsafe { (text(invitation, "invitation")?, output(addresses, "addresses")?) };
+        let addresses = Invitation::from_text(invitation)?.addresses;
+        place.set(kith_buffer::from_vec(addresses.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect()));
+        Ok(())
+    }
+}
+
+/// An invitation as a QR code for a terminal: lines of half blocks, for light characters on a dark ground. At most 100 columns; a usual
+/// one has less than 80.
+///
+/// # Safety
+/// `invitation` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invitation_qr(
+    invitation: *const c_char,
+    drawing: *mut kith_buffer,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (invitation, place) = unsafe { (text(invitation, "invitation")?, output(drawing, "drawing")?) };
+        place.set(kith_buffer::from_vec(qr_text(invitation)?.into_bytes()));
+        Ok(())
     }
 }

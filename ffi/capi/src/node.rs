@@ -7,13 +7,13 @@ use kith_core::replica::ContextId;
 use kith_core::{Error, ErrorKind};
 
 use crate::border::{border, run_quietly};
-use crate::bytes::{array, bytes, kith_buffer, optional_text, output, text};
+use crate::bytes::{array, bytes, kith_buffer, list_output, optional_text, output, text};
 use crate::context::kith_context;
 use crate::handle::{borrow, give, handles, take};
-use crate::lists::kith_invitation_info;
+use crate::lists::{kith_context_info, kith_invitation_info};
 use crate::options::{kith_node_options, node_options, timeout_of};
 use crate::status::kith_status;
-use crate::wait::wait;
+use crate::wait::{wait, wait_in_any_case};
 
 /// A node: a store, an endpoint in the network, and any number of contexts. All functions may be called from any thread,
 /// and from several at once.
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn kith_node_open(
 pub unsafe extern "C" fn kith_node_shutdown(node: *mut kith_node) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
-        wait(unsafe { borrow(node)? }.shutdown())
+        wait_in_any_case(unsafe { borrow(node)? }.shutdown())
     }
 }
 
@@ -132,8 +132,8 @@ pub unsafe extern "C" fn kith_node_connect(node: *const kith_node, address: *con
     }
 }
 
-/// Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it); `arguments` are what
-/// the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
+/// Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it) or one that
+/// was registered; `arguments` are what the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
 ///
 /// # Safety
 /// `node` is a node of this library or NULL; texts end in NUL; `arguments` has `arguments_length` bytes.
@@ -215,6 +215,25 @@ pub unsafe extern "C" fn kith_node_contexts(node: *const kith_node, ids: *mut ki
         let (node, place) = unsafe { (borrow(node)?, output(ids, "ids")?) };
         let ids = node.contexts()?.into_iter().flat_map(|context| context.id.0).collect();
         place.set(kith_buffer::from_vec(ids));
+        Ok(())
+    }
+}
+
+/// The contexts that this node holds, with their names. At most `capacity` are written; `count` gets how many there are.
+///
+/// # Safety
+/// `node` is a node of this library or NULL; `contexts` has room for `capacity`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_node_context_infos(
+    node: *const kith_node,
+    contexts: *mut kith_context_info,
+    capacity: usize,
+    count: *mut usize,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (node, list) = unsafe { (borrow(node)?, list_output(contexts, capacity, count)?) };
+        list.set(node.contexts()?.iter().map(kith_context_info::of));
         Ok(())
     }
 }

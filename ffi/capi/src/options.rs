@@ -3,11 +3,15 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use kith_core::node::{Durability, InviteOptions, Options};
+use kith_core::node::{Durability, InviteOptions, Options, default_directory};
 use kith_core::replica::Role;
 use kith_core::{Error, Result};
 
-use crate::bytes::{optional_text, text};
+use crate::border::border;
+use crate::bytes::{kith_buffer, optional_text, output, text};
+use crate::handle::borrow;
+use crate::status::kith_status;
+use crate::testing::kith_hub;
 
 /// What a member may do: everything.
 pub const KITH_ADMIN: u32 = 3;
@@ -65,6 +69,8 @@ pub struct kith_node_options {
     pub durability: u32,
     /// How many batches of events are kept for those who start after a cursor. 0: the library's default.
     pub event_retention: u64,
+    /// Not NULL: the node meets only the nodes of this hub, without sockets; `listen` NULL is then an address of the hub's.
+    pub hub: *const kith_hub,
 }
 
 /// Sets all options to their defaults.
@@ -85,6 +91,7 @@ pub unsafe extern "C" fn kith_node_options_init(options: *mut kith_node_options)
         discovery: true,
         durability: KITH_DURABLE_POWER,
         event_retention: 0,
+        hub: std::ptr::null(),
     };
     // SAFETY: not NULL, and the caller vouches for the rest.
     unsafe { options.write(defaults) };
@@ -132,7 +139,7 @@ pub unsafe extern "C" fn kith_invite_options_init(options: *mut kith_invite_opti
 
 /// Refuses a struct of another size: smaller, its later fields would be read past its end; larger, its later fields
 /// would be ignored.
-fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
+pub(crate) fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
     if given == known {
         Ok(())
     } else {
@@ -155,6 +162,11 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
     check_size(size, size_of::<kith_node_options>(), "kith_node_options")?;
     // SAFETY: the size says that it is whole.
     let options = unsafe { &*options };
+    if !options.hub.is_null() {
+        // SAFETY: passed on.
+        let within = Options::in_memory(unsafe { borrow(options.hub)? });
+        (built.listen, built.transport) = (within.listen, within.transport);
+    }
     // SAFETY: passed on.
     unsafe {
         if !options.listen.is_null() {
@@ -162,7 +174,7 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
         }
         built.bootstrap = texts(options.bootstrap, options.bootstrap_count, "bootstrap")?;
     }
-    built.discovery = options.discovery;
+    built.discovery = options.discovery && options.hub.is_null();
     built.durability = match options.durability {
         KITH_DURABLE_POWER => Durability::Power,
         KITH_DURABLE_PROCESS => Durability::Process,
@@ -208,4 +220,22 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
     // SAFETY: passed on.
     built.note = unsafe { optional_text(options.note, "note")? }.unwrap_or_default().to_owned();
     Ok(built)
+}
+
+/// The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
+/// can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
+/// %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+///
+/// # Safety
+/// `name` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_default_directory(name: *const c_char, path: *mut kith_buffer) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (name, place) = unsafe { (text(name, "name")?, output(path, "path")?) };
+        let path = default_directory(name)?.into_os_string().into_string();
+        let path = path.map_err(|_| Error::invalid_argument("the directory is not UTF-8"))?;
+        place.set(kith_buffer::from_vec(path.into_bytes()));
+        Ok(())
+    }
 }

@@ -1,9 +1,5 @@
 /* Nodes, contexts, members, invitations and events, by two nodes of one process over loopback. */
-#include <threads.h>
-
-#include "check.h"
-
-#define WAIT_MS 60000
+#include "nodes.h"
 
 static const char *const only_this_machine[] = {"/ip4/127.0.0.1/tcp/0"};
 static const char *folder;
@@ -20,42 +16,6 @@ static kith_status open_node(const char *name, kith_node **node) {
     }
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return kith_node_open(path, &options, node);
-}
-
-static void make_key(const char *name, uint8_t key[32]) {
-    kith_state_key_of("test", name, key);
-}
-
-static kith_status put_text(kith_context *context, const char *name, const char *value) {
-    uint8_t key[32];
-    make_key(name, key);
-    return kith_context_put(context, key, (const uint8_t *)value, strlen(value), NULL);
-}
-
-/* Whether the value under a key is this text. */
-static int holds(kith_context *context, const char *name, const char *wanted) {
-    uint8_t key[32];
-    kith_buffer value = {NULL, 0};
-    int same;
-    make_key(name, key);
-    if (kith_context_get(context, key, KITH_TENTATIVE, &value) != KITH_OK) {
-        return 0;
-    }
-    same = strcmp((const char *)value.data, wanted) == 0;
-    kith_buffer_free(&value);
-    return same;
-}
-
-/* Pulls events until one has this kind; NULL if none comes in time. The caller frees it. */
-static kith_event *next_of_kind(kith_events *events, uint32_t kind) {
-    kith_event *event = NULL;
-    while (kith_events_next(events, WAIT_MS, &event) == KITH_OK) {
-        if (kith_event_kind(event) == kind) {
-            return event;
-        }
-        kith_event_free(event);
-    }
-    return NULL;
 }
 
 static void a_context_keeps_what_it_is_told(void) {
@@ -265,27 +225,40 @@ static void two_nodes_share_and_part(void) {
     CHECK(strstr((char *)json.data, "\"connected\":true") != NULL);
     kith_buffer_free(&json);
 
+    CHECK_OK(kith_context_set_display_name(theirs, "Two", id));
+    event = next_of_kind(events, KITH_EVENT_RENAMED);
+    CHECK(event != NULL && memcmp(kith_event_member(event), them, 32) == 0 && strcmp(kith_event_text(event), "Two") == 0);
+    kith_event_free(event);
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_name(theirs, "not by a writer", NULL));
+    CHECK_OK(kith_context_set_name(mine, "renamed", NULL));
+    event = next_of_kind(events, KITH_EVENT_RENAMED);
+    CHECK(event != NULL && kith_event_member(event) == NULL && strcmp(kith_event_text(event), "renamed") == 0);
+    kith_event_free(event);
+    CHECK_OK(kith_context_name(mine, &json));
+    CHECK(strcmp((char *)json.data, "renamed") == 0);
+    kith_buffer_free(&json);
     CHECK_OK(kith_context_members(mine, members, 4, &count));
     CHECK(count == 2);
+    CHECK(strcmp(members[memcmp(members[0].id, them, 32) == 0 ? 0 : 1].name, "Two") == 0);
     CHECK_OK(kith_context_members(mine, NULL, 0, &count));
     CHECK(count == 2);
     CHECK_OK(kith_context_invitations(mine, invitations, 4, &count));
     CHECK(count == 1 && invitations[0].uses == 1 && !invitations[0].revoked);
     CHECK(strcmp(invitations[0].note, "for the test") == 0);
-    CHECK_OK(kith_context_revoke(mine, invitations[0].id));
+    CHECK_OK(kith_context_revoke(mine, invitations[0].id, NULL));
     CHECK_OK(kith_context_invitations(mine, invitations, 4, &count));
     CHECK(count == 1 && invitations[0].revoked);
 
     /* Revoking cut off who had joined by it only where the joining was not seen: the member is still there. */
     CHECK_OK(kith_context_members(mine, members, 4, &count));
     CHECK(count == 2);
-    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_role(theirs, me, KITH_READER));
-    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_set_role(mine, them, 9));
-    CHECK_OK(kith_context_set_role(mine, them, KITH_READER));
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_set_role(theirs, me, KITH_READER, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_set_role(mine, them, 9, NULL));
+    CHECK_OK(kith_context_set_role(mine, them, KITH_READER, NULL));
     event = next_of_kind(events, KITH_EVENT_ROLE_CHANGED);
     CHECK(event != NULL && kith_event_role(event) == KITH_READER);
     kith_event_free(event);
-    CHECK_OK(kith_context_remove(mine, them));
+    CHECK_OK(kith_context_remove(mine, them, NULL));
     event = next_of_kind(events, KITH_EVENT_MEMBER_REMOVED);
     CHECK(event != NULL && memcmp(kith_event_member(event), them, 32) == 0);
     kith_event_free(event);

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 const PREAMBLE: &str = include_str!("preamble.h");
 
+/// What callbacks of the host return, in the source: a plain number, of which the header makes a `kith_status`.
+const OF_HOST: &str = "kith_status_of_host";
+
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
         eprintln!("usage: kith-header FOLDER-OF-KITH-CAPI");
@@ -41,6 +44,7 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
         ..cbindgen::Config::default()
     };
     config.function.args = cbindgen::Layout::Auto;
+    config.export.exclude.push(OF_HOST.into());
     let bindings = cbindgen::Builder::new()
         .with_crate(folder)
         .with_config(config)
@@ -50,7 +54,7 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
     bindings.write(&mut header);
     let header = String::from_utf8(header).map_err(|error| error.to_string())?;
     // What Rust calls safety is for C what each call needs of its caller.
-    Ok(header.replace(" * # Safety\n", " * Needs:\n").into_bytes())
+    Ok(header.replace(" * # Safety\n", " * Needs:\n").replace(OF_HOST, "kith_status").into_bytes())
 }
 
 /// The version of the header, from the workspace's Cargo.toml.

@@ -20,6 +20,23 @@ pub struct Executed {
     pub output: Bytes,
 }
 
+/// An invitation, as it is handed to who shall join.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Invitation {
+    /// `kith1…`.
+    pub text: String,
+    /// The same, shorter.
+    pub bytes: Bytes,
+    /// The transaction that made it: 32 bytes; for `revoke`.
+    pub id: Bytes,
+}
+
+impl From<kith_core::invitation::Invitation> for Invitation {
+    fn from(token: kith_core::invitation::Invitation) -> Self {
+        Self { text: token.to_text(), bytes: Bytes(token.to_bytes()), id: id(token.invite) }
+    }
+}
+
 /// One operation of a batch.
 #[derive(Clone, Debug, uniffi::Enum)]
 #[allow(missing_docs)]
@@ -202,19 +219,19 @@ impl Context {
         Ok(self.context.leave().gated().await?)
     }
 
-    /// Makes an invitation; its text.
+    /// Makes an invitation.
     pub async fn invite(
         &self,
         role: String,
         expires_in_ms: Option<u64>,
         max_uses: u32,
         note: String,
-    ) -> Result<String, Failure> {
+    ) -> Result<Invitation, Failure> {
         let mut options = InviteOptions::default();
         options.role = role.parse()?;
         options.expires_in = expires_in_ms.map(Duration::from_millis);
         (options.max_uses, options.note) = (max_uses, note);
-        Ok(self.context.invite(options).gated().await?.to_text())
+        Ok(self.context.invite(options).gated().await?.into())
     }
 
     /// The invitations of the context.

@@ -67,6 +67,8 @@ pub(crate) fn enter() -> Option<Pass<'static>> {
 /// host, for some seconds at most, and keeps them out from then on. Whether nobody is inside.
 #[uniffi::export]
 pub fn close_gate() -> bool {
+    // What is not told in time is not told.
+    let _ = crate::log::flush(Duration::from_secs(1));
     GATE.close(Duration::from_secs(5))
 }
 

@@ -12,12 +12,13 @@ mod error;
 mod events;
 mod gate;
 mod info;
+mod log;
 mod node;
 
 pub use application::{Call, Entry, HostApplication, HostState};
 pub use bench::ApplicationBench;
 pub use bytes::Bytes;
-pub use context::{Context, Executed, Operation};
+pub use context::{Context, Executed, Invitation, Operation};
 pub use error::{ApplicationFailure, Failure};
 pub use events::{Event, Events, Happened};
 pub use gate::close_gate;
@@ -25,12 +26,31 @@ pub use info::{
     ContextInfo, ContextPeer, ContextStatus, InvitationInfo, IssuedInvitation, MemberInfo, NodeStatus,
     PeerInfo, TransactionInfo,
 };
-pub use node::{JoinProgress, Node, NodeOptions};
+pub use log::{LogRecord, LogSink, set_log};
+pub use node::{Hub, JoinProgress, Node, NodeOptions};
 
 /// The version of the library; the hand-written layers refuse a library of another version than theirs.
 #[uniffi::export]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The directory for a program's node on this system.
+#[uniffi::export]
+pub fn default_directory(name: String) -> Result<String, Failure> {
+    let path = kith_core::node::default_directory(&name)?;
+    let text = path.into_os_string().into_string();
+    Ok(text.map_err(|path| kith_core::Error::invalid_argument(format!("{} is no text", path.display())))?)
+}
+
+/// An invitation, from its text or its bytes.
+#[uniffi::export]
+pub fn read_invitation(text: Option<String>, bytes: Bytes) -> Result<Invitation, Failure> {
+    use kith_core::invitation::Invitation as Token;
+    Ok(match text {
+        Some(text) => Token::from_text(&text)?.into(),
+        None => Token::from_bytes(&bytes.0)?.into(),
+    })
 }
 
 /// The names of the error kinds, the one with number 1 first.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kith_core::node::{self, CreateOptions, Durability, JoinOptions};
+use kith_core::network;
+use kith_core::node::{self, CreateOptions, Durability, JoinOptions, Transport};
 use kith_core::replica::ContextId;
 use kith_core::{Error, ErrorKind};
 
@@ -13,7 +14,7 @@ use crate::gate::{Gated, Guest, enter};
 use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus};
 
 /// What a node is opened with.
-#[derive(Clone, Debug, uniffi::Record)]
+#[derive(Clone, uniffi::Record)]
 pub struct NodeOptions {
     /// The node's directory; none: everything is kept in memory.
     pub path: Option<String>,
@@ -27,6 +28,39 @@ pub struct NodeOptions {
     pub durability: String,
     /// How many batches of events are kept; none: the default.
     pub event_retention: Option<u64>,
+    /// Where nodes of one process meet in its memory, instead of over sockets.
+    pub hub: Option<Arc<Hub>>,
+}
+
+/// A place in the memory of this process where nodes meet, for tests of programs that use the library.
+#[derive(uniffi::Object)]
+pub struct Hub {
+    hub: network::Hub,
+}
+
+fn peer(id: &str) -> Result<network::PeerId, Failure> {
+    Ok(id.parse().map_err(|error| Error::invalid_argument(format!("`{id}` is no node's id: {error}")))?)
+}
+
+#[uniffi::export]
+impl Hub {
+    /// An empty one.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { hub: network::Hub::new() })
+    }
+
+    /// Breaks the link between two nodes, given by their ids, and keeps them apart until `heal`.
+    pub fn partition(&self, one: String, other: String) -> Result<(), Failure> {
+        self.hub.partition(peer(&one)?, peer(&other)?);
+        Ok(())
+    }
+
+    /// Lets two nodes meet again.
+    pub fn heal(&self, one: String, other: String) -> Result<(), Failure> {
+        self.hub.heal(peer(&one)?, peer(&other)?);
+        Ok(())
+    }
 }
 
 impl NodeOptions {
@@ -35,6 +69,10 @@ impl NodeOptions {
         options.path = self.path.map(PathBuf::from);
         if let Some(listen) = self.listen {
             options.listen = listen;
+        }
+        if let Some(hub) = self.hub {
+            options.transport = Transport::Memory(hub.hub.clone());
+            options.listen = vec!["/memory/0".into()];
         }
         options.bootstrap = self.bootstrap;
         options.discovery = self.discovery;

@@ -1,7 +1,7 @@
 //! The sessions of a context with its peers, as its thread runs them.
 
+use super::Actor;
 use super::stage::Stage;
-use super::{Actor, random_bytes};
 use crate::network::{LinkId, PeerId};
 use crate::node::command::Command;
 use crate::node::events::Event;
@@ -49,7 +49,7 @@ impl Actor {
     /// Lets the sessions see what came over the network, and the time.
     pub(super) fn hear(
         &mut self,
-        commands: Vec<Command>,
+        commands: impl IntoIterator<Item = Command>,
         tables: &ContextTables<'_>,
         stage: &mut Stage,
     ) -> Result<()> {
@@ -107,7 +107,7 @@ impl Actor {
             },
             _ => Local::Member { supporting: held.admission(&me)? },
         };
-        let seed = random_bytes()?;
+        let seed = self.start.surroundings.random()?;
         let seed =
             u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);
         let now = self.now();

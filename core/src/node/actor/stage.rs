@@ -1,6 +1,6 @@
 //! What one round of a context's thread collects until its batch is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::sessions::Delivery;
 use crate::network::LinkId;
@@ -19,6 +19,8 @@ type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 pub(super) struct Stage {
     /// Members whose equivocation came to light, and what proves it.
     pub(super) forks: BTreeMap<MemberId, (TransactionId, TransactionId)>,
+    /// What callers want and is not staged yet.
+    pub(super) commands: VecDeque<Command>,
     /// Callers who wait for the batch.
     answers: Vec<Answer>,
     /// Callers who wait for what will be true after it.
@@ -55,12 +57,23 @@ impl Stage {
         }));
     }
 
+    /// Answers with what the whole round fails with.
+    pub(super) fn fail_later<T: Send + 'static>(&mut self, reply: Reply<T>) {
+        self.answers.push(Box::new(move |outcome: Result<()>| {
+            if let Err(error) = outcome {
+                let _ = reply.send(Err(error));
+            }
+        }));
+    }
+
     pub(super) fn answer(&mut self) {
         self.answers.drain(..).for_each(|answer| answer(Ok(())));
     }
 
+    /// Tells everybody in the round why it came to nothing, also those whose turn did not come.
     pub(super) fn fail(&mut self, error: &Error) {
         self.answers.drain(..).for_each(|answer| answer(Err(error.clone())));
+        self.commands.drain(..).chain(self.questions.drain(..)).for_each(|command| command.refuse(error));
     }
 
     /// Takes in what a step of the replica did, but for its writes.
@@ -118,6 +131,8 @@ impl Stage {
                 MembershipChange::Left { member } => Event::MemberLeft { member },
                 MembershipChange::Removed { member } => Event::MemberRemoved { member },
                 MembershipChange::RoleChanged { member, role } => Event::RoleChanged { member, role },
+                MembershipChange::Renamed { member, name } => Event::Renamed { member: Some(member), name },
+                MembershipChange::ContextRenamed { name } => Event::Renamed { member: None, name },
             });
             if let Some(reason) = gone {
                 self.events.push(Event::Closed { reason });

@@ -2,9 +2,9 @@
 
 use ed25519_dalek::SigningKey;
 
+use super::Actor;
 use super::sessions::Delivery;
 use super::stage::Stage;
-use super::{Actor, random_bytes, wall_clock};
 use crate::application::Application;
 use crate::invitation::{Invitation, Unsigned};
 use crate::network::LinkId;
@@ -12,10 +12,11 @@ use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
 use crate::node::info::{Executed, IssuedInvitation, MemberInfo};
 use crate::node::options::InviteOptions;
+use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, MemberId, NoRoom, Payload, Role, Signer, StateRead, Tip, Transaction, TransactionId, Verdict,
-    View,
+    Blocked, Kind, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction,
+    TransactionId, Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
@@ -35,15 +36,23 @@ impl Actor {
                 self.later(written, reply, stage, |(transaction, output)| Executed { transaction, output })
             }
             Command::Author { payload, reply } => {
-                let written = self.write(payload, view, stage);
+                let meant = self.check_meant(&payload, view);
+                let written = meant.and_then(|()| self.write(payload, view, stage));
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::SetRole { member, role, reply } => {
-                let payload = Payload::SetRole(SetRole { member, role, last: self.tips(&member) });
+                let present = self.replica.member(&member).map(|facts| facts.role);
+                let last = (Some(role) < present).then(|| self.tips(&member));
+                let payload = Payload::SetRole(SetRole { member, role, last });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
             }
             Command::Remove { member, reply } => {
+                // The rules let an admin remove also who has left; to the host that is a mistake.
+                if self.replica.member(&member).is_none() {
+                    let _ = reply.send(Err(Rejection::UnknownMember.into()));
+                    return Ok(());
+                }
                 let payload = Payload::Remove(Remove { member, last: self.tips(&member) });
                 let written = self.write(payload, view, stage);
                 self.later(written, reply, stage, |(id, _)| id)
@@ -68,6 +77,18 @@ impl Actor {
         }
     }
 
+    /// Whether what a caller refers to is there, and is such a thing: a transaction that refers to something else would be invalid.
+    fn check_meant(&self, payload: &Payload, view: &View<'_>) -> Result<()> {
+        let Payload::Skip(skip) = payload else { return Ok(()) };
+        match self.replica.location(view, &skip.transaction)? {
+            None => Err(Error::not_found(format!("there is no transaction {}", skip.transaction))),
+            Some(at) if at.kind != Kind::Call as u8 => {
+                Err(Error::invalid_argument(format!("transaction {} is no call", skip.transaction)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// What a command wrote is answered after the batch; what it was refused for, now. Only a failing store ends the round.
     fn later<T, U: Send + 'static>(
         &self,
@@ -81,10 +102,11 @@ impl Actor {
             Err(error) => {
                 let broken =
                     matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt | ErrorKind::StorageFull);
-                let _ = reply.send(Err(error.clone()));
                 if broken {
+                    stage.fail_later(reply);
                     return Err(error);
                 }
+                let _ = reply.send(Err(error));
             }
         }
         Ok(())
@@ -111,8 +133,9 @@ impl Actor {
         if self.leaving {
             return Err(Error::closed("this node is leaving the context"));
         }
-        let mut fresh = fresh_keys()?;
-        let mut signer = Signer { key: &self.start.key, timestamp: wall_clock(), random: &mut fresh };
+        let mut fresh = fresh_keys(self.start.surroundings.random()?);
+        let mut signer =
+            Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
         let (written, mut step) = self.replica.author(&mut signer, payload, view, application)?;
@@ -134,11 +157,11 @@ impl Actor {
         view: &mut View<'_>,
         stage: &mut Stage,
     ) -> Result<Invitation> {
-        let secret = random_bytes()?;
+        let secret = self.start.surroundings.random()?;
         let key = SigningKey::from_bytes(&secret);
         let lifetime =
             options.expires_in.map(|lifetime| u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        let not_after = lifetime.map_or(0, |lifetime| wall_clock().saturating_add(lifetime).max(1));
+        let not_after = lifetime.map_or(0, |lifetime| self.start.clock.now().saturating_add(lifetime).max(1));
         let payload = Payload::Invite(Invite {
             key: MemberId(key.verifying_key().to_bytes()),
             role: options.role,
@@ -234,6 +257,7 @@ impl Actor {
                     self.check_own(&transaction, stage);
                 }
                 Verdict::Known => {}
+                Verdict::NotYet(_) if faults::is(Fault::DropFromRoom) => {}
                 Verdict::NotYet(missing) => {
                     match self.room.wait(id, transaction, link.0, missing.iter().copied()) {
                         Ok(()) => stage.missing.entry(link).or_default().extend(missing),
@@ -294,7 +318,7 @@ impl Actor {
             return Ok(Err(if known { Refusal::InvitationInvalid } else { Refusal::NotNow }));
         };
         let not_after = invitation.invite.not_after;
-        if not_after > 0 && wall_clock() >= not_after {
+        if not_after > 0 && self.start.clock.now() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
         if !request.redeems(&self.start.shared.id, &invitation.invite) {
@@ -312,7 +336,7 @@ impl Actor {
     /// Tries again what stands still: a local fault after a while, a missing application once it is there.
     pub(super) fn stage_retry(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let due = match &self.blocked {
-            Some((Blocked::Fault(..), since)) => since.elapsed() >= super::RETRY,
+            Some((Blocked::Fault(..), since)) => self.now().saturating_sub(*since) >= super::RETRY,
             Some((Blocked::ApplicationMissing(_), _)) => self.application().is_some(),
             None => false,
         };
@@ -334,7 +358,8 @@ impl Actor {
         if let Some(blocked) = blocked.as_ref().filter(|blocked| Some(*blocked) != known) {
             stage.events.push(Event::Blocked { cause: super::describe(blocked) });
         }
-        self.blocked = blocked.map(|blocked| (blocked, std::time::Instant::now()));
+        let now = self.now();
+        self.blocked = blocked.map(|blocked| (blocked, now));
     }
 
     /// Answers what is asked of the context as it is now.
@@ -351,6 +376,7 @@ impl Actor {
                     id: *id,
                     role: facts.role,
                     added: facts.added.id,
+                    name: facts.name.clone(),
                 };
                 let _ = reply.send(Ok(self.replica.members().map(info).collect()));
             }
@@ -392,14 +418,13 @@ fn slice(transactions: &[Transaction]) -> usize {
     transactions.iter().take(MOST).take_while(fits).count()
 }
 
-/// Fresh random commitment keys, from one draw of the system's randomness.
-pub(crate) fn fresh_keys() -> Result<impl FnMut() -> [u8; 32]> {
-    let seed = random_bytes()?;
+/// Fresh random commitment keys, from one draw of randomness.
+pub(crate) fn fresh_keys(seed: [u8; 32]) -> impl FnMut() -> [u8; 32] {
     let mut count = 0u64;
-    Ok(move || {
+    move || {
         count += 1;
         *blake3::keyed_hash(&seed, &count.to_le_bytes()).as_bytes()
-    })
+    }
 }
 
 fn refusal(kind: ErrorKind) -> Option<Refusal> {

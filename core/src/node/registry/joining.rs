@@ -3,14 +3,14 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::rows::{Row, add_row};
 use super::{Registry, lock};
 use crate::invitation::Invitation;
 use crate::network::Network;
-use crate::node::actor::{random_bytes, wall_clock};
+use crate::node::actor::random_bytes;
 use crate::node::context::Context;
 use crate::node::options::JoinOptions;
 use crate::node::shared::Joining;
@@ -24,12 +24,17 @@ impl Registry {
         invitation: Invitation,
         options: JoinOptions,
     ) -> Result<Context> {
-        self.on_runtime(move |node| async move {
+        // Dropped with this future: whoever gives up waiting gives up joining.
+        let (caller, gone) = oneshot::channel::<()>();
+        let work = self.on_runtime(move |node| async move {
             let context = node.begin_join(&invitation).await?;
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
             let reached = reach(&node.network, &node.closed, &invitation);
             let outcome = tokio::select! {
+                // First, so that who is a member already stays one.
+                biased;
                 outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
+                _ = gone => Ok(Err(Error::new(ErrorKind::Cancelled, "joining was given up"))),
                 // Ends only with the node.
                 () = reached => Ok(Err(Error::closed("the node has been shut down"))),
             };
@@ -45,8 +50,10 @@ impl Registry {
                 node.forget(context.id()).await?;
             }
             Err(error)
-        })
-        .await
+        });
+        let outcome = work.await;
+        drop(caller);
+        outcome
     }
 
     /// A context that is being joined from now on, or that this node is a member of already.
@@ -61,7 +68,7 @@ impl Registry {
         if let Some(context) = self.context(&invitation.context) {
             return Ok(context);
         }
-        if invitation.not_after > 0 && wall_clock() >= invitation.not_after {
+        if invitation.not_after > 0 && self.options.clock.now() >= invitation.not_after {
             return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
         }
         let number = *last + 1;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::rows::{Row, add_row, list_key};
 use super::{Registry, lock};
-use crate::node::actor::wall_clock;
 use crate::node::command::Command;
 use crate::node::context::Context;
+use crate::node::options::Clock;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::ContextId;
 use crate::storage::{Batch, Durability, Keyspace, context_end, context_key};
@@ -20,8 +20,8 @@ const LEAVE: Duration = Duration::from_secs(5);
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Whether nobody is waited for any more.
-pub(super) fn is_over(left: u64) -> bool {
-    Duration::from_millis(wall_clock().saturating_sub(left)) > KEEP
+pub(super) fn is_over(left: u64, clock: &Clock) -> bool {
+    Duration::from_millis(clock.now().saturating_sub(left)) > KEEP
 }
 
 /// Deletes a context that was left once somebody has heard of it.
@@ -66,7 +66,7 @@ impl Registry {
         let row = {
             let mut contexts = lock(&self.contexts);
             let Some(open) = contexts.get_mut(&id) else { return Ok(()) };
-            open.row.left = Some(wall_clock());
+            open.row.left = Some(self.options.clock.now());
             open.row.clone()
         };
         context.shared.close("this node has left the context");

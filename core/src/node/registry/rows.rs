@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::peers::Known;
 use crate::network::{self, Network, PeerId};
 use crate::node::actor::random_bytes;
-use crate::node::options::{Options, Transport};
+use crate::node::options::{Engine, Options, Transport};
 use crate::replica::ContextId;
 use crate::storage::{
     Batch, Durability, HighWater, Keyspace, MemoryStore, SledOptions, SledStore, Store, context_key,
@@ -40,7 +40,10 @@ pub(super) fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
 
 pub(super) type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
 
-pub(super) fn open_store(path: Option<&Path>) -> Result<Opened> {
+pub(super) fn open_store(path: Option<&Path>, engine: Engine) -> Result<Opened> {
+    if let Engine::Given(store) = engine {
+        return Ok((store, None));
+    }
     let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
     let store = SledStore::open(path, SledOptions::default())?;
     let high_water = HighWater::open(path).inspect_err(|_| {

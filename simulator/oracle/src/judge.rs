@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use kith_core::replica::payload::{Add, Fork, Remove, SetRole, Tip};
+use kith_core::replica::payload::{Add, Fork, Named, Remove, SetName, SetRole, Tip};
 use kith_core::replica::{MemberId, Payload, Place, Rejection, Role, TransactionId};
 
 use super::oracle::{History, Known};
@@ -16,6 +16,7 @@ pub struct Member {
     pub added: Place,
     /// The transactions that made them an admin, while they are one; none is in the past of another.
     pub made: Vec<TransactionId>,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +29,21 @@ pub struct Invitation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Governance {
     pub members: BTreeMap<MemberId, Member>,
+    /// Who was a member and is none, as it was at its end.
+    pub former: BTreeMap<MemberId, Member>,
     pub removed: BTreeSet<MemberId>,
     /// By the accepted `Invite`.
     pub invitations: BTreeMap<TransactionId, Invitation>,
+    /// Of the context, if it was said after genesis.
+    pub name: Option<String>,
+}
+
+impl Governance {
+    fn dismiss(&mut self, member: &MemberId) {
+        if let Some(facts) = self.members.remove(member) {
+            self.former.insert(*member, facts);
+        }
+    }
 }
 
 pub struct Judgement {
@@ -43,37 +56,45 @@ pub struct Judgement {
 
 type Rank = (u64, TransactionId);
 
+/// What made the author of each decided cutter an admin, when it was decided.
+type Decided = HashMap<TransactionId, Vec<TransactionId>>;
+
+/// An accepted cutter that is not decided.
+struct Cutter {
+    rank: Rank,
+    id: TransactionId,
+    made: Vec<TransactionId>,
+}
+
 /// Replays with ever more decided cutters until nothing new is accepted.
 pub fn judge(history: &History, order: &[(Place, TransactionId)]) -> Judgement {
-    let mut decided = HashSet::new();
+    let mut decided = Decided::new();
     for rounds in 1.. {
         let mut replay = Replay::new(history, &decided);
         for (_, id) in order {
             replay.step(&history[id]);
         }
-        let Some(smallest) = replay.cutters.iter().map(|(rank, _)| *rank).min() else {
+        let Some(smallest) = replay.cutters.iter().map(|cutter| cutter.rank).min() else {
             let Replay { outcomes, governance, .. } = replay;
             // Genesis has no standing of its own; it is the creator's first word.
-            return Judgement { outcomes, governance, decided, rounds };
+            return Judgement { outcomes, governance, decided: decided.into_keys().collect(), rounds };
         };
-        let new: Vec<TransactionId> =
-            replay.cutters.iter().filter(|(rank, _)| *rank == smallest).map(|(_, id)| *id).collect();
-        decided.extend(new);
+        let new = replay.cutters.into_iter().filter(|cutter| cutter.rank == smallest);
+        decided.extend(new.map(|cutter| (cutter.id, cutter.made)).collect::<Vec<_>>());
     }
     unreachable!("each round decides a transaction and there are finitely many")
 }
 
 struct Replay<'a> {
     history: &'a History,
-    decided: &'a HashSet<TransactionId>,
+    decided: &'a Decided,
     governance: Governance,
     outcomes: HashMap<TransactionId, Result<Role, Rejection>>,
-    /// The accepted cutters that are not decided, with their ranks.
-    cutters: Vec<(Rank, TransactionId)>,
+    cutters: Vec<Cutter>,
 }
 
 impl<'a> Replay<'a> {
-    fn new(history: &'a History, decided: &'a HashSet<TransactionId>) -> Self {
+    fn new(history: &'a History, decided: &'a Decided) -> Self {
         Self {
             history,
             decided,
@@ -87,14 +108,15 @@ impl<'a> Replay<'a> {
         let governs = t.kind().is_some_and(kith_core::replica::Kind::governs);
         let outcome = if !governs {
             self.ordinary(t)
-        } else if self.decided.contains(&t.id) {
+        } else if self.decided.contains_key(&t.id) {
             self.take_effect(t);
             Ok(Role::Admin)
         } else {
             let outcome = self.rules(t);
             if outcome.is_ok() {
                 if let Some(rank) = self.cutter_rank(t) {
-                    self.cutters.push((rank, t.id));
+                    let made = self.made(&t.author());
+                    self.cutters.push(Cutter { rank, id: t.id, made });
                 }
                 self.take_effect(t);
             }
@@ -104,7 +126,7 @@ impl<'a> Replay<'a> {
     }
 
     fn decided_cutters(&self) -> impl Iterator<Item = &'a Known> {
-        self.decided.iter().map(|id| &self.history[id])
+        self.decided.keys().map(|id| &self.history[id])
     }
 
     /// The role that each decided cutter leaves to `t`: none for "no role at all".
@@ -113,12 +135,12 @@ impl<'a> Replay<'a> {
         for cutter in self.decided_cutters() {
             match &cutter.payload {
                 Some(Payload::Remove(Remove { member, last }))
-                    if *member == t.author() && self.beyond(cutter, last, t) =>
+                    if *member == t.author() && self.above(cutter, t) && self.beyond(cutter, last, t) =>
                 {
                     caps.push(None);
                 }
-                Some(Payload::SetRole(SetRole { member, role, last }))
-                    if *member == t.author() && self.beyond(cutter, last, t) =>
+                Some(Payload::SetRole(SetRole { member, role, last: Some(last) }))
+                    if *member == t.author() && self.above(cutter, t) && self.beyond(cutter, last, t) =>
                 {
                     caps.push(Some(*role));
                 }
@@ -133,6 +155,13 @@ impl<'a> Replay<'a> {
             }
         }
         caps
+    }
+
+    /// Whether what the author of `t` is just before `t` gives way to the word of the cutter.
+    fn above(&self, cutter: &Known, t: &Known) -> bool {
+        let Some(target) = self.governance.members.get(&t.author()) else { return true };
+        let word = &self.decided[&cutter.id];
+        target.role < Role::Admin || cutter.author() == t.author() || self.is_senior(word, &target.made)
     }
 
     /// Whether `t` was written without knowledge of the cutter, is not covered by its `last`, and does not govern with the
@@ -189,15 +218,21 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The rules of the table, and last: a cutter that is no `Fork` knows what made its author an admin.
+    /// The rules of the table, and last: what needs an admin knows what made its author one.
     fn rules(&self, t: &Known) -> Result<Role, Rejection> {
         let role = self.rules_of_kind(t)?;
-        let is_fork = matches!(t.payload, Some(Payload::Fork(_)));
-        let knows = || self.governance.members[&t.author()].made.iter().any(|made| t.past.contains(made));
-        if !is_fork && self.cutter_rank(t).is_some() && !knows() {
-            return Err(Rejection::NotPermitted);
-        }
-        Ok(role)
+        let as_admin = match t.payload.as_ref() {
+            Some(Payload::Genesis(_) | Payload::Fork(_) | Payload::Leave) => false,
+            Some(Payload::Add(add)) => add.redeemed.is_none(),
+            Some(Payload::SetName(set)) => set.whose == Named::Context,
+            _ => true,
+        };
+        let knows = self.made(&t.author()).iter().any(|made| t.past.contains(made));
+        if as_admin && !knows { Err(Rejection::NotPermitted) } else { Ok(role) }
+    }
+
+    fn made(&self, member: &MemberId) -> Vec<TransactionId> {
+        self.governance.members.get(member).map(|member| member.made.clone()).unwrap_or_default()
     }
 
     fn rules_of_kind(&self, t: &Known) -> Result<Role, Rejection> {
@@ -233,22 +268,21 @@ impl<'a> Replay<'a> {
             },
             Payload::Remove(remove) => {
                 let role = self.standing(t, Role::Admin)?;
-                let target = state.members.get(&remove.member).ok_or(Rejection::UnknownMember)?;
-                if target.role == Role::Admin {
-                    self.give_way(t, &remove.member)?;
-                }
+                self.give_way(t, &remove.member)?;
                 Ok(role)
             }
             Payload::Leave => self.standing(t, Role::Reader),
             Payload::SetRole(set) => {
                 let role = self.standing(t, Role::Admin)?;
-                let target = state.members.get(&set.member).ok_or(Rejection::UnknownMember)?;
-                if target.role == Role::Admin && set.role < Role::Admin {
+                if set.last.is_some() {
                     self.give_way(t, &set.member)?;
+                } else if !state.members.contains_key(&set.member) {
+                    return Err(Rejection::UnknownMember);
                 }
                 Ok(role)
             }
-            Payload::Skip(_) => self.standing(t, Role::Admin),
+            Payload::SetName(set) if set.whose == Named::Author => self.standing(t, Role::Reader),
+            Payload::Skip(_) | Payload::SetName(_) => self.standing(t, Role::Admin),
             _ => Err(Rejection::NotInForce),
         }
     }
@@ -294,15 +328,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// An admin gives way to itself and to a senior: one that something made an admin which is in the causal past of
-    /// everything that made the other one.
+    /// Whoever is or was a member gives way to an admin; as an admin only to itself and to a senior: one that something made an
+    /// admin which is in the causal past of everything that made the other one.
     fn give_way(&self, t: &Known, target: &MemberId) -> Result<(), Rejection> {
-        let made = |member: &MemberId| self.governance.members[member].made.clone();
-        let junior = made(target);
-        let senior = made(&t.author())
-            .iter()
-            .any(|one| junior.iter().all(|other| self.history[other].past.contains(one)));
-        if t.author() == *target || senior { Ok(()) } else { Err(Rejection::NotSenior) }
+        let state = &self.governance;
+        let facts = state.members.get(target).or(state.former.get(target)).ok_or(Rejection::UnknownMember)?;
+        let gives_way = facts.role < Role::Admin
+            || t.author() == *target
+            || self.is_senior(&self.made(&t.author()), &facts.made);
+        if gives_way { Ok(()) } else { Err(Rejection::NotSenior) }
+    }
+
+    fn is_senior(&self, made: &[TransactionId], junior: &[TransactionId]) -> bool {
+        made.iter().any(|one| junior.iter().all(|other| self.history[other].past.contains(one)))
     }
 
     /// The rank of a transaction that was just accepted, if it acts on others wherever those sort.
@@ -310,7 +348,7 @@ impl<'a> Replay<'a> {
         match t.payload.as_ref()? {
             Payload::Fork(_) => return Some((0, TransactionId::default())),
             Payload::Remove(_) | Payload::RevokeInvite(_) | Payload::Skip(_) => {}
-            Payload::SetRole(set) if set.role < self.governance.members.get(&set.member)?.role => {}
+            Payload::SetRole(set) if set.last.is_some() => {}
             _ => return None,
         }
         let made = &self.governance.members.get(&t.author())?.made;
@@ -321,7 +359,8 @@ impl<'a> Replay<'a> {
         let state = &mut self.governance;
         match t.payload.as_ref() {
             Some(Payload::Genesis(_)) => {
-                let creator = Member { role: Role::Admin, added: t.place(), made: vec![t.id] };
+                let creator =
+                    Member { role: Role::Admin, added: t.place(), made: vec![t.id], name: String::new() };
                 state.members.insert(t.author(), creator);
             }
             Some(Payload::Invite(_)) => {
@@ -334,7 +373,11 @@ impl<'a> Replay<'a> {
             }
             Some(Payload::Add(add)) => {
                 let made = if add.role == Role::Admin { vec![t.id] } else { Vec::new() };
-                state.members.insert(add.member, Member { role: add.role, added: t.place(), made });
+                state.members.insert(
+                    add.member,
+                    Member { role: add.role, added: t.place(), made, name: String::new() },
+                );
+                state.former.remove(&add.member);
                 state.removed.remove(&add.member);
                 if let Some(invitation) =
                     add.redeemed.as_ref().and_then(|redeemed| state.invitations.get_mut(&redeemed.invite))
@@ -343,24 +386,38 @@ impl<'a> Replay<'a> {
                 }
             }
             Some(Payload::Remove(Remove { member, .. })) => {
-                state.members.remove(member);
+                state.dismiss(member);
                 state.removed.insert(*member);
             }
             Some(Payload::Fork(fork)) => {
-                state.members.remove(&fork.member);
+                state.dismiss(&fork.member);
                 state.removed.insert(fork.member);
             }
+            Some(Payload::SetName(SetName { whose: Named::Context, name })) => {
+                state.name = Some(name.clone());
+            }
+            Some(Payload::SetName(SetName { whose: Named::Author, name })) => {
+                state.members.get_mut(&t.author()).expect("a member").name.clone_from(name);
+            }
             Some(Payload::Leave) => {
-                state.members.remove(&t.author());
+                state.dismiss(&t.author());
             }
             Some(Payload::SetRole(set)) => {
                 if let Some(member) = state.members.get_mut(&set.member) {
-                    if set.role < Role::Admin {
-                        member.made.clear();
-                    } else if !member.made.iter().any(|made| t.past.contains(made)) {
-                        member.made.push(t.id);
+                    match &set.last {
+                        Some(_) if set.role < member.role => {
+                            member.role = set.role;
+                            member.made.clear();
+                        }
+                        None if set.role == Role::Admin => {
+                            if !member.made.iter().any(|made| t.past.contains(made)) {
+                                member.made.push(t.id);
+                            }
+                            member.role = Role::Admin;
+                        }
+                        None if set.role > member.role => member.role = set.role,
+                        _ => {}
                     }
-                    member.role = set.role;
                 }
             }
             _ => {}

@@ -120,19 +120,20 @@ fn validate<'a>(
     context: &ContextId,
     transactions: impl IntoIterator<Item = &'a Transaction>,
 ) -> (History, HashMap<TransactionId, Verdict>) {
-    let mut waiting: HashMap<TransactionId, &Transaction> = HashMap::new();
+    // By lamport number, so that ancestors mostly come first: the outcome does not hang on it, only how long it takes.
+    let mut waiting: BTreeMap<(u64, TransactionId), &Transaction> = BTreeMap::new();
     for transaction in transactions {
         let checked =
             if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() };
         if let Ok(id) = checked {
-            waiting.insert(id, transaction);
+            waiting.insert((transaction.header.lamport, id), transaction);
         }
     }
     let mut history = History::new();
     let mut verdicts: HashMap<TransactionId, Verdict> = HashMap::new();
     loop {
         let before = waiting.len();
-        waiting.retain(|id, transaction| {
+        waiting.retain(|(_, id), transaction| {
             let verdict = judge_one(context, *id, transaction, &history, &verdicts);
             match verdict {
                 Ok(known) => {
@@ -151,7 +152,7 @@ fn validate<'a>(
             break;
         }
     }
-    verdicts.extend(waiting.into_keys().map(|id| (id, Verdict::NotYet)));
+    verdicts.extend(waiting.into_keys().map(|(_, id)| (id, Verdict::NotYet)));
     (history, verdicts)
 }
 
@@ -163,7 +164,7 @@ fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
         Some(Payload::RevokeInvite(revoke)) => vec![revoke.invite],
         Some(Payload::Skip(skip)) => vec![skip.transaction],
         Some(Payload::Remove(remove)) => tips(&remove.last),
-        Some(Payload::SetRole(set)) => tips(&set.last),
+        Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
             let first = |run: &SignedRun| run.headers.first().map(Header::id);
             let mut named: Vec<TransactionId> =
@@ -263,7 +264,9 @@ fn check_payload(
             require(history[&revoke.invite].kind() == Some(Kind::Invite), "revokes no Invite")
         }
         Some(Payload::Remove(remove)) => require(tips(&remove.member, &remove.last), "last"),
-        Some(Payload::SetRole(set)) => require(tips(&set.member, &set.last), "last"),
+        Some(Payload::SetRole(set)) => {
+            require(tips(&set.member, set.last.as_deref().unwrap_or_default()), "last")
+        }
         Some(Payload::Skip(skip)) => {
             require(history[&skip.transaction].kind() == Some(Kind::Call), "skips no Call")
         }

@@ -190,9 +190,14 @@ pub fn commitment(oracle: &Oracle) -> [u8; 32] {
         add(0, &key.0, value);
     }
     let key = |letter: u8, id: &[u8; 32]| [&[letter][..], id].concat();
-    for (id, member) in &oracle.governance.members {
-        let value = borsh::to_vec(&(member.role, member.added, &member.made)).unwrap();
-        add(1, &key(b'm', &id.0), &value);
+    for (letter, members) in [(b'm', &oracle.governance.members), (b'f', &oracle.governance.former)] {
+        for (id, member) in members {
+            let value = borsh::to_vec(&(member.role, member.added, &member.made, &member.name)).unwrap();
+            add(1, &key(letter, &id.0), &value);
+        }
+    }
+    if let Some(name) = &oracle.governance.name {
+        add(1, b"n", &borsh::to_vec(name).unwrap());
     }
     for id in &oracle.governance.removed {
         add(1, &key(b'r', &id.0), &[]);

@@ -1,0 +1,92 @@
+//! Opening a node where it cannot be.
+
+use kith_core::ErrorKind;
+use kith_core::node::{CreateOptions, Engine, Node, Options};
+use kith_core::storage::{SledOptions, SledStore};
+use std::sync::Arc;
+
+use crate::faulty::key;
+use crate::table::Table;
+
+fn at(path: &std::path::Path) -> Options {
+    let mut options = Options::default();
+    options.path = Some(path.to_owned());
+    options
+}
+
+fn listening(addresses: &[&str]) -> Options {
+    let mut options = Options::default();
+    options.listen = addresses.iter().map(|&address| address.into()).collect();
+    options
+}
+
+pub(crate) async fn bad_options(table: &mut Table) {
+    table.case("addresses to listen at that are none");
+    for address in ["", "hello", "/ip4/127.0.0.1", "/ip4/127.0.0.1/tcp/70000", "/memory/1"] {
+        table.shows("Node::open", ErrorKind::InvalidArgument, Node::open(listening(&[address])).await);
+    }
+
+    table.case("too many addresses to listen at");
+    let many = vec!["/ip4/127.0.0.1/tcp/0"; 1000];
+    table.shows("Node::open", ErrorKind::LimitExceeded, Node::open(listening(&many)).await);
+
+    table.case("a port that is taken");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    table.shows("Node::open", ErrorKind::Busy, Node::open(listening(&[&address])).await);
+}
+
+pub(crate) async fn directories(table: &mut Table) {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| Node::open(at(&directory.path().join(name)));
+
+    table.case("a directory that cannot be");
+    std::fs::write(directory.path().join("file"), b"in the way").unwrap();
+    table.shows("Node::open", ErrorKind::Storage, open("file").await);
+    table.shows("Node::open", ErrorKind::Storage, open("file/below").await);
+    // A file system that takes no files of ours, whoever asks.
+    table.shows("Node::open", ErrorKind::Storage, Node::open(at("/proc/kith".as_ref())).await);
+
+    table.case("a directory that is in use");
+    let node = open("node").await.unwrap();
+    table.shows("Node::open", ErrorKind::Busy, open("node").await);
+    let context = node.create_context(CreateOptions::default()).await.unwrap();
+    context.put(key(), b"kept").await.unwrap();
+    node.shutdown().await.unwrap();
+
+    table.case("a disk without the room that is kept free");
+    let mut options = SledOptions::default();
+    options.reserve = u64::MAX;
+    let opened = SledStore::open(&directory.path().join("full"), options);
+    let outcome = match opened {
+        Ok(store) => {
+            let mut options = Options::default();
+            options.engine = Engine::Given(Arc::new(store));
+            Node::open(options).await.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    table.shows("Node::open", ErrorKind::StorageFull, outcome);
+
+    table.case("a directory of a newer build");
+    let mark = directory.path().join("node/high-water");
+    let good = std::fs::read(&mark).unwrap();
+    let mut newer = good[..good.len() - 32].to_vec();
+    newer[VERSION_AT] = 200;
+    let hash = blake3::derive_key("kith 2026 high-water file", &newer);
+    newer.extend(hash);
+    std::fs::write(&mark, newer).unwrap();
+    table.shows("Node::open", ErrorKind::VersionMismatch, open("node").await);
+
+    table.case("a directory with a damaged file");
+    let mut damaged = good.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&mark, damaged).unwrap();
+    table.shows("Node::open", ErrorKind::Corrupt, open("node").await);
+    // The control: as it was, it opens.
+    std::fs::write(&mark, good).unwrap();
+    open("node").await.unwrap().shutdown().await.unwrap();
+}
+
+/// Where the high-water mark's file has its version.
+const VERSION_AT: usize = 8;

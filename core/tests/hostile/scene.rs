@@ -1,0 +1,118 @@
+//! The node under attack: one context that the attacker knows of, with an honest member on another node, and one that it does not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kith_core::invitation::Invitation;
+use kith_core::node::{Context, CreateOptions, InviteOptions, Node, Options};
+use kith_core::replica::Role;
+use tokio::task::JoinHandle;
+
+use crate::liar::Liar;
+use crate::nodes::{self, equal, join, key};
+
+pub(crate) struct Scene {
+    pub(crate) node: Node,
+    pub(crate) honest: Node,
+    /// What the attacker is a member of.
+    pub(crate) attacked: Context,
+    pub(crate) at_honest: Context,
+    /// What it is not.
+    pub(crate) other: Context,
+    stop: Arc<AtomicBool>,
+    traffic: Option<JoinHandle<Vec<Duration>>>,
+}
+
+fn local() -> Options {
+    let mut options = Options::default();
+    options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    options
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        nodes::log();
+        let (node, honest) = (Node::open(local()).await.unwrap(), Node::open(local()).await.unwrap());
+        let attacked = node.create_context(CreateOptions::default()).await.unwrap();
+        let other = node.create_context(CreateOptions::default()).await.unwrap();
+        let at_honest = join(&attacked, &honest, Role::Writer).await.unwrap();
+        attacked.put(key("before"), b"kept").await.unwrap();
+        equal(&attacked, &at_honest).await;
+        let mut scene =
+            Self { node, honest, attacked, at_honest, other, stop: Arc::default(), traffic: None };
+        scene.traffic = Some(scene.write_elsewhere());
+        scene
+    }
+
+    pub(crate) async fn invitation(&self) -> Invitation {
+        let mut options = InviteOptions::default();
+        options.max_uses = 100;
+        let mut invitation = self.attacked.invite(options).await.unwrap();
+        // The node under attack itself, and not its friend.
+        invitation.addresses.retain(|address| address.ends_with(&self.node.id()));
+        invitation
+    }
+
+    pub(crate) async fn liar(&self) -> Liar {
+        Liar::join(&self.invitation().await).await
+    }
+
+    /// Writes to the other context for as long as the attack lasts, one put after the other.
+    fn write_elsewhere(&self) -> JoinHandle<Vec<Duration>> {
+        let (other, stop) = (self.other.clone(), Arc::clone(&self.stop));
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            while !stop.load(Ordering::Relaxed) || took.len() < 100 {
+                let since = Instant::now();
+                other.put(key("traffic"), &took.len().to_le_bytes()).await.unwrap();
+                took.push(since.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            took
+        })
+    }
+
+    /// The attack is over: nothing is lost, the honest member and the node are in step, and the other context went on all the time.
+    pub(crate) async fn ends_whole(mut self, attack: &str) {
+        self.at_honest.put(key("after"), b"goes on").await.unwrap();
+        equal(&self.attacked, &self.at_honest).await;
+        for context in [&self.attacked, &self.at_honest] {
+            for (name, value) in [("before", &b"kept"[..]), ("after", b"goes on")] {
+                let found = context.get(key(name), kith_core::node::Level::Tentative).await.unwrap();
+                assert_eq!(found.as_deref(), Some(value), "{attack}");
+            }
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        let mut took = self.traffic.take().unwrap().await.unwrap();
+        let last = self.other.get(key("traffic"), kith_core::node::Level::Tentative).await.unwrap().unwrap();
+        assert_eq!(last, (took.len() - 1).to_le_bytes(), "{attack}: every put of the other context is there");
+        took.sort();
+        let at = |share: usize| took[(took.len() - 1) * share / 100];
+        println!(
+            "{attack}: {} puts in another context meanwhile, p50 {:?}, p99 {:?}, most {:?}",
+            took.len(),
+            at(50),
+            at(99),
+            at(100)
+        );
+        self.node.shutdown().await.unwrap();
+        self.honest.shutdown().await.unwrap();
+    }
+}
+
+/// The process's memory in use, in bytes.
+pub(crate) fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// Waits for something that the node shows without an event.
+pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
+    let wait = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(nodes::PATIENCE, wait).await.is_ok(), "in vain: {what}");
+}

@@ -1,0 +1,70 @@
+/* What the tests of nodes share: nodes on this machine only, and waiting for events. */
+#ifndef NODES_H
+#define NODES_H
+
+#include <stdatomic.h>
+#include <threads.h>
+#include <time.h>
+
+#include "check.h"
+
+#define WAIT_MS 60000
+
+static inline void make_key(const char *name, uint8_t key[32]) {
+    kith_state_key_of("test", name, key);
+}
+
+static inline kith_status put_text(kith_context *context, const char *name, const char *value) {
+    uint8_t key[32];
+    make_key(name, key);
+    return kith_context_put(context, key, (const uint8_t *)value, strlen(value), NULL);
+}
+
+/* Whether the value under a key is this text. */
+static inline int holds(kith_context *context, const char *name, const char *wanted) {
+    uint8_t key[32];
+    kith_buffer value = {NULL, 0};
+    int same;
+    make_key(name, key);
+    if (kith_context_get(context, key, KITH_TENTATIVE, &value) != KITH_OK) {
+        return 0;
+    }
+    same = strcmp((const char *)value.data, wanted) == 0;
+    kith_buffer_free(&value);
+    return same;
+}
+
+/* Pulls events until one has this kind; NULL if none comes in time. The caller frees it. */
+static inline kith_event *next_of_kind(kith_events *events, uint32_t kind) {
+    kith_event *event = NULL;
+    while (kith_events_next(events, WAIT_MS, &event) == KITH_OK) {
+        if (kith_event_kind(event) == kind) {
+            return event;
+        }
+        kith_event_free(event);
+    }
+    return NULL;
+}
+
+/* A node that keeps everything in memory and is reached by nobody. */
+static inline kith_status lone_node(kith_node **node) {
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.listen = (const char *const[]){NULL};
+    options.listen_count = 0;
+    options.discovery = false;
+    return kith_node_open(NULL, &options, node);
+}
+
+static inline void rest(void) {
+    struct timespec moment = {0, 2 * 1000 * 1000};
+    thrd_sleep(&moment, NULL);
+}
+
+/* Waits for a condition; what comes of it is checked by who waits. */
+#define UNTIL(condition)                                                                                               \
+    for (int until_tries = 0; !(condition) && until_tries < WAIT_MS / 2; until_tries++) {                              \
+        rest();                                                                                                        \
+    }
+
+#endif

@@ -1,0 +1,275 @@
+//! A simulated disk: a store and the high-water mark beside it, which fail as they are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use kith_core::node::machine::Marks;
+use kith_core::replica::{ContextId, MemberId};
+use kith_core::storage::{Batch, Durability, Keyspace, Mark, Snapshot, Store};
+use kith_core::{Error, ErrorKind, Result};
+
+use crate::dice::Dice;
+
+type Space = BTreeMap<Vec<u8>, Arc<[u8]>>;
+type Undo = (Keyspace, Vec<u8>, Option<Arc<[u8]>>);
+
+/// A record: where it is kept, and under which key.
+pub type RecordKey = (Keyspace, Vec<u8>);
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
+    spaces: [Space; Keyspace::ALL.len()],
+    marks: BTreeMap<(ContextId, MemberId), Mark>,
+    /// What takes back each batch that is not flushed, oldest first.
+    unflushed: Vec<Vec<Undo>>,
+    writes: u64,
+    /// The process dies at the write of this number: after it if so, else before it.
+    crash: Option<(u64, bool)>,
+    dead: bool,
+    full: bool,
+    failing: bool,
+    broken: bool,
+    damaged: BTreeSet<RecordKey>,
+    written: Vec<RecordKey>,
+}
+
+/// See the module. Every write, of a batch or of a mark, is a place where the process may die.
+#[derive(Debug, Default)]
+pub struct Disk {
+    inner: RwLock<Inner>,
+}
+
+impl Disk {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same bytes at another place.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut inner = self.read().clone();
+        inner.crash = None;
+        inner.written.clear();
+        Self { inner: RwLock::new(inner) }
+    }
+
+    /// The store of `backup`, beside the marks of this one if they are kept outside of what was restored.
+    pub fn restore(&self, backup: &Self, with_marks: bool) {
+        let backup = backup.read();
+        let mut inner = self.write();
+        inner.spaces = backup.spaces.clone();
+        inner.unflushed.clear();
+        if with_marks {
+            inner.marks = backup.marks.clone();
+        }
+    }
+
+    /// The process dies at the `nth` write from now.
+    pub fn crash_at(&self, nth: u64, after: bool) {
+        let mut inner = self.write();
+        inner.crash = Some((inner.writes + nth.max(1), after));
+    }
+
+    /// Whether the process died in a write.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.read().dead
+    }
+
+    /// No space, or space again.
+    pub fn set_full(&self, full: bool) {
+        self.write().full = full;
+    }
+
+    /// Each write fails, or works again.
+    pub fn set_failing(&self, failing: bool) {
+        self.write().failing = failing;
+    }
+
+    /// Flips a bit in some record, which its checksum then tells.
+    pub fn damage(&self, dice: &mut Dice) {
+        let mut inner = self.write();
+        let spaces =
+            [Keyspace::Transactions, Keyspace::Versions, Keyspace::Receipts, Keyspace::State, Keyspace::Ids];
+        let Some(space) = dice.pick(&spaces) else { return };
+        let rows = inner.spaces[*space as usize].len();
+        let key = inner.spaces[*space as usize].keys().nth(dice.below(rows)).cloned();
+        inner.damaged.extend(key.map(|key| (*space, key)));
+    }
+
+    /// All records are as they were written.
+    pub fn repair(&self) {
+        self.write().damaged.clear();
+    }
+
+    /// The disk as the next start of the process finds it. A loss of power takes some of what was not flushed, newest first, and tears
+    /// no batch. Whether anything was lost.
+    pub fn start(&self, power_lost: Option<&mut Dice>) -> bool {
+        let mut inner = self.write();
+        inner.dead = false;
+        inner.broken = false;
+        inner.crash = None;
+        inner.written.clear();
+        let mut lost = false;
+        if let Some(dice) = power_lost {
+            let kept = dice.below(inner.unflushed.len() + 1);
+            while inner.unflushed.len() > kept {
+                for (space, key, old) in inner.unflushed.pop().into_iter().flatten().rev() {
+                    match old {
+                        Some(value) => inner.spaces[space as usize].insert(key, value),
+                        None => inner.spaces[space as usize].remove(&key),
+                    };
+                }
+                lost = true;
+            }
+        }
+        inner.unflushed.clear();
+        lost
+    }
+
+    /// What was set since the last asking.
+    pub fn take_written(&self) -> Vec<RecordKey> {
+        std::mem::take(&mut self.write().written)
+    }
+}
+
+fn injected(what: &str) -> Error {
+    Error::new(ErrorKind::Storage, what)
+}
+
+impl Inner {
+    fn check(&self) -> Result<()> {
+        if self.dead {
+            return Err(injected("the process has died"));
+        }
+        if self.broken {
+            return Err(injected("the store has to be opened again"));
+        }
+        Ok(())
+    }
+
+    /// Carries out a write, with what is to happen at it.
+    fn at_write(&mut self, write: impl FnOnce(&mut Self)) -> Result<()> {
+        self.check()?;
+        if self.full {
+            return Err(Error::new(ErrorKind::StorageFull, "the disk is full"));
+        }
+        if self.failing {
+            self.broken = true;
+            return Err(injected("the disk does not write"));
+        }
+        self.writes += 1;
+        match self.crash {
+            Some((at, after)) if at <= self.writes => {
+                if after {
+                    write(self);
+                }
+                self.dead = true;
+                Err(injected("the process dies in a write"))
+            }
+            _ => {
+                write(self);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Store for Disk {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        self.read().check()?;
+        Ok(Box::new(Now(self)))
+    }
+
+    fn commit(&self, batch: &Batch, durability: Durability) -> Result<()> {
+        self.write().at_write(|inner| {
+            let mut undo = Vec::new();
+            for write in &batch.writes {
+                let space = &mut inner.spaces[write.keyspace as usize];
+                let old = match &write.value {
+                    Some(value) => {
+                        inner.damaged.remove(&(write.keyspace, write.key.clone()));
+                        inner.written.push((write.keyspace, write.key.clone()));
+                        space.insert(write.key.clone(), value.as_slice().into())
+                    }
+                    None => space.remove(&write.key),
+                };
+                undo.push((write.keyspace, write.key.clone(), old));
+            }
+            match durability {
+                Durability::Power => inner.unflushed.clear(),
+                Durability::Process => inner.unflushed.push(undo),
+            }
+        })
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Marks for Disk {
+    fn get(&self, context: &ContextId, author: &MemberId) -> Option<Mark> {
+        self.read().marks.get(&(*context, *author)).copied()
+    }
+
+    fn raise(&self, context: &ContextId, author: &MemberId, mark: Mark) -> Result<()> {
+        self.write().at_write(|inner| {
+            let present = inner.marks.entry((*context, *author)).or_insert(mark);
+            if present.sequence < mark.sequence {
+                *present = mark;
+            }
+        })
+    }
+}
+
+/// Nothing writes while somebody reads: there is one thread.
+struct Now<'a>(&'a Disk);
+
+impl Snapshot for Now<'_> {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let inner = self.0.read();
+        if !inner.damaged.is_empty() && inner.damaged.contains(&(keyspace, key.to_vec())) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("a record of {} is damaged", keyspace.name()),
+            ));
+        }
+        Ok(inner.spaces[keyspace as usize].get(key).map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        keyspace: Keyspace,
+        from: &[u8],
+        to: Option<&[u8]>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(Vec::new());
+        }
+        let inner = self.0.read();
+        let range = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
+        let entries = inner.spaces[keyspace as usize].range::<[u8], _>(range);
+        let copy = |(key, value): (&Vec<u8>, &Arc<[u8]>)| (key.clone(), value.to_vec());
+        let found: Vec<(Vec<u8>, Vec<u8>)> = if reverse {
+            entries.rev().take(limit).map(copy).collect()
+        } else {
+            entries.take(limit).map(copy).collect()
+        };
+        let damaged = |(key, _): &(Vec<u8>, Vec<u8>)| inner.damaged.contains(&(keyspace, key.clone()));
+        if !inner.damaged.is_empty() && found.iter().any(damaged) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("a record of {} is damaged", keyspace.name()),
+            ));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,314 @@
+//! The invariants: after each step what that step may have broken, and in full by a replay from genesis.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use kith_core::replica::{
+    Kind, MemberId, Payload, Place, Replica, Role, StateKey, StateRead, Tip, Transaction, TransactionId,
+    receipt,
+};
+use kith_core::storage::{ContextTables, Keyspace, Store};
+use kith_core::{ErrorKind, Result, limits};
+use kith_oracle::oracle::{Oracle, Verdict};
+use kith_oracle::probe::Probe;
+use kith_oracle::{judge, scratch};
+
+use crate::disk::RecordKey;
+use crate::network::OUTBOUND;
+use crate::node::{NUMBER, Node, QUEUE};
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// At which node.
+    pub node: usize,
+    /// When, in ms.
+    pub at: u64,
+    /// What is the matter.
+    pub detail: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} does not hold at node {} after {} ms: {}",
+            self.invariant, self.node, self.at, self.detail
+        )
+    }
+}
+
+/// What is known of all nodes together.
+#[derive(Default)]
+pub struct Judge {
+    /// What each history leads to, and where that was seen first.
+    commitments: HashMap<[u8; 32], ([u8; 32], usize)>,
+    /// What honest members have signed.
+    signed: HashMap<(MemberId, u64), TransactionId>,
+    /// Of each member, what others have of it.
+    elsewhere: HashMap<MemberId, BTreeSet<TransactionId>>,
+    /// The highest role that anybody was ever offered.
+    granted: BTreeMap<MemberId, Role>,
+    /// Histories that were replayed, with what they gave.
+    replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
+    /// How many replays there were.
+    pub replays: usize,
+}
+
+type Check = std::result::Result<(), (&'static str, String)>;
+
+fn must(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err((invariant, detail())) }
+}
+
+impl Judge {
+    /// Somebody is to have a role.
+    pub fn grant(&mut self, member: MemberId, role: Role) {
+        let granted = self.granted.entry(member).or_insert(role);
+        *granted = role.max(*granted);
+    }
+
+    /// A history that was decided anew, as after an application that answered differently, is not compared with what it was.
+    pub fn step(&mut self, node: &mut Node, nodes: &[(MemberId, bool)], written: &[RecordKey]) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        let replica = machine.replica();
+        let room = machine.waiting();
+        must(room.bytes() <= limits::WAITING, "queues-stay-bounded", || {
+            format!("{} bytes wait", room.bytes())
+        })?;
+        must(node.inbox.len() <= QUEUE + 64, "queues-stay-bounded", || {
+            format!("{} commands", node.inbox.len())
+        })?;
+        must(replica.transactions() >= node.transactions, "history-only-grows", || {
+            format!("{} transactions after {}", replica.transactions(), node.transactions)
+        })?;
+        node.transactions = replica.transactions();
+        for (space, key) in written {
+            match space {
+                Keyspace::Transactions => self.admitted(node, nodes, key)?,
+                Keyspace::Receipts => self.executed(node, replica, nodes, key)?,
+                _ => {}
+            }
+        }
+        if replica.pending() == 0 && !node.standing.differs {
+            let (digest, commitment) = (replica.digest(), replica.commitment());
+            let (first, other) = *self.commitments.entry(digest).or_insert((commitment, node.number));
+            must(first == commitment, "same-history-same-state", || {
+                format!("the commitment is another one than node {other}'s for the same history")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn admitted(&mut self, node: &Node, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
+        let (Some(author), Some(sequence), Some(id)) = (key.get(4..36), key.get(36..44), key.get(44..76))
+        else {
+            return Ok(());
+        };
+        let Ok(author) = MemberId::from_slice(author) else { return Ok(()) };
+        let sequence = sequence.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        let id = TransactionId(id.try_into().unwrap_or_default());
+        if author != node.me {
+            self.elsewhere.entry(author).or_default().insert(id);
+        }
+        if nodes.iter().any(|(member, honest)| *member == author && *honest) {
+            let first = *self.signed.entry((author, sequence)).or_insert(id);
+            must(first == id, "one-transaction-a-sequence", || {
+                format!("an honest member has signed {first} and {id} as its {sequence}.")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn executed(&mut self, node: &Node, replica: &Replica, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
+        let Some(id) = key.get(4..36).and_then(|id| id.try_into().ok()).map(TransactionId) else {
+            return Ok(());
+        };
+        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let (Ok(Some(receipt)), Ok(Some(at))) = (receipt(&tables, &id), replica.location(&tables, &id))
+        else {
+            return Ok(());
+        };
+        if !receipt.accepted() || node.standing.differs {
+            return Ok(());
+        }
+        // Succession makes admins that nobody named.
+        for (member, facts) in replica.members() {
+            if facts.role == Role::Admin {
+                self.grant(*member, Role::Admin);
+            }
+        }
+        let kind = Kind::from_number(at.kind);
+        let needed = match kind {
+            Some(Kind::Call) => Role::Writer,
+            Some(Kind::Invite | Kind::RevokeInvite | Kind::Remove | Kind::SetRole | Kind::Skip) => {
+                Role::Admin
+            }
+            _ => Role::Reader,
+        };
+        let granted = self.granted.get(&at.author).copied();
+        must(
+            kind == Some(Kind::Genesis) || kind == Some(Kind::Fork) || granted >= Some(needed),
+            "roles-are-obeyed",
+            || format!("{id} of kind {} counts, and its author was at most {granted:?}", at.kind),
+        )?;
+        if kind == Some(Kind::Fork) {
+            let transaction = replica.transaction(&tables, &id).ok().flatten();
+            let payload = transaction.and_then(|t| Payload::decode(t.header.kind, t.plaintext()));
+            if let Some(Payload::Fork(fork)) = payload {
+                let honest = nodes.iter().any(|(member, honest)| *member == fork.member && *honest);
+                must(!honest, "no-honest-member-is-removed-for-a-fork", || format!("{id} counts"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a node holds after its process has started again.
+    pub fn after_start(&self, node: &Node) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        if node.standing.rolled_back || node.standing.clone {
+            return Ok(());
+        }
+        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let lacks = |id: &&TransactionId| matches!(machine.replica().has(&tables, id), Ok(false));
+        let lost = node.acknowledged.iter().find(lacks);
+        must(lost.is_none(), "acknowledged-survives-crashes", || format!("{lost:?} is gone"))?;
+        let sent = self.elsewhere.get(&node.me).into_iter().flatten().find(lacks);
+        must(sent.is_none(), "only-what-is-durable-is-sent", || format!("others have {sent:?}"))
+    }
+
+    /// Bytes on a wire.
+    pub fn wire(bytes: usize) -> Check {
+        must(bytes <= OUTBOUND, "queues-stay-bounded", || format!("{bytes} bytes on a wire"))
+    }
+
+    /// Compares all of a node with a replay from genesis.
+    pub fn replay(&mut self, node: &Node) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        let replica = machine.replica();
+        if node.standing.differs
+            || replica.pending() > 0
+            || node.disk.is_dead()
+            || replica.transactions() == 0
+        {
+            return Ok(());
+        }
+        match self.compare(node, replica) {
+            Ok(check) => check,
+            // A damaged record is told, not guessed.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage) => Ok(()),
+            Err(error) => Err(("reading-works", error.to_string())),
+        }
+    }
+
+    fn compare(&mut self, node: &Node, replica: &Replica) -> Result<Check> {
+        let snapshot = node.disk.snapshot()?;
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let digest = replica.digest();
+        let oracle = match self.replayed.get(&digest) {
+            Some(oracle) => std::rc::Rc::clone(oracle),
+            None => {
+                let history = history(replica, &tables)?;
+                self.replays += 1;
+                let oracle = std::rc::Rc::new(Oracle::replay(&replica.context(), &history, &Probe));
+                if self.replayed.len() > 4 {
+                    self.replayed.clear();
+                }
+                self.replayed.insert(digest, std::rc::Rc::clone(&oracle));
+                oracle
+            }
+        };
+        Ok(same(replica, &tables, &oracle)?)
+    }
+}
+
+/// All transactions that a node holds.
+pub fn history(replica: &Replica, tables: &dyn StateRead) -> Result<Vec<Transaction>> {
+    let mut all = Vec::new();
+    for (author, _) in replica.tips() {
+        let mut after = Tip { sequence: 0, id: TransactionId::default() };
+        loop {
+            let page = replica.chain(tables, author, after, 500)?;
+            let Some((id, last)) = page.last() else { break };
+            after = Tip { sequence: last.header.sequence, id: *id };
+            all.extend(page.into_iter().map(|(_, transaction)| transaction));
+        }
+    }
+    Ok(all)
+}
+
+fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {
+    let invalid = oracle.verdicts.iter().find(|(_, verdict)| **verdict != Verdict::Valid);
+    if let Some((id, verdict)) = invalid {
+        return Ok(Err(("only-valid-transactions-are-admitted", format!("{id}: {verdict:?}"))));
+    }
+    let mut order: Vec<Place> = Vec::new();
+    loop {
+        let page = replica.order(tables, order.last(), 500)?;
+        if page.is_empty() {
+            break;
+        }
+        order.extend(page);
+    }
+    let expected: Vec<Place> = oracle.order.iter().map(|(place, _)| *place).collect();
+    if order != expected {
+        let at = order.iter().zip(&expected).position(|(one, other)| one != other);
+        return Ok(Err((
+            "order-is-a-replay",
+            format!("{} places, not {}; first at {at:?}", order.len(), expected.len()),
+        )));
+    }
+    for place in &order {
+        let (got, expected) = (replica.receipt(tables, &place.id)?, oracle.receipts.get(&place.id));
+        if got.as_ref() != expected {
+            return Ok(Err(("receipts-are-a-replay", format!("{}: {got:?}, not {expected:?}", place.id))));
+        }
+    }
+    let mut state: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    loop {
+        let after = state.keys().last().copied();
+        let page = replica.entries(tables, &[], after.as_ref(), 500)?;
+        if page.is_empty() {
+            break;
+        }
+        state.extend(page);
+    }
+    if state != oracle.state {
+        return Ok(Err((
+            "state-is-a-replay",
+            format!("{} entries, not {}", state.len(), oracle.state.len()),
+        )));
+    }
+    let member = |facts: &kith_core::replica::Member| judge::Member {
+        role: facts.role,
+        added: facts.added,
+        made: facts.made.clone(),
+        name: facts.name.clone(),
+    };
+    let members: BTreeMap<MemberId, judge::Member> =
+        replica.members().map(|(id, facts)| (*id, member(facts))).collect();
+    let authors: BTreeSet<MemberId> = oracle.history.values().map(|known| known.author()).collect();
+    let removed =
+        authors.iter().all(|author| replica.is_removed(author) == oracle.governance.removed.contains(author));
+    let uses = |uses: u32, revoked: bool| (uses, revoked);
+    let invitations: BTreeMap<TransactionId, (u32, bool)> =
+        replica.invitations().map(|(id, state)| (*id, uses(state.uses, state.revoked))).collect();
+    let expected: BTreeMap<TransactionId, (u32, bool)> = oracle
+        .governance
+        .invitations
+        .iter()
+        .map(|(id, state)| (*id, uses(state.uses, state.revoked)))
+        .collect();
+    if members != oracle.governance.members || !removed || invitations != expected {
+        return Ok(Err((
+            "membership-is-a-replay",
+            format!("{} members, {} invitations", members.len(), invitations.len()),
+        )));
+    }
+    Ok(must(replica.commitment() == scratch::commitment(oracle), "commitment-is-a-replay", || {
+        "it differs".into()
+    }))
+}

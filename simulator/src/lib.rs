@@ -1,0 +1,24 @@
+//! Worlds of nodes in virtual time that try to break the engine.
+//!
+//! A world runs the very code that a node's context thread runs ([`kith_core::node::machine`]: replica, sessions, rounds, what is
+//! flushed before what is sent) on a simulated network, disk, clock and host. A whole run is a function of its seed: the plan of what
+//! happens ([`plan`]), the randomness of the network, and every key. The invariants ([`judge`]) are looked at after each round, and all
+//! of the state is compared with a replay from genesis at samples and at the end; once the faults stop, the honest members have
+//! to become equal and then fall silent.
+
+mod acts;
+pub mod application;
+pub mod calls;
+pub mod dice;
+pub mod disk;
+pub mod judge;
+pub mod liar;
+pub mod network;
+pub mod node;
+pub mod plan;
+pub mod shrink;
+mod wiring;
+mod world;
+
+pub use judge::Violation;
+pub use world::{Report, run};

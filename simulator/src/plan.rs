@@ -1,0 +1,303 @@
+//! What happens in a world, as a list that is a function of a seed and that can be shortened.
+
+use kith_core::replica::Role;
+
+use crate::application::Mood;
+use crate::dice::Dice;
+use crate::liar::Lie;
+use crate::network::{Partition, Weather};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Act {
+    Call {
+        node: usize,
+        method: u8,
+        key: u8,
+        value: u8,
+    },
+    /// `by` invites; `node` joins. `again`: with the last invitation that there is, whoever it was for.
+    Join {
+        node: usize,
+        by: usize,
+        role: Role,
+        again: bool,
+    },
+    Revoke {
+        by: usize,
+    },
+    Remove {
+        by: usize,
+        target: usize,
+    },
+    SetRole {
+        by: usize,
+        target: usize,
+        role: Role,
+    },
+    Skip {
+        by: usize,
+    },
+    Leave {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        power: bool,
+        down: u64,
+    },
+    CrashAtWrite {
+        node: usize,
+        nth: u64,
+        after: bool,
+        power: bool,
+        down: u64,
+    },
+    Full {
+        node: usize,
+        time: u64,
+    },
+    Failing {
+        node: usize,
+        time: u64,
+    },
+    Damage {
+        node: usize,
+    },
+    SlowDisk {
+        node: usize,
+        takes: u64,
+        time: u64,
+    },
+    Split(Partition),
+    Cut {
+        wire: usize,
+    },
+    Storm(Weather),
+    Slow {
+        node: usize,
+        latency: u64,
+        time: u64,
+    },
+    Clock {
+        node: usize,
+        offset: i64,
+    },
+    Sleep {
+        node: usize,
+        time: u64,
+    },
+    Backup {
+        node: usize,
+    },
+    /// The backup comes back; with its marks, nothing can tell.
+    Restore {
+        node: usize,
+        with_marks: bool,
+    },
+    /// A second node on a copy of the directory, which knows that it is one.
+    Copy {
+        node: usize,
+    },
+    Application {
+        node: usize,
+        mood: Mood,
+        time: u64,
+    },
+    Turn {
+        node: usize,
+    },
+    Tell {
+        node: usize,
+        lie: Lie,
+    },
+}
+
+/// An act and its time, in ms.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// When.
+    pub at: u64,
+    /// What.
+    pub act: Act,
+}
+
+/// What kind of world a seed is: how large, and what goes wrong in it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Nodes, the creator included.
+    pub nodes: usize,
+    /// Nodes that become liars.
+    pub liars: usize,
+    /// Whether commits are flushed one by one.
+    pub power: bool,
+    /// When faults stop.
+    pub until: u64,
+    /// By their times.
+    pub steps: Vec<Step>,
+}
+
+/// How large a world is and what may happen, where that is not left to the seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Nodes.
+    pub nodes: Option<usize>,
+    /// Calls.
+    pub calls: Option<usize>,
+    /// Without faults and lies.
+    pub calm: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn new(seed: u64, wanted: Wanted) -> Self {
+        let mut dice = Dice::new(seed, "plan");
+        let nodes = wanted.nodes.unwrap_or_else(|| match dice.below(20) {
+            0 => 12 + dice.below(39),
+            1..=4 => 6 + dice.below(5),
+            _ => 2 + dice.below(5),
+        });
+        let calls = wanted.calls.unwrap_or_else(|| match dice.below(10) {
+            0 => 200 + dice.below(300),
+            1..=4 => 60 + dice.below(100),
+            _ => 15 + dice.below(60),
+        });
+        let liars = if wanted.calm || nodes < 3 || dice.one_in(2) {
+            0
+        } else {
+            1 + dice.below((nodes - 1) / 3 + 1).min(3)
+        };
+        let until = 20_000 + 1_000 * dice.below(180) as u64;
+        let mut plan = Self { seed, nodes, liars, power: dice.below(4) > 0, until, steps: Vec::new() };
+        plan.joins(&mut dice);
+        let honest = nodes - liars;
+        for _ in 0..calls {
+            let act = Act::Call {
+                node: dice.below(nodes),
+                method: dice.below(15) as u8,
+                key: dice.below(6) as u8,
+                value: dice.below(4) as u8,
+            };
+            plan.later(&mut dice, act);
+        }
+        if !wanted.calm {
+            plan.membership(&mut dice);
+            plan.faults(&mut dice, honest);
+            plan.lies(&mut dice, honest);
+        }
+        plan.steps.sort_by_key(|step| step.at);
+        plan
+    }
+
+    fn later(&mut self, dice: &mut Dice, act: Act) {
+        let at = 3_000 + dice.below(self.until as usize - 3_000) as u64;
+        self.steps.push(Step { at, act });
+    }
+
+    fn joins(&mut self, dice: &mut Dice) {
+        for node in 1..self.nodes {
+            let at = if dice.one_in(8) { dice.below(self.until as usize) as u64 } else { 100 * node as u64 };
+            let role =
+                *dice.pick(&[Role::Writer, Role::Writer, Role::Reader, Role::Admin]).unwrap_or(&Role::Writer);
+            let by = if dice.one_in(4) { dice.below(node) } else { 0 };
+            self.steps.push(Step { at, act: Act::Join { node, by, role, again: dice.one_in(12) } });
+        }
+    }
+
+    fn membership(&mut self, dice: &mut Dice) {
+        let some = dice.below(3);
+        for _ in 0..some * (1 + self.nodes / 3) {
+            let (by, target) = (dice.below(self.nodes), dice.below(self.nodes));
+            let role = *dice.pick(&[Role::Admin, Role::Writer, Role::Reader]).unwrap_or(&Role::Admin);
+            let act = match dice.below(12) {
+                0..=5 => Act::SetRole { by, target, role },
+                6..=7 => Act::Remove { by, target },
+                8 => Act::Leave { node: by },
+                9 => Act::Skip { by },
+                10 => Act::Revoke { by },
+                _ => Act::Join { node: target, by, role, again: true },
+            };
+            self.later(dice, act);
+        }
+    }
+
+    fn faults(&mut self, dice: &mut Dice, honest: usize) {
+        // Few kinds in one world, often: so each gets to be the only thing that is wrong.
+        let kinds: Vec<usize> = (0..1 + dice.below(5)).map(|_| dice.below(14)).collect();
+        for _ in 0..dice.below(4 + 3 * self.nodes.min(8)) {
+            let Some(kind) = dice.pick(&kinds).copied() else { return };
+            let node = dice.below(self.nodes);
+            let longest = if dice.one_in(3) { 60_000 } else { 6_000 };
+            let time = 200 + dice.below(longest) as u64;
+            let act = match kind {
+                0 => Act::Crash { node, power: dice.one_in(2), down: time },
+                1 | 2 => Act::CrashAtWrite {
+                    node,
+                    nth: 1 + dice.below(12) as u64,
+                    after: dice.one_in(2),
+                    power: dice.one_in(2),
+                    down: time,
+                },
+                3 => Act::Full { node, time },
+                4 => Act::Failing { node, time },
+                5 => Act::SlowDisk { node, takes: dice.between(20, 2_000), time },
+                6 => Act::Split(Partition {
+                    group: dice.next(),
+                    one_way: dice.one_in(3),
+                    flaps: if dice.one_in(3) { dice.between(300, 5_000) } else { 0 },
+                    until: time,
+                }),
+                7 => Act::Cut { wire: dice.below(1 << 16) },
+                8 => Act::Storm(Weather {
+                    until: time,
+                    loss: dice.below(40) as u64,
+                    twice: dice.below(40) as u64,
+                    overtake: dice.below(40) as u64,
+                    damage: dice.below(20) as u64,
+                }),
+                9 => Act::Slow { node, latency: dice.between(100, 8_000), time },
+                10 => Act::Clock {
+                    node,
+                    offset: dice.between(0, 20 * 31_536_000_000) as i64 - 10 * 31_536_000_000,
+                },
+                11 => Act::Sleep { node, time: if dice.one_in(4) { time * 40_000 } else { time } },
+                12 => {
+                    let mood =
+                        *dice.pick(&[Mood::Hangs, Mood::Panics, Mood::Missing]).unwrap_or(&Mood::Hangs);
+                    Act::Application { node, mood, time }
+                }
+                _ => Act::Damage { node },
+            };
+            self.later(dice, act);
+        }
+        if dice.one_in(6) {
+            let node = dice.below(honest);
+            self.later(dice, Act::Backup { node });
+            let act = Act::Restore { node, with_marks: dice.one_in(4) };
+            self.later(dice, act);
+        }
+        if dice.one_in(10) {
+            self.later(dice, Act::Copy { node: dice.clone().below(honest) });
+        }
+        if dice.one_in(12) && self.nodes > 2 {
+            let act = Act::Application { node: dice.below(honest), mood: Mood::Differs, time: u64::MAX / 2 };
+            self.later(dice, act);
+        }
+    }
+
+    fn lies(&mut self, dice: &mut Dice, honest: usize) {
+        for node in honest..self.nodes {
+            let turn = 2_000 + dice.below(self.until as usize / 2) as u64;
+            self.steps.push(Step { at: turn, act: Act::Turn { node } });
+            for _ in 0..1 + dice.below(15) {
+                let lie = *dice.pick(&Lie::ALL).unwrap_or(&Lie::Fork);
+                let at = turn + 1 + dice.below((self.until - turn) as usize) as u64;
+                self.steps.push(Step { at, act: Act::Tell { node, lie } });
+            }
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! A world: virtual time, the queue of what is to happen in it, and the rounds of its nodes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kith_core::network::LinkId;
+use kith_core::node::machine::{Input, Joined, Order, Round};
+use kith_core::replica::{ContextId, MemberId, TransactionId};
+use kith_core::{ErrorKind, Result};
+
+use crate::application::PANIC;
+use crate::dice::Dice;
+use crate::judge::{Judge, Violation};
+use crate::network::{Partition, Weather, Wire};
+use crate::node::{LineOrder, Node};
+use crate::plan::Plan;
+
+/// Most inputs of one round, as in a node.
+const ROUND: usize = 256;
+/// How long the members may take to become equal once the faults stop, in ms.
+const HEALING: u64 = 6 * 3_600_000;
+/// How long nothing may be sent after that.
+const SILENCE: u64 = 2 * 3_600_000;
+/// In how many steps there is one full comparison.
+const SAMPLE: usize = 2_000;
+
+/// What happens at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Happening {
+    Step(usize),
+    Wake(usize),
+    Deliver { wire: usize, side: usize },
+    Down { wire: usize, side: usize },
+    Dial(usize),
+    Reopen { node: usize, link: LinkId },
+    Start(usize),
+    Well(usize),
+}
+
+/// What came of a world.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Happenings.
+    pub events: u64,
+    /// Rounds of contexts.
+    pub rounds: u64,
+    /// Transactions of the longest history.
+    pub transactions: u64,
+    /// Calls that were acknowledged.
+    pub acknowledged: u64,
+    /// Starts after a crash.
+    pub restarts: u64,
+    /// Frames.
+    pub frames: u64,
+    /// Full comparisons with a replay.
+    pub replays: u64,
+    /// ms of virtual time until all were equal.
+    pub equal_after: u64,
+    /// A fingerprint of everything that happened.
+    pub trace: u64,
+}
+
+/// Whom a wish was for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    Plain,
+    Invitation { joiner: usize },
+    Leaving,
+}
+
+pub(crate) type Failed = (&'static str, usize, String);
+pub(crate) type Go = std::result::Result<(), Failed>;
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) dice: Dice,
+    pub(crate) time: Arc<AtomicU64>,
+    queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    counter: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) wires: Vec<Wire>,
+    /// Pairs that keep a wire, and the wire that they have.
+    pub(crate) edges: BTreeMap<usize, (usize, usize, Option<usize>)>,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) weather: Weather,
+    pub(crate) wishes: BTreeMap<u64, Purpose>,
+    pub(crate) last_invitation: Option<kith_core::invitation::Invitation>,
+    pub(crate) judge: Judge,
+    pub(crate) report: Report,
+    runtime: tokio::runtime::Runtime,
+    pub(crate) healing: bool,
+    steps_until_sample: usize,
+}
+
+/// Runs a plan. How long it takes is bounded by the plan.
+pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| Violation {
+        invariant: "the-simulator-runs",
+        node: 0,
+        at: 0,
+        detail: error.to_string(),
+    })?;
+    let mut world = World {
+        dice: Dice::new(plan.seed, "world"),
+        time: Arc::default(),
+        queue: BinaryHeap::new(),
+        counter: 0,
+        nodes: (0..plan.nodes).map(|number| Node::new(number, plan.seed)).collect(),
+        wires: Vec::new(),
+        edges: BTreeMap::new(),
+        partitions: Vec::new(),
+        weather: Weather::default(),
+        wishes: BTreeMap::new(),
+        last_invitation: None,
+        judge: Judge::default(),
+        report: Report::default(),
+        runtime,
+        healing: false,
+        steps_until_sample: SAMPLE,
+        plan: plan.clone(),
+    };
+    let outcome = world.live();
+    let at = world.now();
+    outcome.map_err(|(invariant, node, detail)| Violation { invariant, node, at, detail })?;
+    world.report.replays = world.judge.replays as u64;
+    Ok(world.report)
+}
+
+impl World {
+    pub(crate) fn now(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn at(&mut self, time: u64, what: Happening) {
+        self.counter += 1;
+        self.queue.push(Reverse((time, self.counter, what)));
+    }
+
+    pub(crate) fn after(&mut self, delay: u64, what: Happening) {
+        self.at(self.now().saturating_add(delay), what);
+    }
+
+    fn live(&mut self) -> Go {
+        self.create()?;
+        for index in 0..self.plan.steps.len() {
+            self.at(self.plan.steps[index].at, Happening::Step(index));
+        }
+        self.until(self.plan.until)?;
+        for node in 0..self.nodes.len() {
+            self.compare(node)?;
+        }
+        self.heal()?;
+        let deadline = self.now() + HEALING;
+        let mut apart = self.apart();
+        while apart.is_some() && self.now() < deadline {
+            self.until(self.now() + 1_000)?;
+            apart = self.apart();
+        }
+        if let Some((node, detail)) = apart {
+            return Err(("connected-members-become-equal", node, detail));
+        }
+        self.report.equal_after = self.now();
+        for node in 0..self.nodes.len() {
+            self.compare(node)?;
+        }
+        self.be_silent()
+    }
+
+    /// Once all are equal, nothing is sent any more, and nothing waits.
+    fn be_silent(&mut self) -> Go {
+        // What is on its way arrives, and pauses that began before come to their end.
+        self.until(self.now() + HEALING / 6)?;
+        if let Some((node, detail)) = self.apart() {
+            return Err(("equal-members-stay-equal", node, detail));
+        }
+        let members = self.members();
+        for node in &members {
+            let waits = self.nodes[*node].machine.as_ref().map_or(0, |machine| machine.waiting().len());
+            if waits > 0 {
+                return Err(("waiting-rooms-empty", *node, format!("{waits} transactions wait")));
+            }
+        }
+        let before = self.report.frames;
+        self.until(self.now() + SILENCE)?;
+        let sent = self.report.frames - before;
+        if sent > 0 && !self.somebody_is_refused() {
+            return Err(("idle-is-silent", 0, format!("{sent} frames were sent")));
+        }
+        Ok(())
+    }
+
+    /// Lives until a time.
+    fn until(&mut self, end: u64) -> Go {
+        while let Some(Reverse((at, _, _))) = self.queue.peek() {
+            if *at > end {
+                break;
+            }
+            let Some(Reverse((at, _, what))) = self.queue.pop() else { break };
+            self.time.fetch_max(at, Ordering::Relaxed);
+            self.report.events += 1;
+            self.trace(at, format_args!("{what:?}"));
+            match what {
+                Happening::Step(index) => self.act(self.plan.steps[index].act)?,
+                Happening::Wake(node) => self.wake(node)?,
+                Happening::Deliver { wire, side } => self.deliver(wire, side)?,
+                Happening::Down { wire, side } => self.down(wire, side),
+                Happening::Dial(edge) => self.dial(edge),
+                Happening::Reopen { node, link } => self.reopen(node, link)?,
+                Happening::Start(node) => self.start(node)?,
+                Happening::Well(node) => self.well(node),
+            }
+        }
+        self.time.fetch_max(end, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn trace(&mut self, at: u64, what: std::fmt::Arguments<'_>) {
+        let text = what.to_string();
+        if std::env::var_os("KITH_TRACE").is_some() {
+            eprintln!("{at:>9} {text}");
+        }
+        for byte in text.bytes().chain(at.to_le_bytes()) {
+            self.report.trace = (self.report.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// A node is to look at what has come, or at the time.
+    pub(crate) fn want_wake(&mut self, node: usize, at: u64) {
+        let at = at.max(self.now()).max(self.nodes[node].busy_until).max(self.nodes[node].asleep_until);
+        if self.nodes[node].wake.is_none_or(|wake| wake > at) {
+            self.nodes[node].wake = Some(at);
+            self.at(at, Happening::Wake(node));
+        }
+    }
+
+    fn wake(&mut self, number: usize) -> Go {
+        let now = self.now();
+        if self.nodes[number].wake != Some(now) {
+            return Ok(());
+        }
+        self.nodes[number].wake = None;
+        if now < self.nodes[number].asleep_until {
+            self.want_wake(number, self.nodes[number].asleep_until);
+            return Ok(());
+        }
+        if let Some(liar) = &mut self.nodes[number].liar {
+            let out = liar.tick(now);
+            let deadline = liar.deadline();
+            self.liar_says(number, out)?;
+            if let Some(deadline) = deadline {
+                self.want_wake(number, deadline.max(now + 1_000));
+            }
+            return Ok(());
+        }
+        let node = &mut self.nodes[number];
+        let Some(mut machine) = node.machine.take() else { return Ok(()) };
+        let count = node.inbox.len().min(ROUND);
+        let inputs: Vec<Input> = node.inbox.drain(..count).collect();
+        self.report.rounds += 1;
+        let round = match catch_unwind(AssertUnwindSafe(|| machine.round(inputs))) {
+            Ok(round) => round,
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_default();
+                if text.contains(PANIC) {
+                    // The host's own code took the context's thread with it.
+                    self.crash(number, false, 2_000);
+                    return Ok(());
+                }
+                return Err(("nothing-panics", number, text));
+            }
+        };
+        let dead = self.nodes[number].disk.is_dead();
+        if dead {
+            // What was told before the process died, was told.
+            for (wish, answer) in round.answers.into_iter().filter(|(_, answer)| answer.is_ok()) {
+                self.answered(number, wish, answer)?;
+            }
+            let (power, down) = self.nodes[number].dying();
+            drop(machine);
+            self.crash(number, power, down);
+            return Ok(());
+        }
+        let closed = machine.closed();
+        let deadline = machine.deadline();
+        self.nodes[number].machine = Some(machine);
+        if closed.is_some() {
+            self.crash(number, false, 1_000);
+            return Ok(());
+        }
+        self.finish_round(number, round)?;
+        let (takes, until) = self.nodes[number].slow_disk;
+        let takes = if now < until { takes } else { self.dice.below(2) as u64 };
+        self.nodes[number].busy_until = now + takes;
+        if !self.nodes[number].inbox.is_empty() {
+            self.want_wake(number, now + takes);
+        } else if let Some(deadline) = deadline {
+            self.want_wake(number, deadline);
+        }
+        Ok(())
+    }
+
+    fn finish_round(&mut self, number: usize, round: Round) -> Go {
+        self.look(number)?;
+        for (wish, answer) in round.answers {
+            self.answered(number, wish, answer)?;
+        }
+        for order in round.orders {
+            let now = self.now();
+            let node = &mut self.nodes[number];
+            match order {
+                Order::Send { link, channel, message } => {
+                    let frame = node.lines.get(&link).and_then(|line| line.link.message(channel, message));
+                    if let Some(frame) = frame {
+                        self.line_orders(number, link, vec![LineOrder::Frame(frame)])?;
+                    }
+                }
+                Order::Close { link, channel } => {
+                    let peer = node.peer;
+                    let Some(line) = node.lines.get_mut(&link) else { continue };
+                    let outputs = line.link.close(channel);
+                    let mut orders = node.carry_out(link, outputs, peer, now);
+                    orders.extend(node.reopen_later(link));
+                    self.line_orders(number, link, orders)?;
+                }
+                Order::InStep { link } => {
+                    if let Some(line) = node.lines.get_mut(&link) {
+                        line.ended = 0;
+                    }
+                }
+            }
+        }
+        self.notice(number);
+        self.steps_until_sample -= 1;
+        if self.steps_until_sample == 0 {
+            self.steps_until_sample = SAMPLE;
+            self.compare(number)?;
+        }
+        Ok(())
+    }
+
+    /// The invariants that a round may have broken.
+    pub(crate) fn look(&mut self, number: usize) -> Go {
+        let honest: Vec<(MemberId, bool)> =
+            self.nodes.iter().map(|node| (node.me, node.is_honest())).collect();
+        let node = &mut self.nodes[number];
+        let written = node.disk.take_written();
+        self.judge.step(node, &honest, &written).map_err(|(invariant, detail)| (invariant, number, detail))
+    }
+
+    pub(crate) fn compare(&mut self, number: usize) -> Go {
+        let node = &self.nodes[number];
+        self.judge.replay(node).map_err(|(invariant, detail)| (invariant, number, detail))
+    }
+
+    /// What a host sees: that joining is done, has failed, that leaving is done.
+    fn notice(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        let Some(machine) = &node.machine else { return };
+        self.report.transactions = self.report.transactions.max(machine.replica().transactions());
+        if node.asks() {
+            match machine.joined() {
+                Joined::Done => node.joined = true,
+                Joined::Failed(_) => self.goes(number),
+                Joined::UnderWay => {}
+            }
+        } else if node.leaving && machine.left() {
+            self.goes(number);
+        }
+    }
+
+    /// A node gives the context up, with all that it kept of it.
+    fn goes(&mut self, number: usize) {
+        self.cut_all(number);
+        let node = &mut self.nodes[number];
+        node.machine = None;
+        node.standing.gone = true;
+    }
+
+    /// Takes up the process again, on what its disk holds.
+    pub(crate) fn start(&mut self, number: usize) -> Go {
+        let node = &mut self.nodes[number];
+        if node.is_up() || node.standing.gone || node.standing.liar || node.context.is_none() {
+            return Ok(());
+        }
+        if node.down_until.is_some_and(|until| self.time.load(Ordering::Relaxed) < until) {
+            return Ok(());
+        }
+        node.down_until = None;
+        self.report.restarts += 1;
+        let handle = self.runtime.handle().clone();
+        let opened = catch_unwind(AssertUnwindSafe(|| node.open(&self.time, self.plan.power, &handle)));
+        match opened {
+            Err(_) => return Err(("nothing-panics", number, "opening a context".into())),
+            Ok(Err(error)) => {
+                let told =
+                    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::StorageFull);
+                if !told {
+                    return Err(("opening-works", number, error.to_string()));
+                }
+                // Told, not guessed: somebody has to see to the disk.
+                self.after(5_000, Happening::Start(number));
+                return Ok(());
+            }
+            Ok(Ok(())) => {}
+        }
+        self.judge
+            .after_start(&self.nodes[number])
+            .map_err(|(invariant, detail)| (invariant, number, detail))?;
+        self.look(number)?;
+        self.want_wake(number, self.now());
+        let edges: Vec<usize> = self.edges_of(number);
+        for edge in edges {
+            self.after(10, Happening::Dial(edge));
+        }
+        Ok(())
+    }
+
+    fn create(&mut self) -> Go {
+        let created = self.create_context().map_err(|error| ("opening-works", 0, error.to_string()))?;
+        self.judge.grant(self.nodes[0].me, kith_core::replica::Role::Admin);
+        let _: (ContextId, TransactionId) = created;
+        self.start(0)?;
+        self.connect_all();
+        Ok(())
+    }
+
+    fn create_context(&mut self) -> Result<(ContextId, TransactionId)> {
+        use kith_core::node::machine::Marks as _;
+        use kith_core::replica::{Creation, MemoryTables, Replica, Signer};
+        use kith_core::storage::{Batch, Durability, Mark, Store as _, add_writes};
+        let node = &mut self.nodes[0];
+        let dice = Arc::clone(&node.dice);
+        let mut random = || dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes();
+        let mut signer = Signer { key: &node.key, timestamp: 1, random: &mut random };
+        let creation =
+            Creation { application: "probe".into(), arguments: Vec::new(), name: "a world".into() };
+        let (replica, genesis, step) =
+            Replica::create(&mut signer, creation, &MemoryTables::default(), &kith_oracle::probe::Probe)?;
+        let mut batch = Batch::default();
+        add_writes(&mut batch, crate::node::NUMBER, step.writes);
+        node.disk.commit(&batch, Durability::Power)?;
+        let id = genesis.header.id();
+        node.disk.raise(&replica.context(), &node.me, Mark { sequence: 1, id })?;
+        node.context = Some((replica.context(), *replica.access_key()));
+        node.joined = true;
+        Ok((replica.context(), id))
+    }
+}
