@@ -98,7 +98,7 @@ impl Disk {
     pub fn damage(&self, dice: &mut Dice) {
         let mut inner = self.write();
         let spaces =
-            [Keyspace::Transactions, Keyspace::Versions, Keyspace::Receipts, Keyspace::State, Keyspace::Ids];
+            [Keyspace::Transactions, Keyspace::Versions, Keyspace::Order, Keyspace::State, Keyspace::Ids];
         let Some(space) = dice.pick(&spaces) else { return };
         let rows = inner.spaces[*space as usize].len();
         let key = inner.spaces[*space as usize].keys().nth(dice.below(rows)).cloned();

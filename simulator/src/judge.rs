@@ -87,7 +87,7 @@ impl Judge {
         for (space, key) in written {
             match space {
                 Keyspace::Transactions => self.admitted(node, nodes, key)?,
-                Keyspace::Receipts => self.executed(node, replica, nodes, key)?,
+                Keyspace::Order => self.executed(node, replica, nodes, key)?,
                 _ => {}
             }
         }
@@ -122,7 +122,7 @@ impl Judge {
     }
 
     fn executed(&mut self, node: &Node, replica: &Replica, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
-        let Some(id) = key.get(4..36).and_then(|id| id.try_into().ok()).map(TransactionId) else {
+        let Some(id) = key.get(4..).and_then(Place::from_key).map(|place| place.id) else {
             return Ok(());
         };
         let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };

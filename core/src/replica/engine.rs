@@ -274,8 +274,8 @@ impl Replica {
             }
             let effects =
                 Effects { standing: None, receipt: receipt.clone(), reads: Vec::new(), writes: Vec::new() };
-            view.put(Table::Receipts, act.id.0, tables::encode(&effects));
             let kind = tables::known_position(view, &act.id)?.kind;
+            tables::put_order(view, &act.place, kind, Some(&effects));
             step.executed.push(Outcome {
                 id: act.id,
                 place: act.place,
@@ -324,7 +324,7 @@ impl Replica {
                 }
                 let position = tables::known_position(view, &id)?;
                 let place = self.place(&position, id);
-                let Some(effects) = tables::effects(view, &id)? else { continue };
+                let Some(effects) = tables::effects(view, &place)? else { continue };
                 if from.is_some_and(|from| place < from) {
                     continue;
                 }

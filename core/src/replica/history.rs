@@ -279,7 +279,7 @@ impl History<'_> {
         let key = tables::transaction_key(&header.author, header.sequence, id);
         view.put(Table::Transactions, key, transaction.encode());
         view.put(Table::Ids, id.0, tables::encode(position));
-        view.put(Table::Order, place.key(), vec![header.kind]);
+        tables::put_order(view, place, header.kind, None);
 
         let tips = self.tips.entry(header.author).or_default();
         let tip = Tip { sequence: header.sequence, id: *id };

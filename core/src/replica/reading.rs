@@ -218,7 +218,9 @@ pub fn order(tables: &dyn StateRead, after: Option<&Place>, limit: usize) -> Res
 
 /// What a transaction did, if it was executed.
 pub fn receipt(tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Receipt>> {
-    Ok(tables::effects(tables, id)?.map(|effects| effects.receipt))
+    let Some(position) = tables::position(tables, id)? else { return Ok(None) };
+    let place = Place::tail(position.lamport, *id);
+    Ok(tables::effects(tables, &place)?.map(|effects| effects.receipt))
 }
 
 /// The value under a key at the end of the order.

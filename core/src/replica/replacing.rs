@@ -23,7 +23,7 @@ impl Replica {
         effects: Effects,
         mut writes: BTreeMap<StateKey, Option<Vec<u8>>>,
     ) -> Result<()> {
-        let old = tables::effects(view, &id)?;
+        let old = tables::effects(view, &place)?;
         if old.is_some() {
             step.executed_again += 1;
         }
@@ -38,23 +38,19 @@ impl Replica {
             self.count_range(read, 1);
         }
         for key in old_writes.iter().filter(|key| !writes.contains_key(key)) {
-            view.delete(Table::Versions, tables::version_key(key, &place));
             self.changed(view, step, key, &place, None)?;
         }
         let old_writes: BTreeSet<StateKey> = old_writes.iter().copied().collect();
         while let Some((key, value)) = writes.pop_first() {
-            let row = tables::version_key(&key, &place);
-            let version = tables::encode_value(value.as_deref());
-            if old_writes.contains(&key) && view.get(Table::Versions, &row)?.as_ref() == Some(&version) {
+            if old_writes.contains(&key) && tables::version_at(view, &key, &place)?.as_ref() == Some(&value) {
                 continue;
             }
-            view.put(Table::Versions, row, version);
             self.changed(view, step, &key, &place, Some(value.as_deref()))?;
         }
         let same = old.as_ref().is_some_and(|old| old.receipt == effects.receipt);
-        view.put(Table::Receipts, id.0, tables::encode(&effects));
+        let position = tables::known_position(view, &id)?;
+        tables::put_order(view, &place, position.kind, Some(&effects));
         if !same {
-            let position = tables::known_position(view, &id)?;
             step.executed.push(Outcome {
                 id,
                 place,
@@ -85,11 +81,28 @@ impl Replica {
         written: Option<Option<&[u8]>>,
     ) -> Result<()> {
         let current = view.get(Table::State, &key.0)?.map(|row| Version::decode(&row)).transpose()?;
-        let is_last = current.as_ref().is_none_or(|current| current.place <= *place);
-        if is_last {
+        let earlier = |place: &Place| tables::version_key(key, place);
+        if current.as_ref().is_some_and(|current| current.place > *place) {
+            match written {
+                Some(value) => view.put(Table::Versions, earlier(place), tables::encode_value(value)),
+                None => view.delete(Table::Versions, earlier(place)),
+            }
+        } else {
             let next = match written {
-                Some(value) => Some(Version { place: *place, value: value.map(<[u8]>::to_vec) }),
-                None => tables::last_version_before(view, key, None)?,
+                Some(value) => {
+                    if let Some(before) = current.as_ref().filter(|current| current.place < *place) {
+                        let value = tables::encode_value(before.value.as_deref());
+                        view.put(Table::Versions, earlier(&before.place), value);
+                    }
+                    Some(Version { place: *place, value: value.map(<[u8]>::to_vec) })
+                }
+                None => {
+                    let last = tables::last_version_before(view, key, None)?;
+                    if let Some(last) = &last {
+                        view.delete(Table::Versions, earlier(&last.place));
+                    }
+                    last
+                }
             };
             let before = current.as_ref().and_then(|version| version.value.as_deref());
             let after = next.as_ref().and_then(|version| version.value.as_deref());
@@ -122,7 +135,14 @@ impl Replica {
             1,
         )?;
         // The writer of the next version may have read the one before.
-        let last = next.first().and_then(|(row, _)| row.get(32..)).map(<[u8]>::to_vec);
+        let last = match next.first() {
+            Some((row, _)) => row.get(32..).map(<[u8]>::to_vec),
+            None => {
+                let current = view.get(Table::State, &key.0)?.map(|row| Version::decode(&row)).transpose()?;
+                let later = current.filter(|current| current.place > *place);
+                later.map(|current| current.place.key().to_vec())
+            }
+        };
         let mut mark = |prefix: Vec<u8>, holds: &dyn Fn(&[u8]) -> bool| -> Result<()> {
             let mut row = [&prefix[..], &from].concat();
             let end = match &last {

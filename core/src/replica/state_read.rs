@@ -11,30 +11,20 @@ pub enum Table {
     Transactions,
     /// id → author | sequence.
     Ids,
-    /// place → id.
+    /// place → kind, receipt and effects.
     Order,
-    /// key | place → value.
+    /// key | place → value, but for the latest one.
     Versions,
-    /// key → current value.
+    /// key → place and value of the latest version.
     State,
     /// key or range | place → reader.
     Readers,
-    /// id → receipt and effects.
-    Receipts,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Table; 8] = [
-        Self::Meta,
-        Self::Transactions,
-        Self::Ids,
-        Self::Order,
-        Self::Versions,
-        Self::State,
-        Self::Readers,
-        Self::Receipts,
-    ];
+    pub const ALL: [Table; 7] =
+        [Self::Meta, Self::Transactions, Self::Ids, Self::Order, Self::Versions, Self::State, Self::Readers];
 }
 
 /// Ordered tables of bytes, read at one moment.

@@ -158,11 +158,25 @@ pub(crate) fn transaction(tables: &dyn StateRead, id: &TransactionId) -> Result<
     decode(&bytes, "a transaction").map(Some)
 }
 
-pub(crate) fn effects(tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Effects>> {
-    tables.get(Table::Receipts, &id.0)?.map(|bytes| decode(&bytes, "a receipt")).transpose()
+/// The row of a place in the order: what kind of transaction is there, and what it did once it was executed. One row for both, since
+/// rows in order are much cheaper to the store than rows under ids, which lie scattered.
+pub(crate) fn put_order(view: &mut View<'_>, place: &Place, kind: u8, effects: Option<&Effects>) {
+    let mut row = vec![kind];
+    row.extend(effects.map(encode).unwrap_or_default());
+    view.put(Table::Order, place.key(), row);
 }
 
-/// The latest version of a key: where it was written, and the value (`None`: deleted).
+pub(crate) fn effects(tables: &dyn StateRead, place: &Place) -> Result<Option<Effects>> {
+    let Some(row) = tables.get(Table::Order, &place.key())? else { return Ok(None) };
+    match row.split_first() {
+        Some((_, [])) => Ok(None),
+        Some((_, effects)) => decode(effects, "a receipt").map(Some),
+        None => Err(damaged("a place in the order")),
+    }
+}
+
+/// A version of a key: where it was written, and the value (`None`: deleted). The latest one is in `State`, those before it in
+/// `Versions`.
 pub(crate) struct Version {
     pub(crate) place: Place,
     pub(crate) value: Option<Vec<u8>>,
@@ -197,7 +211,20 @@ pub(crate) fn decode_value(row: &[u8]) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// All versions of a key have keys in this range.
+/// What was written under a key at a place.
+pub(crate) fn version_at(
+    tables: &dyn StateRead,
+    key: &StateKey,
+    place: &Place,
+) -> Result<Option<Option<Vec<u8>>>> {
+    let current = tables.get(Table::State, &key.0)?.map(|row| Version::decode(&row)).transpose()?;
+    if let Some(current) = current.filter(|current| current.place == *place) {
+        return Ok(Some(current.value));
+    }
+    tables.get(Table::Versions, &version_key(key, place))?.map(|row| decode_value(&row)).transpose()
+}
+
+/// The last one of those that are not the latest, before a place if one is given.
 pub(crate) fn last_version_before(
     tables: &dyn StateRead,
     key: &StateKey,

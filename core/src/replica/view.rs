@@ -10,7 +10,7 @@ use crate::Result;
 /// One change of a table: a value to set, or `None` to remove.
 pub type TableWrite = (Table, Vec<u8>, Option<Vec<u8>>);
 
-const TABLES: usize = 8;
+const TABLES: usize = Table::ALL.len();
 
 pub(crate) struct View<'a> {
     base: &'a dyn StateRead,

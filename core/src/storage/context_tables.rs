@@ -25,7 +25,6 @@ const fn keyspace(table: Table) -> Keyspace {
         Table::Versions => Keyspace::Versions,
         Table::State => Keyspace::State,
         Table::Readers => Keyspace::Readers,
-        Table::Receipts => Keyspace::Receipts,
     }
 }
 

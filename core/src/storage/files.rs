@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) enum Event<'a> {
     SyncDirectory(&'a Path),
     /// An entry gets another name.
     Rename,
-    /// A file is written anew.
+    /// A file is written anew, or a part of it.
     Write,
 }
 
@@ -54,10 +54,11 @@ impl Files {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(event))
     }
 
-    /// Makes the content durable.
+    /// Makes the content durable, and what is needed to find it, such as the length: not the time of the last change, which
+    /// would be a write of its own.
     pub(crate) fn sync_file(&self, path: &Path, file: &File) -> io::Result<()> {
         self.announce(Event::SyncFile(path))?;
-        file.sync_all()
+        file.sync_data()
     }
 
     /// Makes creations, renames and removals in the directory durable. Windows cannot open directories, and writes
@@ -76,6 +77,13 @@ impl Files {
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.announce(Event::Write)?;
         OpenOptions::new().write(true).create(true).truncate(true).open(path)?.write_all(bytes)
+    }
+
+    /// Writes a part of an open file, not durably.
+    pub(crate) fn write_at(&self, file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.announce(Event::Write)?;
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)
     }
 
     /// Makes the file hold these bytes, durably; after a crash it has either the old content or the new one.

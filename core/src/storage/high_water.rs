@@ -1,11 +1,13 @@
 //! What a node has published under its own keys, kept outside the store, so that a store that is older than what was
 //! published (a restored backup, a copied directory) is recognised before anything is signed twice.
 //!
-//! The file `high-water` in the node's directory is small and written whole: to a new file, synced, renamed, the
-//! directory synced.
+//! The file `high-water` in the node's directory has two slots, written in turn and in place: one sync for a write. Only when
+//! it has to grow is it written anew: to a new file, synced, renamed, the directory synced.
+
+mod slots;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,17 +15,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use once_cell::sync::OnceCell;
 
+use self::slots::Layout;
 use super::files::{Files, io_error, read_at_most};
 use super::shared_work::SharedWork;
 use crate::replica::{ContextId, MemberId, TransactionId};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "high-water";
-const MAGIC: [u8; 8] = *b"KITHMARK";
-const VERSION: u32 = 1;
-const HASH: usize = 32;
-/// Room for 600,000 marks.
-const LARGEST: u64 = 64 << 20;
+/// Room for 600,000 marks in each slot.
+const LARGEST: u64 = 256 << 20;
 
 /// The last transaction that was published under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -49,12 +49,21 @@ struct Content {
     marks: BTreeMap<(ContextId, MemberId), Mark>,
 }
 
+/// The file, as far as it is known.
+#[derive(Debug, Default)]
+struct Place {
+    layout: Option<Layout>,
+    /// Open from the first write on.
+    file: Option<File>,
+}
+
 /// The marks of one node's directory. Whoever opens them holds the directory's lock.
 #[derive(Debug)]
 pub struct HighWater {
     path: PathBuf,
     files: Files,
     content: Mutex<Content>,
+    place: Mutex<Place>,
     here: Origin,
     writing: SharedWork,
     fresh: bool,
@@ -74,12 +83,22 @@ impl HighWater {
         let found =
             read_at_most(&path, LARGEST).map_err(|error| io_error("reading the high-water mark", &error))?;
         let fresh = found.is_none();
-        let content = match found {
-            Some(bytes) => decode(&bytes)?,
-            None => Content { origin: here.clone(), marks: BTreeMap::new() },
+        let (layout, content) = match found {
+            Some(bytes) => {
+                let (layout, content) = decode(&bytes)?;
+                (Some(layout), content)
+            }
+            None => (None, Content { origin: here.clone(), marks: BTreeMap::new() }),
         };
-        let marks =
-            Self { path, files, content: Mutex::new(content), here, writing: SharedWork::default(), fresh };
+        let marks = Self {
+            path,
+            files,
+            content: Mutex::new(content),
+            place: Mutex::new(Place { layout, file: None }),
+            here,
+            writing: SharedWork::default(),
+            fresh,
+        };
         if fresh {
             marks.write(marks.writing.ask())?;
         }
@@ -152,9 +171,31 @@ impl HighWater {
     fn write(&self, ticket: u64) -> Result<()> {
         self.writing.wait(ticket, || {
             let bytes = encode(&self.content())?;
-            let written = self.files.replace(&self.path, &bytes);
+            // Whoever writes is alone; after a panic nobody writes any more.
+            let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = match place.layout.and_then(|layout| layout.next(&bytes)) {
+                Some((layout, at, slot)) => self.write_slot(&mut place, layout, at, &slot),
+                None => {
+                    let (layout, whole) = slots::create(&bytes, place.layout)?;
+                    // Not every system replaces a file that is open.
+                    *place = Place::default();
+                    let replaced = self.files.replace(&self.path, &whole);
+                    replaced.map(|()| place.layout = Some(layout))
+                }
+            };
             written.map_err(|error| io_error("writing the high-water mark", &error))
         })
+    }
+
+    fn write_slot(&self, place: &mut Place, layout: Layout, at: u64, slot: &[u8]) -> io::Result<()> {
+        let file = match &mut place.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().write(true).open(&self.path)?),
+        };
+        self.files.write_at(file, at, slot)?;
+        self.files.sync_file(&self.path, file)?;
+        place.layout = Some(layout);
+        Ok(())
     }
 
     /// How often the file was written.
@@ -165,35 +206,19 @@ impl HighWater {
 }
 
 fn encode(content: &Content) -> Result<Vec<u8>> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let body = borsh::to_vec(content).map_err(|error| Error::internal(format!("encoding marks: {error}")))?;
-    bytes.extend_from_slice(&body);
-    let hash = blake3::derive_key("kith 2026 high-water file", &bytes);
-    bytes.extend_from_slice(&hash);
-    Ok(bytes)
+    borsh::to_vec(content).map_err(|error| Error::internal(format!("encoding marks: {error}")))
 }
 
-fn decode(bytes: &[u8]) -> Result<Content> {
-    let damaged = || {
-        Error::corrupt(
-            "the file `high-water` is damaged; restore it from a backup of the same time as the store, or join again \
-             under new keys",
-        )
-    };
-    let (body, hash) = bytes.split_at_checked(bytes.len().saturating_sub(HASH)).ok_or_else(damaged)?;
-    if blake3::derive_key("kith 2026 high-water file", body) != hash {
-        return Err(damaged());
-    }
-    let body = body.strip_prefix(&MAGIC).ok_or_else(damaged)?;
-    let (version, body) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
-    if u32::from_le_bytes(*version) != VERSION {
-        return Err(Error::new(
-            ErrorKind::VersionMismatch,
-            "the file `high-water` is of a version unknown to this build",
-        ));
-    }
-    borsh::from_slice(body).map_err(|_| damaged())
+fn decode(file: &[u8]) -> Result<(Layout, Content)> {
+    let (layout, content) = slots::read(file)?;
+    Ok((layout, borsh::from_slice(&content).map_err(|_| damaged())?))
+}
+
+fn damaged() -> Error {
+    Error::corrupt(
+        "the file `high-water` is damaged; restore it from a backup of the same time as the store, or join again \
+         under new keys",
+    )
 }
 
 impl Origin {

@@ -45,15 +45,15 @@ pub enum Keyspace {
     Transactions = 1,
     /// context | id → author | sequence.
     Ids = 2,
-    /// context | place → id.
+    /// context | place → kind, receipt, reads and writes.
     Order = 3,
-    /// context | key | place → the value written there.
+    /// context | key | place → the value written there, but for the latest.
     Versions = 4,
-    /// context | key → the current value.
+    /// context | key → the latest value, and its place.
     State = 5,
     /// context | key or range | place → the transactions that read it.
     Readers = 6,
-    /// context | id → receipt, reads and writes.
+    /// Empty since schema 2; keeps its number.
     Receipts = 7,
     /// What is still to be delivered.
     Outbox = 8,

@@ -71,10 +71,10 @@ pub(crate) async fn directories(table: &mut Table) {
     table.case("a directory of a newer build");
     let mark = directory.path().join("node/high-water");
     let good = std::fs::read(&mark).unwrap();
-    let mut newer = good[..good.len() - 32].to_vec();
+    let mut newer = good.clone();
     newer[VERSION_AT] = 200;
-    let hash = blake3::derive_key("kith 2026 high-water file", &newer);
-    newer.extend(hash);
+    let sum = blake3::derive_key("kith 2026 high-water block", &newer[..SUM_AT]);
+    newer[SUM_AT..SUM_AT + 16].copy_from_slice(&sum[..16]);
     std::fs::write(&mark, newer).unwrap();
     table.shows("Node::open", ErrorKind::VersionMismatch, open("node").await);
 
@@ -90,3 +90,5 @@ pub(crate) async fn directories(table: &mut Table) {
 
 /// Where the high-water mark's file has its version.
 const VERSION_AT: usize = 8;
+/// Where its first block has its checksum.
+const SUM_AT: usize = 496;

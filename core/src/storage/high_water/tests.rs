@@ -85,11 +85,29 @@ fn any_damage_is_corrupt_and_a_newer_version_is_named() {
         fs::write(&path, &good[..length]).unwrap();
         assert_eq!(HighWater::open(directory.path()).unwrap_err().kind(), ErrorKind::Corrupt);
     }
-    let mut newer = good[..good.len() - HASH].to_vec();
-    newer[8] = 2;
-    let hash = blake3::derive_key("kith 2026 high-water file", &newer);
-    newer.extend_from_slice(&hash);
+    fs::write(&path, [&good[..], &[0]].concat()).unwrap();
+    assert_eq!(HighWater::open(directory.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    let newer = slots::tests::of_a_later_version(&good);
     assert_eq!(decode(&newer).unwrap_err().kind(), ErrorKind::VersionMismatch);
+}
+
+#[test]
+fn more_marks_than_fit_make_the_file_grow_and_none_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let length = || fs::metadata(directory.path().join(NAME)).unwrap().len();
+    let author = |n: u64| MemberId(*blake3::hash(&n.to_le_bytes()).as_bytes());
+    let mut marks = HighWater::open(directory.path()).unwrap();
+    let start = length();
+    for n in 0..100 {
+        marks.raise(&[(CONTEXT, author(n), mark(n + 1, n as u8))]).unwrap();
+        if n % 30 == 29 {
+            drop(marks);
+            marks = HighWater::open(directory.path()).unwrap();
+        }
+    }
+    assert!(length() > start, "this test is about growing");
+    let found = HighWater::open(directory.path()).unwrap();
+    assert!((0..100).all(|n| found.get(&CONTEXT, &author(n)) == Some(mark(n + 1, n as u8))));
 }
 
 /// Counts syncs, and fails the one it is told to.
@@ -127,7 +145,7 @@ fn it_is_durable_on_return_and_concurrent_callers_share_the_work() {
     let syncs = || (watch.file_syncs.load(Ordering::SeqCst), watch.directory_syncs.load(Ordering::SeqCst));
     let before = syncs();
     marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
-    assert_eq!(syncs(), (before.0 + 1, before.1 + 1));
+    assert_eq!(syncs(), (before.0 + 1, before.1), "one sync for a write");
 
     let rounds = marks.rounds();
     watch.slow.store(true, Ordering::SeqCst);
@@ -152,6 +170,12 @@ fn it_is_durable_on_return_and_concurrent_callers_share_the_work() {
 
 #[test]
 fn a_failure_at_any_step_leaves_the_old_or_the_new_marks_and_poisons() {
+    assert_eq!(failures_of_a_raise(1), 2, "write, sync");
+    assert_eq!(failures_of_a_raise(100), 4, "a file that grows: write, sync, rename, sync of the directory");
+}
+
+/// Fails each step of a raise of so many marks, and says how many there were.
+fn failures_of_a_raise(count: u8) -> usize {
     let mut failures = 0;
     for step in 1.. {
         let directory = tempfile::tempdir().unwrap();
@@ -159,7 +183,9 @@ fn a_failure_at_any_step_leaves_the_old_or_the_new_marks_and_poisons() {
         let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone())).unwrap();
         marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
         watch.fail_at.store(watch.events.load(Ordering::SeqCst) + step, Ordering::SeqCst);
-        if marks.raise(&[(CONTEXT, AUTHOR, mark(2, 2))]).is_ok() {
+        let mut new = vec![(CONTEXT, AUTHOR, mark(2, 2))];
+        new.extend((1..count).map(|n| (CONTEXT, MemberId([n + 2; 32]), mark(1, n))));
+        if marks.raise(&new).is_ok() {
             break;
         }
         failures += 1;
@@ -167,5 +193,5 @@ fn a_failure_at_any_step_leaves_the_old_or_the_new_marks_and_poisons() {
         let found = HighWater::open(directory.path()).unwrap().get(&CONTEXT, &AUTHOR).unwrap();
         assert!([1, 2].contains(&found.sequence));
     }
-    assert_eq!(failures, 4, "write, sync, rename, sync of the directory");
+    failures
 }

@@ -34,7 +34,7 @@ pub use rules::Rules;
 use rules::Rules;
 
 /// The version of what the layers above write. Raised with a migration in `MIGRATIONS`.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Brings a store from one schema version to the next. Run again after a crash in it, it has to end the same.
 #[derive(Clone, Copy)]
