@@ -258,7 +258,7 @@ async def test_members_and_contexts_are_called_what_they_say():
         assert (renamed.member, renamed.name, mine.name) == (None, "home", "home")
         with pytest.raises(kith.PermissionDeniedError):
             await theirs.set_name("mine")
-        with pytest.raises(kith.InvalidArgumentError, match="at most 128 bytes, not 129"):
+        with pytest.raises(kith.LimitExceededError, match="at most 128 bytes, not 129"):
             await mine.set_display_name("x" * 129)
 
 
