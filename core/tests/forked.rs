@@ -73,14 +73,10 @@ fn a_long_forked_chain_is_walked_once_and_not_for_each_of_its_transactions() {
     let transactions = world.transactions();
     let mut node = Node::new(world.context);
     assert!(node.receive(&transactions[..proof], Some(&KeyValue)).is_empty());
-    // All that it wrote is judged anew: some look-ups for each, but not the whole chain.
+    // All that it wrote is judged anew: some look-ups for each, not the whole chain (that were 40,816).
     let judged = cost(&mut node, &transactions[proof]);
     assert!(node.replica.is_removed(&actor(1)));
-    assert!(
-        (LENGTH..6 * LENGTH).contains(&judged),
-        "{judged} look-ups; without keeping them over {}",
-        LENGTH * LENGTH / 2
-    );
+    assert!((LENGTH..6 * LENGTH).contains(&judged), "{judged} look-ups");
     // Somebody else's word costs nothing of that.
     let others = cost(&mut node, &transactions[later]);
     assert!(others < 20, "{others} look-ups");
