@@ -67,8 +67,6 @@ fn a_long_forked_chain_is_walked_once_and_not_for_each_of_its_transactions() {
     }
     world.meet();
     let proof = world.acts(2, What::ProveFork { pick: 0, long: false, forgetful: false });
-    world.meet();
-    let later = world.acts(0, What::SetName { of_context: true, name: 2 });
 
     let transactions = world.transactions();
     let mut node = Node::new(world.context);
@@ -77,7 +75,4 @@ fn a_long_forked_chain_is_walked_once_and_not_for_each_of_its_transactions() {
     let judged = cost(&mut node, &transactions[proof]);
     assert!(node.replica.is_removed(&actor(1)));
     assert!((LENGTH..6 * LENGTH).contains(&judged), "{judged} look-ups");
-    // Somebody else's word costs nothing of that.
-    let others = cost(&mut node, &transactions[later]);
-    assert!(others < 20, "{others} look-ups");
 }
