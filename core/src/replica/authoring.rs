@@ -3,10 +3,11 @@
 use ed25519_dalek::SigningKey;
 
 use super::acts::{Act, What};
+use super::chains::StoredChains;
 use super::engine::{Blocked, Replica, Step};
 use super::execution::{Executed, StateAt};
 use super::governance::Governance;
-use super::history::{Head, StoredChains};
+use super::history::Head;
 use super::payload::{CallPayload, Genesis, KeyPackage, Payload, Policy, Tip};
 use super::receipt::{Place, Rejection};
 use super::state_read::StateRead;
@@ -300,7 +301,8 @@ impl Replica {
             what: What::from(Some(payload.clone())),
             past,
         });
-        let judged = Governance::judge(&self.acts, &StoredChains { tables: view, tips: &self.tips });
+        let chains = StoredChains { tables: view, tips: &self.tips, walked: &self.walked };
+        let judged = Governance::judge(&self.acts, &chains);
         self.acts.pop();
         match judged?.verdict(number) {
             Some(rejection) => Err(rejection.clone().into()),

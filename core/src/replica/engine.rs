@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acts::Acts;
+use super::chains::{StoredChains, Walked};
 use super::commitment::SetHash;
 use super::execution::{Executed, StateAt};
 use super::faults;
 use super::governance::{Asked, Governance, Member};
-use super::history::{Core, History, Invalid, StoredChains, Tips, Verdict, load_acts};
+use super::history::{Core, History, Invalid, Tips, Verdict, load_acts};
 use super::payload::{Payload, Tip};
 use super::receipt::{Place, Receipt, Rejection};
 use super::state_read::{StateRead, Table};
@@ -106,6 +107,7 @@ pub struct Replica {
     pub(super) context: ContextId,
     pub(super) core: Core,
     pub(super) tips: Tips,
+    pub(super) walked: Walked,
     pub(super) acts: Acts,
     pub(super) governance: Governance,
     /// What is in the order and not yet executed.
@@ -131,6 +133,7 @@ impl Replica {
             executed_until: core.last,
             core,
             tips: Tips::new(),
+            walked: Walked::default(),
             acts: load_acts(&view, context)?,
             governance: Governance::default(),
             pending: BTreeMap::new(),
@@ -149,7 +152,7 @@ impl Replica {
             replica.pending.insert(place, place.id);
             replica.stored_pending.insert(place);
         }
-        let chains = StoredChains { tables, tips: &replica.tips };
+        let chains = StoredChains { tables, tips: &replica.tips, walked: &replica.walked };
         replica.governance = Governance::judge(&replica.acts, &chains)?;
         replica.core.governance = replica.governance.commitment(&replica.acts);
         Ok(replica)
@@ -253,7 +256,7 @@ impl Replica {
 
     /// Judges all governing transactions anew, and marks the others whose standing that changes.
     fn govern(&mut self, view: &mut View<'_>, step: &mut Step) -> Result<()> {
-        let chains = StoredChains { tables: view, tips: &self.tips };
+        let chains = StoredChains { tables: view, tips: &self.tips, walked: &self.walked };
         let old = std::mem::take(&mut self.governance);
         self.governance = Governance::judge(&self.acts, &chains)?;
         self.core.governance = self.governance.commitment(&self.acts);
@@ -357,7 +360,7 @@ impl Replica {
             Some(Kind::Note) => Role::Reader,
             _ => return Ok(Err(Rejection::NotInForce)),
         };
-        let chains = StoredChains { tables, tips: &self.tips };
+        let chains = StoredChains { tables, tips: &self.tips, walked: &self.walked };
         let asked = Asked {
             author: &position.author,
             sequence: position.sequence,

@@ -6,7 +6,6 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::acts::{Act, Acts, What};
 use super::commitment::SetHash;
-use super::governance::Chains;
 use super::payload::{Payload, Tip};
 use super::receipt::Place;
 use super::state_read::{StateRead, Table};
@@ -418,34 +417,5 @@ impl Named {
             None => self.missing.push(id),
         }
         Ok(())
-    }
-}
-
-/// Answers from the tables whether a transaction is before a tip in its author's chain.
-pub(crate) struct StoredChains<'a> {
-    pub(crate) tables: &'a dyn StateRead,
-    pub(crate) tips: &'a Tips,
-}
-
-impl Chains for StoredChains<'_> {
-    fn covered(&self, author: &MemberId, sequence: u64, id: &TransactionId, last: &[Tip]) -> Result<bool> {
-        if faults::is(faults::Fault::RemovalWithoutLast) {
-            return Ok(true);
-        }
-        let forked = self.tips.get(author).is_some_and(|tips| tips.len() > 1);
-        for tip in last.iter().filter(|tip| tip.sequence >= sequence) {
-            if !forked {
-                return Ok(true);
-            }
-            let mut at = *tip;
-            while at.sequence > sequence {
-                let position = tables::known_position(self.tables, &at.id)?;
-                at = Tip { sequence: at.sequence - 1, id: position.previous };
-            }
-            if at.id == *id {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -10,6 +10,7 @@
 
 mod acts;
 mod authoring;
+mod chains;
 pub mod commitment;
 mod engine;
 mod execution;
