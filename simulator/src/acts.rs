@@ -45,7 +45,7 @@ impl World {
             Act::Crash { node, power, down } => self.crash(node, power, down),
             Act::CrashAtWrite { node, nth, after, power, down } => {
                 self.nodes[node].disk.crash_at(nth, after);
-                self.nodes[node].down_until = Some(down | u64::from(power) << 63);
+                self.nodes[node].doom = Some((power, down));
             }
             Act::Full { node, time } => {
                 self.nodes[node].disk.set_full(true);
@@ -201,7 +201,6 @@ impl World {
         let lost = node.disk.start(power.then_some(&mut self.dice));
         node.standing.rolled_back |= lost && !self.plan.power;
         let down = down.min(120_000);
-        node.down_until = None;
         self.after(down, Happening::Start(number));
     }
 
@@ -293,7 +292,6 @@ impl World {
             node.slow_line = (0, 0);
             node.slow_disk = (0, 0);
             node.disk.crash_at(u64::MAX / 2, false);
-            node.down_until = None;
             if node.standing.liar {
                 node.liar = None;
                 node.standing.gone = true;
@@ -388,7 +386,6 @@ impl World {
 impl Node {
     /// How the process died in a write: whether the power went, and for how long it is down.
     pub(crate) fn dying(&mut self) -> (bool, u64) {
-        let planned = self.down_until.take().unwrap_or(1_000);
-        (planned >> 63 == 1, planned & !(1 << 63))
+        self.doom.take().unwrap_or((false, 1_000))
     }
 }

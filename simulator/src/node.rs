@@ -73,8 +73,8 @@ pub struct Node {
     /// Not before.
     pub(crate) busy_until: u64,
     pub(crate) asleep_until: u64,
-    /// Down until then.
-    pub(crate) down_until: Option<u64>,
+    /// Should the process die in a write: whether the power goes, and for how long it is down.
+    pub(crate) doom: Option<(bool, u64)>,
     /// ms that a round takes, until when.
     pub(crate) slow_disk: (u64, u64),
     pub(crate) slow_line: (u64, u64),
@@ -139,7 +139,7 @@ impl Node {
             wake: None,
             busy_until: 0,
             asleep_until: 0,
-            down_until: None,
+            doom: None,
             slow_disk: (0, 0),
             slow_line: (0, 0),
             invitation: None,

@@ -52,6 +52,8 @@ pub struct Report {
     pub acknowledged: u64,
     /// Starts after a crash.
     pub restarts: u64,
+    /// Processes that died in a write.
+    pub died_writing: u64,
     /// Frames.
     pub frames: u64,
     /// Full comparisons with a replay.
@@ -281,6 +283,7 @@ impl World {
             for (wish, answer) in round.answers.into_iter().filter(|(_, answer)| answer.is_ok()) {
                 self.answered(number, wish, answer)?;
             }
+            self.report.died_writing += 1;
             let (power, down) = self.nodes[number].dying();
             drop(machine);
             self.crash(number, power, down);
@@ -389,10 +392,6 @@ impl World {
         if node.is_up() || node.standing.gone || node.standing.liar || node.context.is_none() {
             return Ok(());
         }
-        if node.down_until.is_some_and(|until| self.time.load(Ordering::Relaxed) < until) {
-            return Ok(());
-        }
-        node.down_until = None;
         self.report.restarts += 1;
         let handle = self.runtime.handle().clone();
         let opened = catch_unwind(AssertUnwindSafe(|| node.open(&self.time, self.plan.power, &handle)));

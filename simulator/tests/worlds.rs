@@ -38,10 +38,10 @@ fn world(steps: Vec<Step>, power: bool) -> Plan {
 
 #[test]
 fn a_process_may_die_at_every_write() {
-    let mut restarts = 0;
+    let mut died = 0;
     for node in 0..3 {
         for after in [false, true] {
-            for nth in 1..30 {
+            for nth in 1..17 {
                 let mut steps = scenario();
                 let power = nth % 2 == 0;
                 steps.insert(
@@ -49,14 +49,14 @@ fn a_process_may_die_at_every_write() {
                     Step { at: 1, act: Act::CrashAtWrite { node, nth, after, power, down: 1_500 } },
                 );
                 match run(&world(steps, true)) {
-                    Ok(report) => restarts += report.restarts,
+                    Ok(report) => died += report.died_writing,
                     Err(violation) => panic!("write {nth} of node {node}, after it: {after}: {violation}"),
                 }
             }
         }
     }
-    // Three first starts in each world; the rest are those after a crash.
-    assert!(restarts > 3 * 174 + 100, "only {restarts} starts: few of the writes were reached");
+    // Some writes are of no node in this scenario: a process that dies early makes less of it.
+    assert!(died >= 70, "only {died} of 96 died in a write");
 }
 
 #[test]
