@@ -72,6 +72,8 @@ pub(crate) struct Actor {
     held_back: Vec<TransactionId>,
     /// Commands that a full round has left to the next one.
     postponed: VecDeque<Command>,
+    /// Whether all that is stored survives the loss of power. What an earlier process has left may not.
+    flushed: bool,
     cursor: Cursor,
     pruned: Cursor,
     blocked: Option<(Blocked, u64)>,
@@ -96,6 +98,7 @@ impl Actor {
             left_over: VecDeque::new(),
             held_back: Vec::new(),
             postponed: VecDeque::new(),
+            flushed: false,
             cursor,
             pruned,
             blocked: None,
@@ -230,6 +233,7 @@ impl Actor {
             view.into_writes()
         };
         self.commit(writes, stage)?;
+        self.flush(stage)?;
         let snapshot = store.snapshot()?;
         let tables = ContextTables::new(&*snapshot, number);
         self.follow_up(&tables, stage)
@@ -265,6 +269,7 @@ impl Actor {
         let late = faults::is(Fault::FlushLate);
         let durability = if late { Durability::Process } else { self.start.durability };
         shared.store.commit(&batch, durability)?;
+        self.flushed = durability == Durability::Power;
         let marked = stage.published.filter(|_| !faults::is(Fault::ForgetMark));
         if let (Some(high_water), Some(mark)) = (&self.start.high_water, marked) {
             high_water.raise(&shared.id, &shared.me, mark)?;
@@ -276,6 +281,17 @@ impl Actor {
             let shared = &self.start.shared;
             shared.latest.send_replace(self.cursor);
         }
+        Ok(())
+    }
+
+    /// Makes what peers may be told of survive the loss of power, in every durability; callers need not wait for it.
+    fn flush(&mut self, stage: &mut Stage) -> Result<()> {
+        if self.flushed || self.sessions.is_empty() || faults::is(Fault::FlushLate) {
+            return Ok(());
+        }
+        stage.answer();
+        self.start.shared.store.commit(&Batch::default(), Durability::Power)?;
+        self.flushed = true;
         Ok(())
     }
 
