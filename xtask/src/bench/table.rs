@@ -63,7 +63,7 @@ const ROWS: &[Row] = &[
         "`put`, 64 callers, survives power loss",
         "put.many.power.per_s",
         "/s",
-        "the engine: each put is 9 records",
+        "the engine: 4 records for each put, and those of its round",
     ),
     row("the same, survives the process's death", "put.many.process.per_s", "/s", "the engine"),
     beside(
