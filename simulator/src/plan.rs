@@ -205,9 +205,10 @@ impl Plan {
         plan
     }
 
-    fn later(&mut self, dice: &mut Dice, act: Act) {
+    fn later(&mut self, dice: &mut Dice, act: Act) -> u64 {
         let at = 3_000 + dice.below(self.until as usize - 3_000) as u64;
         self.steps.push(Step { at, act });
+        at
     }
 
     /// In a calm world all are writers from the start.
@@ -290,6 +291,14 @@ impl Plan {
                 12 => {
                     let mood =
                         *dice.pick(&[Mood::Hangs, Mood::Panics, Mood::Missing]).unwrap_or(&Mood::Hangs);
+                    // A process that dies meanwhile has calls that are still to be executed.
+                    if dice.one_in(2) {
+                        let at = self.later(dice, Act::Application { node, mood, time });
+                        let down = 200 + dice.below(3_000) as u64;
+                        let act = Act::Crash { node, power: dice.one_in(2), down };
+                        self.steps.push(Step { at: at + time / 2, act });
+                        continue;
+                    }
                     Act::Application { node, mood, time }
                 }
                 _ => Act::Damage { node },

@@ -138,7 +138,9 @@ impl Engine {
     }
 
     fn connect(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<LinkId>>) {
-        if let Some(link) = self.keeper.link(peer) {
+        // The consumer may have been told of a link's end before that came here: such a one is no answer.
+        let links = &self.backend.shared.links;
+        if let Some(link) = self.keeper.link(peer).filter(|link| links.is_open(*link)) {
             let _ = reply.send(Ok(link));
             return;
         }

@@ -184,6 +184,11 @@ impl Links {
         sender.inspect(|sender| sender.room.close()).is_some()
     }
 
+    /// Whether the link still takes frames. It ends there first, before anybody is told.
+    pub(super) fn is_open(&self, link: LinkId) -> bool {
+        self.senders().get(&link).is_some_and(|sender| !sender.queue.is_closed())
+    }
+
     pub(super) fn close_all(&self) {
         for (_, sender) in self.senders().drain() {
             sender.room.close();

@@ -158,22 +158,26 @@ pub(super) async fn go_on_joining(node: Weak<Registry>, context: Context, invita
 async fn joined(context: &Context, options: &JoinOptions) -> Result<()> {
     let mut joining = context.shared.joining.subscribe();
     let mut progress = context.shared.progress.subscribe();
+    let mut told = (0, 0);
     loop {
-        match &*joining.borrow_and_update() {
-            Joining::Done => return Ok(()),
-            Joining::Failed(error) => return Err(error.clone()),
-            Joining::UnderWay => {}
+        let outcome = match &*joining.borrow_and_update() {
+            Joining::Done => Some(Ok(())),
+            Joining::Failed(error) => Some(Err(error.clone())),
+            Joining::UnderWay => None,
+        };
+        // Also where joining was done before anybody looked: the host's progress bar comes to its end.
+        let (done, total) = *progress.borrow_and_update();
+        if let Some(report) = options.on_progress.clone().filter(|_| (done, total) != told) {
+            told = (done, total);
+            // The host's code must not hold up the runtime.
+            let _ = tokio::task::spawn_blocking(move || report(done, total)).await;
+        }
+        if let Some(outcome) = outcome {
+            return outcome;
         }
         tokio::select! {
             changed = joining.changed() => changed.map_err(|_| context.shared.closed_error())?,
-            changed = progress.changed() => {
-                changed.map_err(|_| context.shared.closed_error())?;
-                let (done, total) = *progress.borrow_and_update();
-                if let Some(report) = options.on_progress.clone() {
-                    // The host's code must not hold up the runtime.
-                    let _ = tokio::task::spawn_blocking(move || report(done, total)).await;
-                }
-            }
+            changed = progress.changed() => changed.map_err(|_| context.shared.closed_error())?,
         }
     }
 }
