@@ -31,7 +31,7 @@ use crate::invitation::Invitation;
 use crate::network::LinkId;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
-use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
+use crate::storage::{Batch, ContextTables, Durability, Keyspace, Store, add_writes, context_key};
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -44,6 +44,7 @@ const RETRY: u64 = 5_000;
 /// What a context's thread starts with.
 pub(crate) struct Start {
     pub(crate) shared: Arc<ContextShared>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) key: SigningKey,
     /// The invitation, while joining.
     pub(crate) invitation: Option<Invitation>,
@@ -85,8 +86,8 @@ pub(crate) struct Actor {
 impl Actor {
     /// Opens the replica; fails if the store does.
     pub(crate) fn new(start: Start) -> Result<Self> {
-        let cursor = start.shared.newest_event()?;
-        let pruned = start.shared.oldest_event()?.unwrap_or(cursor + 1).saturating_sub(1);
+        let cursor = start.shared.newest_event(&*start.store)?;
+        let pruned = start.shared.oldest_event(&*start.store)?.unwrap_or(cursor + 1).saturating_sub(1);
         start.shared.latest.send_replace(cursor);
         let replica = open(&start)?;
         let leaving = start.leaving;
@@ -137,7 +138,9 @@ impl Actor {
             stopping |= round.iter().any(|command| matches!(command, Command::Stop));
             self.round(round);
             if stopping && self.postponed.is_empty() {
-                self.start.shared.close("the node has been shut down");
+                // Whoever follows the events sees the peers go, and nobody takes this context for synced.
+                self.drop_sessions();
+                self.show();
                 return;
             }
         }
@@ -203,7 +206,7 @@ impl Actor {
     }
 
     fn try_round(&mut self, stage: &mut Stage) -> Result<()> {
-        let store = Arc::clone(&self.start.shared.store);
+        let store = Arc::clone(&self.start.store);
         let number = self.start.shared.number;
         let (ours, theirs): (VecDeque<Command>, VecDeque<Command>) =
             std::mem::take(&mut stage.commands).into_iter().partition(|command| {
@@ -268,7 +271,7 @@ impl Actor {
         }
         let late = faults::is(Fault::FlushLate);
         let durability = if late { Durability::Process } else { self.start.durability };
-        shared.store.commit(&batch, durability)?;
+        self.start.store.commit(&batch, durability)?;
         self.flushed = durability == Durability::Power;
         let marked = stage.published.filter(|_| !faults::is(Fault::ForgetMark));
         if let (Some(high_water), Some(mark)) = (&self.start.high_water, marked) {
@@ -290,7 +293,7 @@ impl Actor {
             return Ok(());
         }
         stage.answer();
-        self.start.shared.store.commit(&Batch::default(), Durability::Power)?;
+        self.start.store.commit(&Batch::default(), Durability::Power)?;
         self.flushed = true;
         Ok(())
     }
@@ -385,7 +388,7 @@ impl Surroundings for Machinery {
 pub(crate) const FROZEN: &[u8] = b"frozen";
 
 fn open(start: &Start) -> Result<Replica> {
-    let snapshot = start.shared.store.snapshot()?;
+    let snapshot = start.store.snapshot()?;
     Replica::open(start.shared.id, &ContextTables::new(&*snapshot, start.shared.number))
 }
 

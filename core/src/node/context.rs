@@ -14,12 +14,14 @@ use crate::application::kv;
 use crate::invitation::Invitation;
 use crate::replica::payload::{CallPayload, Named, RevokeInvite, SetName};
 use crate::replica::{ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
+use crate::storage::Store;
 use crate::{Error, ErrorKind, Result, limits};
 
 /// A handle on one context. Cheap to clone; all clones are the same context. Dropping it does nothing: the context lives with its node.
 ///
 /// Functions that write return once what they wrote is durable and on its way; dropping their future lets them finish in the
-/// background. After the node's `shutdown` every function is [`ErrorKind::Closed`].
+/// background. After the node's `shutdown` every function is [`ErrorKind::Closed`], and so are those that need the store while the node is
+/// suspended; handles and streams of events stay good and go on with `resume`.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) shared: Arc<ContextShared>,
@@ -29,17 +31,18 @@ impl Context {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         let closed = || self.shared.closed_error();
-        self.shared.commands.send(command(reply)).await.map_err(|_| closed())?;
+        let commands = self.shared.running()?.commands;
+        commands.send(command(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ContextShared) -> Result<T> + Send + 'static,
+        read: impl FnOnce(&ContextShared, &dyn Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.shared.check_open()?;
+        let store = self.shared.running()?.store;
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.runtime.spawn_blocking(move || read(&shared));
+        let task = self.shared.runtime.spawn_blocking(move || read(&shared, &*store));
         task.await.map_err(|_| self.shared.closed_error())?
     }
 
@@ -106,7 +109,7 @@ impl Context {
     /// The value under a key.
     pub async fn get(&self, key: StateKey, level: Level) -> Result<Option<Vec<u8>>> {
         check_level(level)?;
-        self.read(move |shared| shared.value(&key)).await
+        self.read(move |shared, store| shared.value(store, &key)).await
     }
 
     /// A page of entries in key order: those whose keys begin with `prefix` and sort after `after`, at most `limit` and at most
@@ -120,7 +123,7 @@ impl Context {
     ) -> Result<Vec<Entry>> {
         check_level(level)?;
         let prefix = prefix.to_vec();
-        self.read(move |shared| shared.entries(&prefix, after.as_ref(), limit)).await
+        self.read(move |shared, store| shared.entries(store, &prefix, after.as_ref(), limit)).await
     }
 
     /// Sets a key to a value of at most 1 MiB. Needs the `kv` application, as the following do.
@@ -181,7 +184,7 @@ impl Context {
         let passing = self.shared.passing.subscribe();
         let newest = *latest.borrow();
         if let Some(after) = after.filter(|after| *after < newest) {
-            let oldest = self.read(move |shared| shared.oldest_event()).await?;
+            let oldest = self.read(move |shared, store| shared.oldest_event(store)).await?;
             if oldest.is_none_or(|oldest| after + 1 < oldest) {
                 return Err(Error::new(
                     ErrorKind::CursorExpired,
@@ -271,12 +274,12 @@ impl Context {
 
     /// How it stands with a transaction; `None` if it is not in the history.
     pub async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionInfo>> {
-        self.read(move |shared| shared.transaction(&id)).await
+        self.read(move |shared, store| shared.transaction(store, &id)).await
     }
 
     /// A page of the order: at most `limit` (and 1,000) transactions after a place.
     pub async fn history(&self, after: Option<Place>, limit: usize) -> Result<Vec<TransactionInfo>> {
-        self.read(move |shared| shared.history(after.as_ref(), limit)).await
+        self.read(move |shared, store| shared.history(store, after.as_ref(), limit)).await
     }
 
     /// How it stands with the context, peer by peer.

@@ -112,7 +112,7 @@ pub(crate) struct Passing {
 /// A stream of a context's events. Durable ones are read from the store, so that a slow reader loses none within the
 /// retention; passing ones (progress, connections) are dropped when the reader is slow.
 ///
-/// Dropping it ends the subscription and never blocks. After `shutdown`, [`Events::next`] gives what is left, then
+/// Dropping it ends the subscription and never blocks. While the node is suspended it waits, and goes on after `resume`. After `shutdown`, [`Events::next`] gives what is left, then
 /// [`crate::ErrorKind::Closed`].
 #[derive(Debug)]
 pub struct Events {
@@ -131,7 +131,9 @@ impl Events {
                 return Ok(next);
             }
             if *self.latest.borrow_and_update() > self.after {
-                self.read_more().await?;
+                if let Err(error) = self.read_more().await {
+                    self.wait_running(error).await?;
+                }
                 continue;
             }
             let shared = Arc::clone(&self.shared);
@@ -175,15 +177,28 @@ impl Events {
         })
     }
 
+    /// Waits until the node is resumed, if that is why reading failed.
+    async fn wait_running(&self, error: Error) -> Result<()> {
+        let (mut running, mut closed) = (self.shared.running.subscribe(), self.shared.closed.subscribe());
+        if self.shared.closed.borrow().is_some() || running.borrow_and_update().is_some() {
+            return Err(error);
+        }
+        tokio::select! {
+            _ = running.wait_for(Option::is_some) => Ok(()),
+            _ = closed.wait_for(Option::is_some) => Err(self.shared.closed_error()),
+        }
+    }
+
     async fn read_more(&mut self) -> Result<()> {
         const PAGE: usize = 64;
         let shared = Arc::clone(&self.shared);
+        let store = shared.running()?.store;
         let after = self.after;
         let rows = shared
             .runtime
             .clone()
             .spawn_blocking(move || -> Result<Vec<(Cursor, Vec<Event>)>> {
-                let snapshot = shared.store.snapshot()?;
+                let snapshot = store.snapshot()?;
                 let from = shared.event_key(after + 1);
                 let rows = snapshot.scan(Keyspace::Events, &from, Some(&shared.events_end()), false, PAGE)?;
                 rows.into_iter().map(|(key, row)| Ok((cursor_of(&key)?, decode(&row)?))).collect()

@@ -135,6 +135,20 @@ pub struct NodeStatus {
     pub sealed: bool,
     /// Whether the directory is a copy of another node's.
     pub copied: bool,
+    /// Whether the node is suspended: it has no peers and no addresses then.
+    pub suspended: bool,
+}
+
+/// What [`crate::node::Node::sync_once`] came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// How many peers are connected at its end.
+    pub peers: usize,
+    /// The contexts that hold what a connected member's node holds, and nothing else is known of.
+    pub synced: Vec<ContextId>,
+    /// Those of which that is not known.
+    pub behind: Vec<ContextId>,
 }
 
 /// A peer as the network sees it.

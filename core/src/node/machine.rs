@@ -14,7 +14,7 @@ use super::actor::{Actor, FROZEN, Start};
 use super::command::{Command, Load, Reply};
 use super::info::ContextStatus;
 use super::options::{Clock, InviteOptions};
-use super::shared::{ContextShared, Facts, Joining};
+use super::shared::{ContextShared, Facts, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
@@ -193,9 +193,8 @@ impl Machine {
             id: setup.context,
             me: MemberId(setup.key.verifying_key().to_bytes()),
             number: setup.number,
-            store: setup.store,
             runtime: setup.runtime,
-            commands,
+            running: watch::Sender::new(Some(Running { store: Arc::clone(&setup.store), commands })),
             latest: watch::Sender::new(0),
             passing: broadcast::Sender::new(1),
             synced: watch::Sender::new(false),
@@ -208,6 +207,7 @@ impl Machine {
         });
         let actor = Actor::new(Start {
             shared: Arc::clone(&shared),
+            store: setup.store,
             key: setup.key,
             invitation: setup.invitation,
             high_water: Some(setup.marks),

@@ -19,6 +19,7 @@ mod shared;
 mod switchboard;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::application::Application;
 use crate::invitation::Invitation;
@@ -30,7 +31,7 @@ pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
-    MemberInfo, NodeStatus, PeerInfo, TransactionInfo,
+    MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
 };
 pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;
@@ -113,6 +114,35 @@ impl Node {
     /// Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on.
     pub async fn connect(&self, address: &str) -> Result<()> {
         self.registry.connect(address).await
+    }
+
+    /// Puts the node to rest, for systems that stop apps in the background: finishes what was begun, closes connections, sockets and the
+    /// store, and gives back its files and their locks, so that another process may open the directory. Handles and streams of events stay good. Until
+    /// [`Node::resume`], calls that need the store or the network are [`ErrorKind::Closed`]; [`Node::contexts`], [`Node::status`] and what handles
+    /// know by themselves go on. Twice is fine. A node without a directory keeps its store in memory.
+    ///
+    /// [`ErrorKind::Timeout`] if that is not done by the deadline, since an application does not return from a call: it goes on in the background.
+    pub async fn suspend(&self, deadline: Duration) -> Result<()> {
+        self.registry.suspend(deadline).await
+    }
+
+    /// Takes a suspended node up again: opens the store, listens at the ports from before where they are free, and dials the known peers. A directory
+    /// that another process has open by now is [`ErrorKind::Busy`], and the node stays suspended. Of a node that is not suspended nothing changes.
+    pub async fn resume(&self) -> Result<()> {
+        self.registry.resume().await
+    }
+
+    /// Whether the node is suspended, or is being so.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        !self.registry.is_live()
+    }
+
+    /// For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step with those
+    /// that are reached, when nobody is reached, or when the budget is used up. A suspended node is resumed for it and suspended again, which
+    /// may take up to 10 s more.
+    pub async fn sync_once(&self, budget: Duration) -> Result<SyncReport> {
+        self.registry.sync_once(budget).await
     }
 
     /// Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.

@@ -32,15 +32,23 @@ pub(crate) enum Joining {
     Failed(Error),
 }
 
-/// What a context's thread and the handles on it share.
+/// How handles reach a context's thread, and what it writes.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+/// What a context's thread and the handles on it share. It stays the same through suspensions, so that handles and streams of events do too.
 pub(crate) struct ContextShared {
     pub(crate) id: ContextId,
     pub(crate) me: MemberId,
     /// Tells the context's rows from those of others.
     pub(crate) number: u32,
-    pub(crate) store: Arc<dyn Store>,
+    /// The node's; it outlives suspensions.
     pub(crate) runtime: Handle,
-    pub(crate) commands: mpsc::Sender<Command>,
+    /// What there is while the context's thread runs; `None` while the node is suspended.
+    pub(crate) running: watch::Sender<Option<Running>>,
     pub(crate) latest: watch::Sender<Cursor>,
     pub(crate) passing: broadcast::Sender<Passing>,
     pub(crate) synced: watch::Sender<bool>,
@@ -79,8 +87,18 @@ impl ContextShared {
         });
     }
 
+    /// Why there is no answer: the context is closed, or the node is suspended.
     pub(crate) fn closed_error(&self) -> Error {
-        Error::closed(self.closed.borrow().clone().unwrap_or_else(|| "the context is closed".into()))
+        match self.closed.borrow().clone() {
+            Some(reason) => Error::closed(reason),
+            None if self.running.borrow().is_none() => suspended(),
+            None => Error::closed("the context is closed"),
+        }
+    }
+
+    pub(crate) fn running(&self) -> Result<Running> {
+        self.check_open()?;
+        self.running.borrow().clone().ok_or_else(suspended)
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -101,42 +119,52 @@ impl ContextShared {
         context_end(self.number)
     }
 
-    pub(crate) fn oldest_event(&self) -> Result<Option<Cursor>> {
-        let snapshot = self.store.snapshot()?;
+    pub(crate) fn oldest_event(&self, store: &dyn Store) -> Result<Option<Cursor>> {
+        let snapshot = store.snapshot()?;
         let rows = snapshot.scan(Keyspace::Events, &self.event_key(0), Some(&self.events_end()), false, 1)?;
         rows.first().map(|(key, _)| cursor_of(key)).transpose()
     }
 
-    pub(crate) fn newest_event(&self) -> Result<Cursor> {
-        let snapshot = self.store.snapshot()?;
+    pub(crate) fn newest_event(&self, store: &dyn Store) -> Result<Cursor> {
+        let snapshot = store.snapshot()?;
         let rows = snapshot.scan(Keyspace::Events, &self.event_key(0), Some(&self.events_end()), true, 1)?;
         rows.first().map_or(Ok(0), |(key, _)| cursor_of(key))
     }
 
-    pub(crate) fn value(&self, key: &StateKey) -> Result<Option<Vec<u8>>> {
-        let snapshot = self.store.snapshot()?;
+    pub(crate) fn value(&self, store: &dyn Store, key: &StateKey) -> Result<Option<Vec<u8>>> {
+        let snapshot = store.snapshot()?;
         replica::value(&ContextTables::new(&*snapshot, self.number), key)
     }
 
     pub(crate) fn entries(
         &self,
+        store: &dyn Store,
         prefix: &[u8],
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
-        let snapshot = self.store.snapshot()?;
+        let snapshot = store.snapshot()?;
         let found = replica::entries(&ContextTables::new(&*snapshot, self.number), prefix, after, limit)?;
         Ok(found.into_iter().map(|(key, value)| Entry { key, value }).collect())
     }
 
-    pub(crate) fn transaction(&self, id: &TransactionId) -> Result<Option<TransactionInfo>> {
-        let snapshot = self.store.snapshot()?;
+    pub(crate) fn transaction(
+        &self,
+        store: &dyn Store,
+        id: &TransactionId,
+    ) -> Result<Option<TransactionInfo>> {
+        let snapshot = store.snapshot()?;
         info(&ContextTables::new(&*snapshot, self.number), id)
     }
 
     /// At most 1,000 transactions and about 1 MiB of arguments.
-    pub(crate) fn history(&self, after: Option<&Place>, limit: usize) -> Result<Vec<TransactionInfo>> {
-        let snapshot = self.store.snapshot()?;
+    pub(crate) fn history(
+        &self,
+        store: &dyn Store,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<TransactionInfo>> {
+        let snapshot = store.snapshot()?;
         let tables = ContextTables::new(&*snapshot, self.number);
         let mut page = Vec::new();
         let mut size = 0;
@@ -150,6 +178,11 @@ impl ContextShared {
         }
         Ok(page)
     }
+}
+
+/// What calls get between `suspend` and `resume`.
+pub(crate) fn suspended() -> Error {
+    Error::closed("the node is suspended: resume it first")
 }
 
 fn info(tables: &ContextTables<'_>, id: &TransactionId) -> Result<Option<TransactionInfo>> {

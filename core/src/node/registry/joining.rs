@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+use super::live::{Live, wait_live};
 use super::rows::{Row, add_row};
 use super::{Registry, lock};
 use crate::invitation::Invitation;
-use crate::network::Network;
 use crate::node::actor::random_bytes;
 use crate::node::context::Context;
 use crate::node::options::JoinOptions;
@@ -29,7 +29,7 @@ impl Registry {
         let work = self.on_runtime(move |node| async move {
             let context = node.begin_join(&invitation).await?;
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
-            let reached = reach(&node.network, &node.closed, &invitation);
+            let reached = reach(node.live.subscribe(), node.closed.subscribe(), &invitation);
             let outcome = tokio::select! {
                 // First, so that who is a member already stays one.
                 biased;
@@ -47,7 +47,10 @@ impl Registry {
                 Err(_) => node.why_not_reached(&invitation, timeout).await,
             };
             if error.kind() != ErrorKind::Closed {
-                node.forget(context.id()).await?;
+                let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context.id()));
+                if node.is_live() {
+                    cleaning.await.map_err(|e| Error::internal(format!("cleaning up panicked: {e}")))??;
+                }
             }
             Err(error)
         });
@@ -83,15 +86,19 @@ impl Registry {
         let mut batch = Batch::default();
         add_row(&mut batch, &invitation.context, &row);
         batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
-        let (store, durability) = (Arc::clone(&self.store), self.durability());
+        let (live, durability) = (self.live()?, self.durability());
+        let store = Arc::clone(&live.store);
         let written = self.handle.spawn_blocking(move || store.commit(&batch, durability)).await;
         written.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
         *last = number;
-        self.start_context(invitation.context, row)
+        self.start_context(&live, invitation.context, row)
     }
 
     async fn why_not_reached(&self, invitation: &Invitation, timeout: Duration) -> Error {
-        let peers = self.network.peers().await.unwrap_or_default();
+        let peers = match self.live() {
+            Ok(live) => live.network.peers().await.unwrap_or_default(),
+            Err(error) => return error,
+        };
         let linked = |address: &String| {
             peers.iter().any(|peer| peer.link.is_some() && address.ends_with(&peer.peer.to_string()))
         };
@@ -114,16 +121,31 @@ impl Registry {
         drop(contexts);
         let mut batch = Batch::default();
         add_row(&mut batch, id, &row);
-        self.store.commit(&batch, self.durability())
+        self.live()?.store.commit(&batch, self.durability())
+    }
+}
+
+/// Deletes what joining has left behind, once the node is not suspended.
+async fn give_up(node: Weak<Registry>, context: ContextId) -> Result<()> {
+    let Some(live) = node.upgrade().map(|node| node.live.subscribe()) else { return Ok(()) };
+    wait_live(live).await;
+    match node.upgrade() {
+        Some(node) => node.forget(context).await,
+        None => Ok(()),
     }
 }
 
 /// Dials the members that an invitation names, again and again, until the node is closed.
-async fn reach(network: &Network, closed: &watch::Sender<bool>, invitation: &Invitation) {
-    let mut closed = closed.subscribe();
+async fn reach(
+    live: watch::Receiver<Option<Arc<Live>>>,
+    mut closed: watch::Receiver<bool>,
+    invitation: &Invitation,
+) {
     let mut pause = Duration::from_millis(250);
     loop {
+        let network = live.borrow().as_ref().map(|live| live.network.clone());
         for address in &invitation.addresses {
+            let Some(network) = &network else { break };
             if let Err(error) = network.connect(address).await {
                 tracing::debug!(address, %error, "a member is not reached");
             }
@@ -137,15 +159,16 @@ async fn reach(network: &Network, closed: &watch::Sender<bool>, invitation: &Inv
 
 /// Goes on with what a crash or a shutdown had interrupted, until it is done, refused, or the caller leaves the context.
 pub(super) async fn go_on_joining(node: Weak<Registry>, context: Context, invitation: Invitation) {
-    let (network, closed) = match node.upgrade() {
-        Some(node) => (node.network.clone(), node.closed.clone()),
+    let (live, closed) = match node.upgrade() {
+        Some(node) => (node.live.subscribe(), node.closed.subscribe()),
         None => return,
     };
     let options = JoinOptions::default();
     let outcome = tokio::select! {
         outcome = joined(&context, &options) => outcome,
-        () = reach(&network, &closed, &invitation) => return,
+        () = reach(live.clone(), closed, &invitation) => return,
     };
+    wait_live(live).await;
     let (Ok(()), Some(node)) = (outcome, node.upgrade()) else { return };
     let id = context.id();
     let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;

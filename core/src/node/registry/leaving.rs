@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::live::wait_live;
 use super::rows::{Row, add_row, list_key};
 use super::{Registry, lock};
 use crate::node::command::Command;
@@ -10,7 +11,7 @@ use crate::node::context::Context;
 use crate::node::options::Clock;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::ContextId;
-use crate::storage::{Batch, Durability, Keyspace, context_end, context_key};
+use crate::storage::{Batch, Durability, Keyspace, Store, context_end, context_key};
 use crate::{Error, Result};
 
 /// How long `leave` waits for somebody to acknowledge it.
@@ -28,6 +29,8 @@ pub(super) fn is_over(left: u64, clock: &Clock) -> bool {
 pub(super) async fn wait_heard(node: Weak<Registry>, context: Context) {
     let mut left = context.shared.left.subscribe();
     let heard = left.wait_for(|left| *left).await.is_ok();
+    let Some(live) = node.upgrade().map(|node| node.live.subscribe()) else { return };
+    wait_live(live).await;
     let Some(node) = node.upgrade().filter(|_| heard) else { return };
     if let Err(error) = node.forget(context.id()).await {
         tracing::warn!(context = %context.id(), %error, "a context that was left could not be deleted");
@@ -41,12 +44,8 @@ impl Registry {
             let mut left = context.shared.left.subscribe();
             let (reply, answer) = tokio::sync::oneshot::channel();
             let closed = |_| context.shared.closed_error();
-            context
-                .shared
-                .commands
-                .send(Command::Leave { reply })
-                .await
-                .map_err(|_| context.shared.closed_error())?;
+            let commands = context.shared.running()?.commands;
+            commands.send(Command::Leave { reply }).await.map_err(|_| context.shared.closed_error())?;
             answer.await.map_err(closed)??;
             if tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok() {
                 return node.forget(context.id()).await;
@@ -70,11 +69,11 @@ impl Registry {
             open.row.clone()
         };
         context.shared.close("this node has left the context");
-        let node = Arc::clone(self);
+        let (store, durability) = (Arc::clone(&self.live()?.store), self.durability());
         let task = self.handle.spawn_blocking(move || {
             let mut batch = Batch::default();
             add_row(&mut batch, &id, &row);
-            node.store.commit(&batch, node.durability())
+            store.commit(&batch, durability)
         });
         task.await.map_err(|e| Error::internal(format!("storing panicked: {e}")))?
     }
@@ -82,13 +81,16 @@ impl Registry {
     /// Ends a context here and deletes all of its rows.
     pub(super) async fn forget(self: &Arc<Self>, id: ContextId) -> Result<()> {
         let _changing = self.changing.lock().await;
+        let live = self.live()?;
         let Some(mut open) = lock(&self.contexts).remove(&id) else { return Ok(()) };
         // Fails only in a shutdown.
-        let _ = self.switchboard.send(ToSwitchboard::Unhost { context: id });
+        let _ = live.switchboard.send(ToSwitchboard::Unhost { context: id });
         open.context.shared.close("the context was left");
-        // A thread that is gone has stopped.
-        let _ = open.context.shared.commands.send(Command::Stop).await;
-        let node = Arc::clone(self);
+        if let Some(running) = open.context.shared.running.send_replace(None) {
+            // A thread that is gone has stopped.
+            let _ = running.commands.send(Command::Stop).await;
+        }
+        let durability = self.durability();
         let task = self.handle.spawn_blocking(move || {
             if let Some(thread) = open.thread.take() {
                 // A panic there has been logged; the rows are deleted all the same.
@@ -97,31 +99,35 @@ impl Registry {
             let row = Row { deleted: true, invitation: None, ..open.row };
             let mut batch = Batch::default();
             add_row(&mut batch, &id, &row);
-            node.store.commit(&batch, node.durability())?;
-            node.delete_rows(id, row.number)
+            live.store.commit(&batch, durability)?;
+            delete_rows(&*live.store, durability, id, row.number)
         });
         task.await.map_err(|e| Error::internal(format!("deleting panicked: {e}")))?
     }
+}
 
-    /// Deletes all rows of a context, its entry in the list last.
-    pub(super) fn delete_rows(&self, id: ContextId, number: u32) -> Result<()> {
-        let (from, to) = (context_key(number, &[]), context_end(number));
-        for keyspace in Keyspace::ALL
-            .into_iter()
-            .filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers))
-        {
-            loop {
-                let rows = self.store.snapshot()?.scan(keyspace, &from, Some(&to), false, 1000)?;
-                if rows.is_empty() {
-                    break;
-                }
-                let mut batch = Batch::default();
-                rows.into_iter().for_each(|(key, _)| batch.delete(keyspace, key));
-                self.store.commit(&batch, Durability::Process)?;
+/// Deletes all rows of a context, its entry in the list last.
+pub(super) fn delete_rows(
+    store: &dyn Store,
+    durability: Durability,
+    id: ContextId,
+    number: u32,
+) -> Result<()> {
+    let (from, to) = (context_key(number, &[]), context_end(number));
+    for keyspace in
+        Keyspace::ALL.into_iter().filter(|keyspace| !matches!(keyspace, Keyspace::Chunks | Keyspace::Peers))
+    {
+        loop {
+            let rows = store.snapshot()?.scan(keyspace, &from, Some(&to), false, 1000)?;
+            if rows.is_empty() {
+                break;
             }
+            let mut batch = Batch::default();
+            rows.into_iter().for_each(|(key, _)| batch.delete(keyspace, key));
+            store.commit(&batch, Durability::Process)?;
         }
-        let mut batch = Batch::default();
-        batch.delete(Keyspace::Meta, list_key(&id));
-        self.store.commit(&batch, self.durability())
     }
+    let mut batch = Batch::default();
+    batch.delete(Keyspace::Meta, list_key(&id));
+    store.commit(&batch, durability)
 }

@@ -96,6 +96,13 @@ impl Peers {
         known.iter().filter_map(address).collect()
     }
 
+    /// Every member's node with its addresses.
+    pub(super) fn all_friends(&self) -> Vec<(PeerId, Vec<String>)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let friends = known.iter().filter(|(_, known)| known.friend && !known.addresses.is_empty());
+        friends.map(|(peer, known)| (*peer, known.addresses.clone())).collect()
+    }
+
     fn remember(&self, peer: PeerId, addresses: Vec<String>) {
         if addresses.is_empty() {
             return;

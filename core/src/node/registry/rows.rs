@@ -52,7 +52,10 @@ pub(super) fn open_store(path: Option<&Path>, engine: Engine) -> Result<Opened> 
     Ok((Arc::new(store), Some(Arc::new(high_water))))
 }
 
-pub(super) type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, BTreeMap<ContextId, Row>);
+/// The contexts that the store lists.
+pub(super) type Rows = BTreeMap<ContextId, Row>;
+
+pub(super) type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, Rows);
 
 /// Reads what the store knows of the node; makes the node's identity the first time.
 pub(super) fn load(store: &dyn Store) -> Result<Loaded> {

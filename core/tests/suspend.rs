@@ -1,0 +1,306 @@
+//! Suspending and resuming: what phones do to apps all day.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod nodes;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use kith_core::ErrorKind;
+use kith_core::application::{Application, ApplicationError, Call, State};
+use kith_core::network::Hub;
+use kith_core::node::{Context, CreateOptions, Event, InviteOptions, JoinOptions, Level, Node, Options};
+use kith_core::replica::Role;
+use nodes::{PATIENCE, equal, join, key, open, until};
+
+fn on_disk(directory: &tempfile::TempDir) -> Options {
+    let mut options = Options::local(directory.path().join("node"));
+    options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    options
+}
+
+/// That a call was refused since the node is suspended.
+fn refused<T: std::fmt::Debug>(outcome: kith_core::Result<T>) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("suspended"), "{error}");
+}
+
+#[tokio::test]
+async fn a_suspended_node_gives_everything_back_and_goes_on_where_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::open(on_disk(&directory)).await.unwrap();
+    let mut create = CreateOptions::default();
+    create.name = "home".into();
+    let context = node.create_context(create).await.unwrap();
+    context.put(key("a"), b"1").await.unwrap();
+    let mut events = context.events(None).await.unwrap();
+    let (id, addresses) = (node.id(), node.addresses());
+    let port = addresses[0].split('/').nth(4).unwrap().to_string();
+
+    node.suspend(PATIENCE).await.unwrap();
+    node.suspend(PATIENCE).await.unwrap();
+    assert!(node.is_suspended());
+    refused(context.put(key("a"), b"2").await);
+    refused(context.get(key("a"), Level::Tentative).await);
+    refused(context.members().await);
+    refused(context.events(Some(0)).await);
+    refused(node.create_context(CreateOptions::default()).await);
+    refused(node.connect(&addresses[0]).await);
+    // What needs neither store nor network is there.
+    assert_eq!(node.contexts().unwrap()[0].name, "home");
+    assert_eq!(node.id(), id);
+    let status = node.status().await.unwrap();
+    assert!(status.suspended && status.addresses.is_empty() && status.peers.is_empty());
+    // The port and the directory are free for somebody else.
+    drop(std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap());
+    let other = Node::open(on_disk(&directory)).await.unwrap();
+    assert_eq!(node.resume().await.unwrap_err().kind(), ErrorKind::Busy);
+    assert!(node.is_suspended());
+    // An extension of the app writes meanwhile.
+    other.context(context.id()).unwrap().put(key("b"), b"theirs").await.unwrap();
+    let theirs = other.create_context(CreateOptions::default()).await.unwrap().id();
+    other.shutdown().await.unwrap();
+
+    node.resume().await.unwrap();
+    node.resume().await.unwrap();
+    assert!(!node.is_suspended());
+    assert_eq!(node.addresses(), addresses, "the port is the one from before");
+    assert_eq!(context.get(key("a"), Level::Tentative).await.unwrap().unwrap(), b"1");
+    assert_eq!(context.get(key("b"), Level::Tentative).await.unwrap().unwrap(), b"theirs");
+    assert!(node.context(theirs).is_ok());
+    // The stream from before goes on, with what was written meanwhile too.
+    let changed = until(&mut events, |event| matches!(event, Event::Changed { .. })).await;
+    assert_eq!(changed, Event::Changed { keys: vec![key("b")] });
+    context.put(key("c"), b"3").await.unwrap();
+    until(&mut events, |event| *event == Event::Changed { keys: vec![key("c")] }).await;
+    node.shutdown().await.unwrap();
+    assert_eq!(context.put(key("a"), b"4").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_waits_while_the_node_is_suspended() {
+    let hub = Hub::new();
+    let node = open(&hub).await;
+    let context = node.create_context(CreateOptions::default()).await.unwrap();
+    let mut events = context.events(None).await.unwrap();
+    node.suspend(PATIENCE).await.unwrap();
+    let waiting =
+        tokio::spawn(async move { until(&mut events, |e| matches!(e, Event::Changed { .. })).await });
+    node.resume().await.unwrap();
+    context.put(key("a"), b"1").await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Event::Changed { keys: vec![key("a")] });
+
+    let mut events = context.events(None).await.unwrap();
+    node.suspend(PATIENCE).await.unwrap();
+    node.shutdown().await.unwrap();
+    assert!(matches!(events.next().await, Err(error) if error.kind() == ErrorKind::Closed));
+}
+
+#[tokio::test]
+async fn a_node_in_memory_keeps_what_it_has() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    mine.put(key("a"), b"while you slept").await.unwrap();
+    ben.resume().await.unwrap();
+    yours.put(key("b"), b"awake").await.unwrap();
+    equal(&mine, &yours).await;
+}
+
+#[tokio::test]
+async fn one_round_of_syncing_from_sleep_to_sleep() {
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let anna = open(&hub).await;
+    let mut options = Options::in_memory(&hub);
+    options.path = Some(directory.path().join("node"));
+    let ben = Node::open(options).await.unwrap();
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let alone = ben.create_context(CreateOptions::default()).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    mine.put(key("a"), b"while you slept").await.unwrap();
+
+    // A budget that the lonely context uses up.
+    let report = ben.sync_once(Duration::from_secs(2)).await.unwrap();
+    assert_eq!((report.synced, report.behind, report.peers), (vec![yours.id()], vec![alone.id()], 1));
+    assert!(ben.is_suspended());
+    ben.resume().await.unwrap();
+    assert_eq!(yours.get(key("a"), Level::Tentative).await.unwrap().unwrap(), b"while you slept");
+
+    anna.shutdown().await.unwrap();
+    // Nobody is there: the budget is not waited for.
+    let report = ben.sync_once(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!((report.peers, report.behind.len()), (0, 2));
+    assert!(!ben.is_suspended(), "one that was awake stays awake");
+    ben.shutdown().await.unwrap();
+}
+
+/// Hangs until it is let go.
+#[derive(Default)]
+struct Hanging {
+    held: AtomicBool,
+    let_go: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Application for Hanging {
+    fn execute(&self, _: &Call<'_>, _: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+        self.held.store(true, Ordering::SeqCst);
+        let mut let_go = self.let_go.lock().unwrap();
+        while !*let_go {
+            let_go = self.changed.wait(let_go).unwrap();
+        }
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_hangs_holds_the_suspension_up_but_not_its_caller() {
+    let hub = Hub::new();
+    let node = open(&hub).await;
+    let application = Arc::new(Hanging::default());
+    node.register("hanging", Arc::clone(&application) as Arc<dyn Application>).unwrap();
+    let mut create = CreateOptions::default();
+    create.application = "hanging".into();
+    let context = node.create_context(create).await.unwrap();
+    let calling = {
+        let context = context.clone();
+        tokio::spawn(async move { context.execute("hang", &[]).await })
+    };
+    let held = Arc::clone(&application);
+    tokio::task::spawn_blocking(move || {
+        while !held.held.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+    })
+    .await
+    .unwrap();
+    let error = node.suspend(Duration::from_millis(100)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    refused(context.execute("hang", &[]).await);
+    *application.let_go.lock().unwrap() = true;
+    application.changed.notify_all();
+    // Once it lets go, the call is finished and the node suspended; resuming waits for that.
+    calling.await.unwrap().unwrap();
+    node.resume().await.unwrap();
+    context.execute("hang", &[]).await.unwrap();
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn joining_goes_on_after_a_suspension() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let token = mine.invite(InviteOptions::default()).await.unwrap().to_text();
+    // Nobody is there to admit.
+    anna.suspend(PATIENCE).await.unwrap();
+    let joining = {
+        let (ben, token) = (ben.clone(), token.clone());
+        tokio::spawn(async move { ben.join(&token, JoinOptions::default()).await })
+    };
+    let waiting = async {
+        while ben.contexts().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    anna.resume().await.unwrap();
+    ben.resume().await.unwrap();
+    let yours = joining.await.unwrap().unwrap();
+    equal(&mine, &yours).await;
+}
+
+/// Writes until it is told to stop; gives what was acknowledged.
+async fn write(context: Context, writer: usize, stop: Arc<AtomicBool>) -> Vec<(String, Vec<u8>)> {
+    let mut acknowledged = Vec::new();
+    for number in 0_u64.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let (name, value) = (format!("{writer}/{number}"), number.to_le_bytes().to_vec());
+        match context.put(key(&name), &value).await {
+            Ok(_) => acknowledged.push((name, value)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                // Suspended: the next turn of the other side of the test resumes.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let anna = open(&hub).await;
+    let mut options = Options::in_memory(&hub);
+    options.path = Some(directory.path().join("node"));
+    let ben = Node::open(options).await.unwrap();
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing: Vec<_> =
+        (0..4).map(|writer| tokio::spawn(write(yours.clone(), writer, Arc::clone(&stop)))).collect();
+    let mut events = yours.events(None).await.unwrap();
+    for _ in 0..100 {
+        // Some of it is written each time.
+        until(&mut events, |event| matches!(event, Event::Changed { .. })).await;
+        ben.suspend(PATIENCE).await.unwrap();
+        ben.resume().await.unwrap();
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut count = 0;
+    for writer in writing {
+        for (name, value) in writer.await.unwrap() {
+            assert_eq!(yours.get(key(&name), Level::Tentative).await.unwrap(), Some(value), "{name}");
+            count += 1;
+        }
+    }
+    assert!(count >= 100, "only {count} calls were acknowledged");
+    println!("{count} acknowledged writes in 100 suspensions");
+    assert_eq!(yours.status().await.unwrap().frozen, None);
+    equal(&mine, &yours).await;
+    ben.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let anna = open(&hub).await;
+    let mut options = Options::in_memory(&hub);
+    options.path = Some(directory.path().join("node"));
+    let ben = Node::open(options).await.unwrap();
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let mut interrupted = 0;
+    for round in 0..100 {
+        let mut events = yours.events(None).await.unwrap();
+        ben.suspend(PATIENCE).await.unwrap();
+        let before = mine.status().await.unwrap().transactions;
+        let writes = (0..20).map(|n| {
+            let context = mine.clone();
+            tokio::spawn(async move { context.put(key(&format!("{round}/{n}")), &[7; 4000]).await })
+        });
+        for write in writes.collect::<Vec<_>>() {
+            write.await.unwrap().unwrap();
+        }
+        ben.resume().await.unwrap();
+        until(&mut events, |event| matches!(event, Event::Executed { .. })).await;
+        let has = yours.status().await.unwrap().transactions;
+        interrupted += usize::from(has < before + 20);
+    }
+    println!("{interrupted} of 100 were interrupted in mid-catch-up");
+    assert!(interrupted > 0, "catch-up was always over before the suspension");
+    equal(&mine, &yours).await;
+    ben.shutdown().await.unwrap();
+}
