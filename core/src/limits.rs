@@ -38,6 +38,9 @@ pub const RUN: usize = 256;
 pub const PAYLOAD: usize = ARGUMENTS + METHOD + 64;
 /// Most tips of one author that a `Remove` or `SetRole` names.
 pub const TIPS: usize = 64;
+/// Aim for the length of a run in catch-up. Short enough for the headers that are kept where a step ends in the middle of one to be
+/// few, long enough for verifying to cost little.
+pub const SYNC_RUN: usize = 16;
 /// Aim for the size of a batch of transactions in catch-up, in bytes before compression.
 pub const SYNC_BATCH: usize = 1 << 20;
 /// Most bytes of a batch before compression; checked before it is decompressed.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acts::Acts;
 use super::chains::{StoredChains, Walked};
 use super::commitment::SetHash;
+use super::covers::Covers;
 use super::execution::{Executed, StateAt};
 use super::faults;
 use super::governance::{Asked, Governance, Member};
@@ -108,6 +109,7 @@ pub struct Replica {
     pub(super) core: Core,
     pub(super) tips: Tips,
     pub(super) walked: Walked,
+    pub(super) covers: Covers,
     pub(super) acts: Acts,
     pub(super) governance: Governance,
     /// What is in the order and not yet executed.
@@ -134,17 +136,14 @@ impl Replica {
             core,
             tips: Tips::new(),
             walked: Walked::default(),
+            covers: Covers::load(tables)?,
             acts: load_acts(&view, context)?,
             governance: Governance::default(),
             pending: BTreeMap::new(),
             stored_pending: BTreeSet::new(),
         };
         for key in keys(&view, tables::TIPS)? {
-            let wrong = || tables::damaged("a tip");
-            let author = key.get(..32).and_then(|id| MemberId::from_slice(id).ok()).ok_or_else(wrong)?;
-            let sequence =
-                key.get(32..40).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or_else(wrong)?;
-            let id = tables::id_of_transaction_key(&key)?;
+            let (author, sequence, id) = tables::of_transaction_key(&key)?;
             replica.tips.entry(author).or_default().insert(Tip { sequence, id });
         }
         for key in keys(&view, tables::PENDING)? {
@@ -174,6 +173,7 @@ impl Replica {
         for transaction in transactions {
             self.let_in(&mut view, transaction, before, &mut step)?;
         }
+        self.covers.write(&mut view);
         self.settle(view, step, None, application)
     }
 
@@ -194,6 +194,7 @@ impl Replica {
             context: self.context,
             core: &mut self.core,
             tips: &mut self.tips,
+            covers: &mut self.covers,
             acts: &mut self.acts,
         };
         let (id, answer) = history.verdict(view, transaction)?;

@@ -39,11 +39,13 @@ pub enum Fault {
     ReadNewest = 14,
     /// Removing an entry leaves it in the commitment.
     CommitDeleted = 15,
+    /// What covers a transaction without a signature is not kept.
+    ForgetCover = 16,
 }
 
 impl Fault {
     /// Each broken rule that the simulator has to find: all but [`Self::DropFromRoom`].
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -58,6 +60,7 @@ impl Fault {
         Self::ForgetPending,
         Self::ReadNewest,
         Self::CommitDeleted,
+        Self::ForgetCover,
     ];
 }
 

@@ -12,6 +12,7 @@ mod acts;
 mod authoring;
 mod chains;
 pub mod commitment;
+mod covers;
 mod engine;
 mod execution;
 pub mod faults;
@@ -30,6 +31,7 @@ mod view;
 mod waiting;
 
 pub use authoring::{Creation, Signer};
+pub use covers::Cover;
 pub use engine::{Blocked, MembershipChange, Outcome, Replica, Step};
 pub use governance::{InvitationState, Member};
 pub use history::{Invalid, Verdict};

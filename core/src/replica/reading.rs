@@ -131,7 +131,14 @@ impl Replica {
 
     /// A transaction of the history.
     pub fn transaction(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Transaction>> {
-        transaction(tables, id)
+        let found = transaction(tables, id)?;
+        found.map(|transaction| self.covers.attach(tables, id, transaction)).transpose()
+    }
+
+    /// How many transactions are proved by headers that are kept for it.
+    #[must_use]
+    pub fn covers(&self) -> usize {
+        self.covers.len()
     }
 
     /// At most `limit` transactions of an author on all branches, ascending by (sequence, id), all of them greater than `after`.
@@ -147,7 +154,8 @@ impl Replica {
             tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
         rows.into_iter()
             .map(|(key, row)| {
-                Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?))
+                let id = tables::id_of_transaction_key(&key)?;
+                Ok((id, self.covers.attach(tables, &id, tables::decode(&row, "a transaction")?)?))
             })
             .collect()
     }

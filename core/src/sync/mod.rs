@@ -24,6 +24,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use link::{Channel, Link, LinkError, LinkOutput};
 pub use proof::Binding;
+pub(crate) use proof::signed_run;
 pub use session::{Session, Status};
 
 use crate::replica::payload::{Add, Tip};
@@ -31,7 +32,7 @@ use crate::replica::{MemberId, Role, Transaction, TransactionId};
 use crate::{ErrorKind, Result};
 
 /// The version of the messages inside a channel. A peer with another one is told apart by name.
-pub const SYNC_VERSION: u16 = 1;
+pub const SYNC_VERSION: u16 = 2;
 
 /// An author and every tip of its chain: the transactions that are no other's `previous`. More than one after a fork.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -76,7 +77,7 @@ pub trait History {
     /// Where a transaction is; `None` if it is not in the history.
     fn position(&self, id: &TransactionId) -> Result<Option<Position>>;
 
-    /// A transaction as it is kept: the signature is `None` where a later one in the author's chain covers it.
+    /// A transaction as it is kept: the signature is `None` where a later one in the author's chain covers it, or its `cover`.
     fn transaction(&self, id: &TransactionId) -> Result<Option<Transaction>>;
 
     /// An author's transactions on all branches, ascending by (sequence, id), all of them greater than `after`: at most

@@ -1,5 +1,6 @@
 mod batches;
 mod convergence;
+mod covers;
 mod handshakes;
 mod hostile;
 mod links;
