@@ -253,7 +253,7 @@ impl World {
         let invitation = node.invitation.as_ref().map(|invitation| (invitation.invite, invitation.key()));
         let role = node.invitation.as_ref().map_or(role, |invitation| invitation.role);
         let dice = Dice::new(self.plan.seed, &format!("liar {number}"));
-        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice, self.plan.brazen);
+        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice);
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;

@@ -208,6 +208,11 @@ impl Judge {
         let snapshot = node.disk.snapshot()?;
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let digest = replica.digest();
+        let unproved = unproved(&history(replica, &tables)?);
+        if let Some(id) = unproved.first() {
+            let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
+            return Ok(Err(("what-is-held-can-be-proved", detail)));
+        }
         let oracle = match self.replayed.get(&digest) {
             Some(oracle) => std::rc::Rc::clone(oracle),
             None => {
@@ -238,6 +243,41 @@ pub fn history(replica: &Replica, tables: &dyn StateRead) -> Result<Vec<Transact
         }
     }
     Ok(all)
+}
+
+/// What a node holds without a signature within reach: it could pass that on to nobody.
+fn unproved(history: &[Transaction]) -> Vec<TransactionId> {
+    let mut all: Vec<(TransactionId, &Transaction)> = history.iter().map(|t| (t.header.id(), t)).collect();
+    all.sort_by_key(|(_, transaction)| std::cmp::Reverse(transaction.header.sequence));
+    let mut nearest: HashMap<TransactionId, usize> = HashMap::new();
+    let mut unproved = Vec::new();
+    for (id, transaction) in all {
+        let own = proof(&id, transaction);
+        let distance = nearest.get(&id).copied().into_iter().chain(own).min();
+        match distance.filter(|distance| *distance < limits::RUN) {
+            Some(distance) => {
+                let before = nearest.entry(transaction.header.previous).or_insert(usize::MAX);
+                *before = (distance + 1).min(*before);
+            }
+            None => unproved.push(id),
+        }
+    }
+    unproved
+}
+
+/// How far its own signature is, if that verifies.
+fn proof(id: &TransactionId, transaction: &Transaction) -> Option<usize> {
+    let (mut last, mut at) = (&transaction.header, *id);
+    let cover = transaction.cover.as_ref().filter(|_| transaction.signature.is_none());
+    for next in cover.iter().flat_map(|cover| cover.headers()) {
+        if next.previous != at || next.author != last.author {
+            return None;
+        }
+        (last, at) = (next, next.id());
+    }
+    let signature = transaction.signature.as_ref().or(cover.map(|cover| cover.signature()))?;
+    last.verify(&at, signature).ok()?;
+    Some(cover.map_or(0, |cover| cover.headers().len()))
 }
 
 fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {

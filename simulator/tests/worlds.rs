@@ -33,7 +33,7 @@ fn scenario() -> Vec<Step> {
 }
 
 fn world(steps: Vec<Step>, power: bool) -> Plan {
-    Plan { seed: 7, nodes: 3, liars: 0, power, brazen: false, until: 15_000, steps }
+    Plan { seed: 7, nodes: 3, liars: 0, power, until: 15_000, steps }
 }
 
 #[test]
