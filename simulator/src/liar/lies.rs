@@ -25,6 +25,8 @@ pub enum Lie {
     /// Another member's transaction under its own name and signature.
     Author,
     OtherContext,
+    /// A valid one that is covered by nothing but an invalid one, or one that waits for ever; for some peers only.
+    Uncovered,
     /// Its own chain from an old place on.
     Backdate,
     /// A call, whatever its role.
@@ -51,13 +53,14 @@ pub enum Lie {
 
 impl Lie {
     /// Each of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Fork,
         Self::Lamport,
         Self::ParentSequence,
         Self::ParentUnknown,
         Self::Author,
         Self::OtherContext,
+        Self::Uncovered,
         Self::Backdate,
         Self::Call,
         Self::Govern,
@@ -178,6 +181,23 @@ impl Liar {
                 let mut draft = self.draft(last, &call);
                 draft.context = ContextId(self.dice.bytes());
                 new.push(draft.sign(&self.key));
+            }
+            Lie::Uncovered => {
+                let valid = self.draft(last, &call).sign(&self.key);
+                let mut bad = self.draft(Some(&valid), &call);
+                bad.lamport += 1;
+                if self.dice.one_in(2) {
+                    let (author, id) = (self.somebody(), TransactionId(self.dice.bytes()));
+                    bad.parents = vec![Parent { author, sequence: 1, id }];
+                }
+                let bad = bad.sign(&self.key);
+                let hidden = self.dice.below(2);
+                self.bag.shown[hidden].extend([valid.header.id(), bad.header.id()]);
+                self.bag.bad.insert(bad.header.id());
+                self.bag.keep(valid);
+                self.bag.keep(bad);
+                // Pushed alone, the valid one would have its signature.
+                return self.show(&[], now);
             }
             Lie::Backdate => {
                 let old = own.get(self.dice.below(own.len())).cloned();
