@@ -265,19 +265,21 @@ fn unproved(history: &[Transaction]) -> Vec<TransactionId> {
     unproved
 }
 
-/// How far its own signature is, if that verifies.
+/// How far its own signature is. That of a cover is verified here, the others by the replay.
 fn proof(id: &TransactionId, transaction: &Transaction) -> Option<usize> {
     let (mut last, mut at) = (&transaction.header, *id);
-    let cover = transaction.cover.as_ref().filter(|_| transaction.signature.is_none());
-    for next in cover.iter().flat_map(|cover| cover.headers()) {
+    if transaction.signature.is_some() {
+        return Some(0);
+    }
+    let cover = transaction.cover.as_ref()?;
+    for next in cover.headers() {
         if next.previous != at || next.author != last.author {
             return None;
         }
         (last, at) = (next, next.id());
     }
-    let signature = transaction.signature.as_ref().or(cover.map(|cover| cover.signature()))?;
-    last.verify(&at, signature).ok()?;
-    Some(cover.map_or(0, |cover| cover.headers().len()))
+    last.verify(&at, cover.signature()).ok()?;
+    Some(cover.headers().len())
 }
 
 fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {
