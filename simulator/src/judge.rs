@@ -8,7 +8,7 @@ use kith_core::replica::{
 };
 use kith_core::storage::{ContextTables, Keyspace, Store};
 use kith_core::{ErrorKind, Result, limits};
-use kith_oracle::oracle::{Oracle, Verdict};
+use kith_oracle::oracle::{Oracle, Verdict, check};
 use kith_oracle::probe::Probe;
 use kith_oracle::{judge, scratch};
 
@@ -50,6 +50,8 @@ pub struct Judge {
     elsewhere: HashMap<MemberId, BTreeSet<TransactionId>>,
     /// The highest role that anybody was ever offered.
     granted: BTreeMap<MemberId, Role>,
+    /// Signatures that have been verified.
+    verified: HashMap<TransactionId, [u8; 64]>,
     /// Histories that were replayed, with what they gave.
     replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
     /// How many replays there were.
@@ -218,7 +220,21 @@ impl Judge {
             None => {
                 let history = history(replica, &tables)?;
                 self.replays += 1;
-                let oracle = std::rc::Rc::new(Oracle::replay(&replica.context(), &history, &Probe));
+                let oracle = std::rc::Rc::new(Oracle::replay_checked(
+                    &replica.context(),
+                    &history,
+                    &Probe,
+                    |transaction| {
+                        let Some(signature) = transaction.signature else { return check(transaction) };
+                        let id = transaction.header.id();
+                        if self.verified.get(&id) == Some(&signature) {
+                            return transaction.check().ok();
+                        }
+                        let id = check(transaction)?;
+                        self.verified.insert(id, signature);
+                        Some(id)
+                    },
+                ));
                 if self.replayed.len() > 4 {
                     self.replayed.clear();
                 }

@@ -32,6 +32,7 @@ use crate::network::LinkId;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{Batch, ContextTables, Durability, Keyspace, add_writes, context_key};
+use crate::sync::Verified;
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -65,6 +66,8 @@ pub(crate) struct Actor {
     room: WaitingRoom,
     /// In the order of the links: what a round does must not hang on how a map lays out its keys.
     sessions: BTreeMap<LinkId, Connected>,
+    /// Signatures that some session has verified.
+    verified: Verified,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
     /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
@@ -95,6 +98,7 @@ impl Actor {
             replica,
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
+            verified: Verified::default(),
             left_over: VecDeque::new(),
             held_back: Vec::new(),
             postponed: VecDeque::new(),

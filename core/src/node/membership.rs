@@ -3,13 +3,16 @@
 use crate::Result;
 use crate::limits;
 use crate::replica::payload::Add;
-use crate::replica::{Kind, MemberId, Payload, Replica, StateRead, Tip, Transaction, TransactionId};
-use crate::sync::{History, Position, Standing, Tips};
+use crate::replica::{
+    Header, Kind, Malformed, MemberId, Payload, Replica, StateRead, Tip, Transaction, TransactionId,
+};
+use crate::sync::{History, Position, Standing, Tips, Verified};
 
 /// A context's history as sync sees it: the replica and its tables, between two batches, when all of it is durable.
 pub(crate) struct Held<'a> {
     pub(crate) replica: &'a Replica,
     pub(crate) tables: &'a dyn StateRead,
+    pub(crate) verified: &'a Verified,
 }
 
 impl Held<'_> {
@@ -51,6 +54,15 @@ impl Held<'_> {
 }
 
 impl History for Held<'_> {
+    fn verify(
+        &self,
+        header: &Header,
+        id: &TransactionId,
+        signature: &[u8; 64],
+    ) -> std::result::Result<(), Malformed> {
+        self.verified.verify(header, id, signature)
+    }
+
     fn digest(&self) -> Result<[u8; 32]> {
         Ok(self.replica.digest())
     }

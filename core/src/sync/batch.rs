@@ -6,7 +6,7 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::session::Stop;
-use super::{Failure, Priority};
+use super::{Failure, History, Priority};
 use crate::limits;
 use crate::replica::payload::SignedRun;
 use crate::replica::{ContextId, Cover, Header, Transaction, TransactionId};
@@ -136,12 +136,12 @@ impl Batch {
         (written == length).then_some(plain)
     }
 
-    /// The transactions that are `new`, ascending by (lamport, id) and without repetitions, every one of this context and
+    /// The transactions that are not in the history, ascending by (lamport, id) and without repetitions, every one of this context and
     /// covered by its author's signature. The length is to be within [`limits::SYNC_BATCH_MOST`].
     pub(super) fn decode(
         self,
         context: &ContextId,
-        mut new: impl FnMut(&TransactionId) -> Result<bool, Stop>,
+        history: &dyn History,
     ) -> Result<Vec<(TransactionId, Transaction)>, Stop> {
         if self.length as usize > limits::SYNC_BATCH_MOST {
             return Err(Failure::Garbage.into());
@@ -153,7 +153,7 @@ impl Batch {
         }
         let mut all = Vec::new();
         for run in runs {
-            all.extend(run.check(context, &mut new)?);
+            all.extend(run.check(context, history)?);
         }
         all.sort_by_key(|(id, transaction)| (transaction.header.lamport, *id, transaction.distance()));
         all.dedup_by_key(|(id, _)| *id);
@@ -166,7 +166,7 @@ impl Run {
     fn check(
         self,
         context: &ContextId,
-        new: &mut impl FnMut(&TransactionId) -> Result<bool, Stop>,
+        history: &dyn History,
     ) -> Result<Vec<(TransactionId, Transaction)>, Stop> {
         let count = self.transactions.len();
         if count == 0 || count + self.cover.len() > limits::RUN {
@@ -185,7 +185,7 @@ impl Run {
         }
         let mut wanted = Vec::with_capacity(count);
         for id in &ids[..count] {
-            wanted.push(new(id)?);
+            wanted.push(!history.has(id)?);
         }
         if !wanted.contains(&true) {
             return Ok(Vec::new());
@@ -193,7 +193,8 @@ impl Run {
         let (Some((last, _)), Some(id)) = (self.transactions.last(), ids.last()) else {
             return Ok(Vec::new());
         };
-        self.cover.last().unwrap_or(last).verify(id, &self.signature).map_err(|_| Failure::BadTransaction)?;
+        let signer = self.cover.last().unwrap_or(last);
+        history.verify(signer, id, &self.signature).map_err(|_| Failure::BadTransaction)?;
         let signed = self.cover.is_empty().then_some(self.signature);
         let headers = self.transactions.iter().map(|(header, _)| header.clone()).chain(self.cover).collect();
         let run = Arc::new(SignedRun { headers, signature: self.signature });

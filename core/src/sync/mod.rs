@@ -15,6 +15,7 @@ mod rounds;
 mod sender;
 mod session;
 mod vector;
+mod verified;
 mod window;
 
 #[cfg(test)]
@@ -26,9 +27,10 @@ pub use link::{Channel, Link, LinkError, LinkOutput};
 pub use proof::Binding;
 pub(crate) use proof::signed_run;
 pub use session::{Session, Status};
+pub(crate) use verified::Verified;
 
 use crate::replica::payload::{Add, Tip};
-use crate::replica::{MemberId, Role, Transaction, TransactionId};
+use crate::replica::{Header, Malformed, MemberId, Role, Transaction, TransactionId};
 use crate::{ErrorKind, Result};
 
 /// The version of the messages inside a channel. A peer with another one is told apart by name.
@@ -93,6 +95,16 @@ pub trait History {
     /// What this key is to the context, given also transactions that it handed over (their signatures are checked; they
     /// need not be in the history, and say nothing unless their own authors are members).
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing>;
+
+    /// Verifies a signature on a header with this id.
+    fn verify(
+        &self,
+        header: &Header,
+        id: &TransactionId,
+        signature: &[u8; 64],
+    ) -> std::result::Result<(), Malformed> {
+        header.verify(id, signature)
+    }
 
     /// Whether the history holds this transaction.
     fn has(&self, id: &TransactionId) -> Result<bool> {

@@ -313,8 +313,7 @@ impl Session {
         }
         let token = self.incoming.received(batch.length as usize)?;
         let mut transactions = Vec::new();
-        let history = turn.history;
-        for (id, transaction) in batch.decode(&self.binding.context, |id| Ok(!history.has(id)?))? {
+        for (id, transaction) in batch.decode(&self.binding.context, turn.history)? {
             self.live.delivers(id);
             transactions.push(transaction);
         }

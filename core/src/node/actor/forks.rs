@@ -17,7 +17,7 @@ impl Actor {
             if mute || member == me || self.replica.is_removed(&member) {
                 continue;
             }
-            let held = Held { replica: &self.replica, tables: view };
+            let held = Held { replica: &self.replica, tables: view, verified: &self.verified };
             let (Some(one), Some(other)) = (signed_run(&held, &one)?, signed_run(&held, &other)?) else {
                 continue;
             };

@@ -15,7 +15,7 @@ fn context() -> ContextId {
     genesis().header.belongs_to()
 }
 
-fn chain(length: usize) -> Vec<Transaction> {
+pub(in super::super) fn chain(length: usize) -> Vec<Transaction> {
     let mut all = vec![genesis()];
     while all.len() < length {
         let next = sign(context(), 0, all.last(), &[], Kind::Call, vec![9; 100]);
@@ -29,7 +29,7 @@ fn named(all: &[Transaction]) -> Vec<(TransactionId, Transaction)> {
 }
 
 fn decode(batch: Batch) -> Result<Vec<(TransactionId, Transaction)>, Failure> {
-    batch.decode(&context(), |_| Ok(true)).map_err(|stop| match stop {
+    batch.decode(&context(), &Store::default()).map_err(|stop| match stop {
         Stop::Ended(Ended::Failed(failure)) => failure,
         _ => panic!("it ends with a failure"),
     })

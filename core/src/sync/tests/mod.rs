@@ -7,3 +7,5 @@ mod links;
 mod quiet;
 mod store;
 mod world;
+
+pub(super) use batches::chain;
