@@ -67,11 +67,24 @@ impl Cover {
 /// Whose, and of which transaction.
 type Key = (MemberId, u64, TransactionId);
 
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// How many headers.
+    distance: usize,
+    /// The last of them, which is signed.
+    last: TransactionId,
+}
+
+impl Kept {
+    fn new(headers: &[Header]) -> Self {
+        Self { distance: headers.len(), last: headers.last().map(Header::id).unwrap_or_default() }
+    }
+}
+
 /// The covers that are kept: one for each transaction without a signature that nothing better in the history covers.
 #[derive(Debug, Default)]
 pub(crate) struct Covers {
-    /// With the number of headers.
-    kept: BTreeMap<Key, usize>,
+    kept: BTreeMap<Key, Kept>,
     /// Of this step, and not written yet: most are covered by the next transaction of the same step.
     fresh: BTreeMap<Key, Cover>,
 }
@@ -87,7 +100,7 @@ impl Covers {
             for (row, value) in &page {
                 let run: SignedRun = tables::decode(value, "a cover")?;
                 let key = tables::of_transaction_key(row.get(tables::COVERS.len()..).unwrap_or_default())?;
-                covers.kept.insert(key, run.headers.len());
+                covers.kept.insert(key, Kept::new(&run.headers));
             }
         }
     }
@@ -108,10 +121,9 @@ impl Covers {
         let Some(distance) = transaction.distance() else { return Ok(()) };
         let Header { author, sequence, previous, .. } = transaction.header;
         let signed_at = sequence + distance as u64;
-        let start = |sequence| (author, sequence, TransactionId::default());
-        let near = start(sequence.saturating_sub(limits::RUN as u64))..start(sequence);
-        let needless = |(key, distance): &(&Key, &usize)| key.1 + **distance as u64 >= signed_at;
-        let candidates: BTreeSet<Key> = self.kept.range(near).filter(needless).map(|(key, _)| *key).collect();
+        let needless = |(key, kept): &(&Key, &Kept)| key.1 + kept.distance as u64 >= signed_at;
+        let candidates: BTreeSet<Key> =
+            self.before(&author, sequence).filter(needless).map(|(key, _)| *key).collect();
         if let Some(lowest) = candidates.first().map(|key| key.1) {
             let (mut at, mut number) = (previous, sequence - 1);
             loop {
@@ -131,10 +143,31 @@ impl Covers {
         }
         if let Some(cover) = transaction.cover.as_ref().filter(|_| transaction.signature.is_none()) {
             let key = (author, sequence, id);
-            self.kept.insert(key, distance);
+            self.kept.insert(key, Kept::new(cover.headers()));
             self.fresh.insert(key, cover.clone());
         }
         Ok(())
+    }
+
+    /// Those of an author from which a signature at a sequence can be reached in one run.
+    fn before(&self, author: &MemberId, sequence: u64) -> impl Iterator<Item = (&Key, &Kept)> {
+        let start = |sequence| (*author, sequence, TransactionId::default());
+        self.kept.range(start(sequence.saturating_sub(limits::RUN as u64))..start(sequence))
+    }
+
+    /// The signature of a transaction that came without, if it is at the end of a cover that is kept.
+    pub(crate) fn signature(
+        &self,
+        tables: &dyn StateRead,
+        id: &TransactionId,
+        header: &Header,
+    ) -> Result<Option<[u8; 64]>> {
+        let mut before = self.before(&header.author, header.sequence);
+        let Some((key, _)) = before.find(|(_, kept)| kept.last == *id) else { return Ok(None) };
+        if let Some(cover) = self.fresh.get(key) {
+            return Ok(Some(*cover.signature()));
+        }
+        Ok(Some(read(tables, key)?.signature))
     }
 
     /// Writes what the step has left to be kept.
@@ -154,9 +187,7 @@ impl Covers {
     ) -> Result<Transaction> {
         let key = (transaction.header.author, transaction.header.sequence, *id);
         if transaction.signature.is_none() && self.kept.contains_key(&key) {
-            let row = tables.get(Table::Meta, &tables::cover_key(&key))?;
-            let run: SignedRun = tables::decode(&row.unwrap_or_default(), "a cover")?;
-            transaction.cover = Cover::new(Arc::new(run), 0);
+            transaction.cover = Cover::new(Arc::new(read(tables, &key)?), 0);
         }
         Ok(transaction)
     }
@@ -165,4 +196,9 @@ impl Covers {
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
     }
+}
+
+fn read(tables: &dyn StateRead, key: &Key) -> Result<SignedRun> {
+    let row = tables.get(Table::Meta, &tables::cover_key(key))?;
+    tables::decode(&row.unwrap_or_default(), "a cover")
 }

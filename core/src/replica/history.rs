@@ -281,8 +281,18 @@ impl History<'_> {
         let rivals = self.with_sequence(view, &header.author, header.sequence)?;
 
         let key = tables::transaction_key(&header.author, header.sequence, id);
-        self.covers.admitted(view, *id, transaction)?;
-        view.put(Table::Transactions, key, transaction.encode());
+        let found = match transaction.signature {
+            None => self.covers.signature(view, id, header)?,
+            Some(_) => None,
+        };
+        let signed = found.map(|signature| Transaction {
+            signature: Some(signature),
+            cover: None,
+            ..transaction.clone()
+        });
+        let kept = signed.as_ref().unwrap_or(transaction);
+        self.covers.admitted(view, *id, kept)?;
+        view.put(Table::Transactions, key, kept.encode());
         view.put(Table::Ids, id.0, tables::encode(position));
         tables::put_order(view, place, header.kind, None);
 

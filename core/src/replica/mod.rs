@@ -11,6 +11,7 @@
 mod acts;
 mod authoring;
 mod chains;
+mod changes;
 pub mod commitment;
 mod covers;
 mod engine;
@@ -31,8 +32,9 @@ mod view;
 mod waiting;
 
 pub use authoring::{Creation, Signer};
+pub use changes::MembershipChange;
 pub use covers::Cover;
-pub use engine::{Blocked, MembershipChange, Outcome, Replica, Step};
+pub use engine::{Blocked, Outcome, Replica, Step};
 pub use governance::{InvitationState, Member};
 pub use history::{Invalid, Verdict};
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
