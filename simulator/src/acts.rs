@@ -319,8 +319,8 @@ impl World {
         Ok(())
     }
 
-    /// Every member says something: it is after everything that it knows, so whoever lacks any of that finds out.
-    pub(crate) fn last_words(&mut self) {
+    /// Every member says something.
+    pub(crate) fn speak(&mut self) {
         for number in self.members() {
             self.report.events += 1;
             self.wish(number, Wish::Call(call(3, 0, 2)), Purpose::Plain);

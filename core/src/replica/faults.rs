@@ -44,8 +44,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Each broken rule that the simulator has to find: all but [`Self::DropFromRoom`].
-    pub const ALL: [Self; 15] = [
+    /// Each broken rule, which the simulator has to find.
+    pub const ALL: [Self; 16] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -54,6 +54,7 @@ impl Fault {
         Self::FlushLate,
         Self::ForgetMark,
         Self::UseOnceMore,
+        Self::DropFromRoom,
         Self::TrustVector,
         Self::ReadersWrite,
         Self::AnswerEarly,
