@@ -57,7 +57,9 @@ pub const SYNC_VECTOR_PAGE: usize = 4096;
 pub const SYNC_VECTOR: usize = 1 << 16;
 /// Most new transactions that wait to be pushed to one peer.
 pub const SYNC_PUSHES: usize = 4096;
-/// Most transactions that a member hands over with its proof.
+/// Most transactions by which a member shows whose word made it one.
+pub const SYNC_LINEAGE: usize = 32;
+/// Most transactions that a joiner or a former member gets to prove one.
 pub const SYNC_SUPPORTING: usize = 8;
 /// Most transactions of the evidence that a former member gets.
 pub const SYNC_EVIDENCE: usize = 4096;

@@ -334,8 +334,6 @@ impl World {
             node.joined
                 && !node.leaving
                 && !node.standing.differs
-                // One that was set back may know none of the others: then it refuses them all (docs/testing.md).
-                && !node.standing.rolled_back
                 && machine.removed().is_none()
                 && machine.replica().member(&node.me).is_some()
         };

@@ -74,6 +74,12 @@ impl Replica {
         self.governance.members.get(member)
     }
 
+    /// The `Add` that made somebody a member, also of one that is none any more (genesis for the creator).
+    #[must_use]
+    pub fn added(&self, member: &MemberId) -> Option<TransactionId> {
+        self.governance.added(member)
+    }
+
     /// Whether the key was a member's that was removed.
     #[must_use]
     pub fn is_removed(&self, member: &MemberId) -> bool {

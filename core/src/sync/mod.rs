@@ -115,8 +115,8 @@ pub trait History {
 /// As what this side takes part.
 #[derive(Clone, Debug)]
 pub enum Local {
-    /// As a member. With the ids of what the other side may not have seen yet: its `Add` and that one's `Invite`, as far as
-    /// they are in the history; at most [`crate::limits::SYNC_SUPPORTING`].
+    /// As a member. With the ids of what the other side may not have seen yet: its own `Add`, that of the one who added it,
+    /// and so on; at most [`crate::limits::SYNC_LINEAGE`].
     Member {
         /// The ids.
         supporting: Vec<TransactionId>,

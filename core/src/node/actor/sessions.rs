@@ -105,7 +105,7 @@ impl Actor {
                     Some((invitation.invite, &invitation.key())),
                 )),
             },
-            _ => Local::Member { supporting: held.admission(&me)? },
+            _ => Local::Member { supporting: held.lineage(&me)? },
         };
         let seed = self.start.surroundings.random()?;
         let seed =
