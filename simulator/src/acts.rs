@@ -227,7 +227,6 @@ impl World {
         copy.context = original.context;
         copy.joined = true;
         copy.standing = Standing { rolled_back: true, ..original.standing.clone() };
-        copy.application = std::sync::Arc::clone(&original.application);
         copy.frozen = Some("the node's directory is a copy".into());
         copy.disk.start(None);
         let new = copy.number;
@@ -371,7 +370,9 @@ impl World {
                 return Some((*number, detail));
             }
             if replica.pending() > 0 {
-                return Some((*number, format!("{} transactions are not executed", replica.pending())));
+                let blocked = machine.status().blocked;
+                let detail = format!("{} transactions are not executed: {blocked:?}", replica.pending());
+                return Some((*number, detail));
             }
             if !machine.waiting().is_empty() {
                 return Some((*number, format!("{} transactions wait", machine.waiting().len())));

@@ -79,6 +79,16 @@ fn who_was_set_back_lets_in_whom_it_never_knew() {
     assert!(report.transactions >= 10, "{report:?}");
 }
 
+/// A process ends while calls wait for an application that is not registered yet. The next one did not take them up when the
+/// application came, unless something new was written.
+#[test]
+fn what_waited_for_the_application_is_executed_by_the_next_process() {
+    // The seed's liar is the only one that wrote since.
+    let plan = Plan::new(355, Wanted::default());
+    let plan = shrink::only(&plan, &[0, 1, 3, 4, 5, 59, 61, 77]);
+    run(&plan).unwrap();
+}
+
 #[test]
 fn shortening_keeps_what_breaks_and_only_that() {
     let violation = kith_simulator::Violation { invariant: "x", node: 0, at: 0, detail: String::new() };

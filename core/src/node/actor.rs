@@ -109,6 +109,11 @@ impl Actor {
             leaving,
             removed: None,
         };
+        // Left by an earlier process, for want of the application or after a fault: tried at once.
+        if let Some(id) = actor.replica.first_pending() {
+            let fault = Blocked::Fault(id, "it has not been tried since the context was opened".into());
+            actor.blocked = Some((fault, actor.now().saturating_sub(RETRY)));
+        }
         actor.check_high_water();
         actor.show();
         Ok(actor)
@@ -200,6 +205,8 @@ impl Actor {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
             }
+            let now = self.now();
+            self.blocked.iter_mut().for_each(|(_, since)| *since = now);
             self.drop_sessions();
             // Whoever is told finds the context as it was before.
             stage.fail(&error);

@@ -63,6 +63,12 @@ impl Replica {
         self.pending.len()
     }
 
+    /// The first transaction in the order that is not executed.
+    #[must_use]
+    pub fn first_pending(&self) -> Option<TransactionId> {
+        self.pending.first_key_value().map(|(_, id)| *id)
+    }
+
     /// The members at the end of the order.
     pub fn members(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
         self.governance.members.iter()
