@@ -38,6 +38,9 @@ pub const RUN: usize = 256;
 pub const PAYLOAD: usize = ARGUMENTS + METHOD + 64;
 /// Most tips of one author that a `Remove` or `SetRole` names.
 pub const TIPS: usize = 64;
+/// Aim for the length of a run in catch-up. Short enough for the headers that are kept where a step ends in the middle of one to be
+/// few, long enough for verifying to cost little.
+pub const SYNC_RUN: usize = 16;
 /// Aim for the size of a batch of transactions in catch-up, in bytes before compression.
 pub const SYNC_BATCH: usize = 1 << 20;
 /// Most bytes of a batch before compression; checked before it is decompressed.
@@ -54,7 +57,9 @@ pub const SYNC_VECTOR_PAGE: usize = 4096;
 pub const SYNC_VECTOR: usize = 1 << 16;
 /// Most new transactions that wait to be pushed to one peer.
 pub const SYNC_PUSHES: usize = 4096;
-/// Most transactions that a member hands over with its proof.
+/// Most transactions by which a member shows whose word made it one.
+pub const SYNC_LINEAGE: usize = 32;
+/// Most transactions that a joiner or a former member gets to prove one.
 pub const SYNC_SUPPORTING: usize = 8;
 /// Most transactions of the evidence that a former member gets.
 pub const SYNC_EVIDENCE: usize = 4096;

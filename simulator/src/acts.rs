@@ -227,7 +227,6 @@ impl World {
         copy.context = original.context;
         copy.joined = true;
         copy.standing = Standing { rolled_back: true, ..original.standing.clone() };
-        copy.application = std::sync::Arc::clone(&original.application);
         copy.frozen = Some("the node's directory is a copy".into());
         copy.disk.start(None);
         let new = copy.number;
@@ -253,7 +252,7 @@ impl World {
         let invitation = node.invitation.as_ref().map(|invitation| (invitation.invite, invitation.key()));
         let role = node.invitation.as_ref().map_or(role, |invitation| invitation.role);
         let dice = Dice::new(self.plan.seed, &format!("liar {number}"));
-        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice, self.plan.brazen);
+        let liar = Liar::new(node.key.clone(), context, role, invitation, all, dice);
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
@@ -319,8 +318,8 @@ impl World {
         Ok(())
     }
 
-    /// Every member says something: it is after everything that it knows, so whoever lacks any of that finds out.
-    pub(crate) fn last_words(&mut self) {
+    /// Every member says something.
+    pub(crate) fn speak(&mut self) {
         for number in self.members() {
             self.report.events += 1;
             self.wish(number, Wish::Call(call(3, 0, 2)), Purpose::Plain);
@@ -334,8 +333,6 @@ impl World {
             node.joined
                 && !node.leaving
                 && !node.standing.differs
-                // One that was set back may know none of the others: then it refuses them all (docs/testing.md).
-                && !node.standing.rolled_back
                 && machine.removed().is_none()
                 && machine.replica().member(&node.me).is_some()
         };
@@ -373,7 +370,9 @@ impl World {
                 return Some((*number, detail));
             }
             if replica.pending() > 0 {
-                return Some((*number, format!("{} transactions are not executed", replica.pending())));
+                let blocked = machine.status().blocked;
+                let detail = format!("{} transactions are not executed: {blocked:?}", replica.pending());
+                return Some((*number, detail));
             }
             if !machine.waiting().is_empty() {
                 return Some((*number, format!("{} transactions wait", machine.waiting().len())));

@@ -8,7 +8,7 @@ use kith_core::replica::{
 };
 use kith_core::storage::{ContextTables, Keyspace, Store};
 use kith_core::{ErrorKind, Result, limits};
-use kith_oracle::oracle::{Oracle, Verdict};
+use kith_oracle::oracle::{Oracle, Verdict, check};
 use kith_oracle::probe::Probe;
 use kith_oracle::{judge, scratch};
 
@@ -50,6 +50,8 @@ pub struct Judge {
     elsewhere: HashMap<MemberId, BTreeSet<TransactionId>>,
     /// The highest role that anybody was ever offered.
     granted: BTreeMap<MemberId, Role>,
+    /// Signatures that have been verified.
+    verified: HashMap<TransactionId, [u8; 64]>,
     /// Histories that were replayed, with what they gave.
     replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
     /// How many replays there were.
@@ -208,12 +210,31 @@ impl Judge {
         let snapshot = node.disk.snapshot()?;
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let digest = replica.digest();
+        let unproved = unproved(&history(replica, &tables)?);
+        if let Some(id) = unproved.first() {
+            let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
+            return Ok(Err(("what-is-held-can-be-proved", detail)));
+        }
         let oracle = match self.replayed.get(&digest) {
             Some(oracle) => std::rc::Rc::clone(oracle),
             None => {
                 let history = history(replica, &tables)?;
                 self.replays += 1;
-                let oracle = std::rc::Rc::new(Oracle::replay(&replica.context(), &history, &Probe));
+                let oracle = std::rc::Rc::new(Oracle::replay_checked(
+                    &replica.context(),
+                    &history,
+                    &Probe,
+                    |transaction| {
+                        let Some(signature) = transaction.signature else { return check(transaction) };
+                        let id = transaction.header.id();
+                        if self.verified.get(&id) == Some(&signature) {
+                            return transaction.check().ok();
+                        }
+                        let id = check(transaction)?;
+                        self.verified.insert(id, signature);
+                        Some(id)
+                    },
+                ));
                 if self.replayed.len() > 4 {
                     self.replayed.clear();
                 }
@@ -238,6 +259,43 @@ pub fn history(replica: &Replica, tables: &dyn StateRead) -> Result<Vec<Transact
         }
     }
     Ok(all)
+}
+
+/// What a node holds without a signature within reach: it could pass that on to nobody.
+fn unproved(history: &[Transaction]) -> Vec<TransactionId> {
+    let mut all: Vec<(TransactionId, &Transaction)> = history.iter().map(|t| (t.header.id(), t)).collect();
+    all.sort_by_key(|(_, transaction)| std::cmp::Reverse(transaction.header.sequence));
+    let mut nearest: HashMap<TransactionId, usize> = HashMap::new();
+    let mut unproved = Vec::new();
+    for (id, transaction) in all {
+        let own = proof(&id, transaction);
+        let distance = nearest.get(&id).copied().into_iter().chain(own).min();
+        match distance.filter(|distance| *distance < limits::RUN) {
+            Some(distance) => {
+                let before = nearest.entry(transaction.header.previous).or_insert(usize::MAX);
+                *before = (distance + 1).min(*before);
+            }
+            None => unproved.push(id),
+        }
+    }
+    unproved
+}
+
+/// How far its own signature is. That of a cover is verified here, the others by the replay.
+fn proof(id: &TransactionId, transaction: &Transaction) -> Option<usize> {
+    let (mut last, mut at) = (&transaction.header, *id);
+    if transaction.signature.is_some() {
+        return Some(0);
+    }
+    let cover = transaction.cover.as_ref()?;
+    for next in cover.headers() {
+        if next.previous != at || next.author != last.author {
+            return None;
+        }
+        (last, at) = (next, next.id());
+    }
+    last.verify(&at, cover.signature()).ok()?;
+    Some(cover.headers().len())
 }
 
 fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {

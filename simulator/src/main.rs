@@ -13,7 +13,6 @@ const HELP: &str = "\
 --nodes N      nodes of each world, where not the seed is to say
 --calls N      calls in each world
 --calm         no faults and no lies
---brazen       liars use the known holes of the engine too (docs/testing.md)
 --only A,B,…   only these steps of the plan
 --show         shows the plan
 --fault NAME   only this one with --defects
@@ -103,9 +102,6 @@ fn tell(options: &Options, plan: &Plan, violation: &Violation) {
     if options.wanted.calm {
         more += " --calm";
     }
-    if options.wanted.brazen {
-        more += " --brazen";
-    }
     println!("  again: cargo xtask simulate --seed {seed} --worlds 1{more}");
     if options.only.is_none() {
         let kept = shrink::shrink(plan, violation, Duration::from_secs(60));
@@ -136,7 +132,6 @@ fn read() -> Result<Options, String> {
             "--nodes" => options.wanted.nodes = Some(number(next()?)?.clamp(2, 50) as usize),
             "--calls" => options.wanted.calls = Some(number(next()?)? as usize),
             "--calm" => options.wanted.calm = true,
-            "--brazen" => options.wanted.brazen = true,
             "--show" => options.show = true,
             "--fault" => options.fault = Some(next()?),
             "--defects" => options.defects = true,

@@ -134,8 +134,6 @@ pub struct Plan {
     pub liars: usize,
     /// Whether commits are flushed one by one.
     pub power: bool,
-    /// See [`Wanted::brazen`].
-    pub brazen: bool,
     /// When faults stop.
     pub until: u64,
     /// By their times.
@@ -151,8 +149,6 @@ pub struct Wanted {
     pub calls: Option<usize>,
     /// Without faults and lies.
     pub calm: bool,
-    /// Liars also do what is known to find a hole that is not closed yet (`docs/testing.md`).
-    pub brazen: bool,
 }
 
 impl Plan {
@@ -181,7 +177,6 @@ impl Plan {
             nodes,
             liars,
             power: dice.below(4) > 0,
-            brazen: wanted.brazen,
             until,
             steps: Vec::new(),
         };

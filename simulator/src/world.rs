@@ -159,7 +159,7 @@ impl World {
         }
         self.heal()?;
         self.until(self.now() + 20_000)?;
-        self.last_words();
+        self.last_words()?;
         let deadline = self.now() + HEALING;
         let mut apart = self.apart();
         while apart.is_some() && self.now() < deadline {
@@ -174,6 +174,17 @@ impl World {
             self.compare(node)?;
         }
         self.be_silent()
+    }
+
+    /// Every member says something, three times in a row and while pushes overtake each other: it is after everything that it knows, so
+    /// whoever lacks any of that finds out, and nothing but asking brings it then.
+    fn last_words(&mut self) -> Go {
+        self.weather = Weather { until: self.now() + 1_000, overtake: 300, ..Weather::default() };
+        for _ in 0..3 {
+            self.speak();
+            self.until(self.now() + 4)?;
+        }
+        Ok(())
     }
 
     /// Once all are equal, nothing is sent any more, and nothing waits.

@@ -33,7 +33,7 @@ fn scenario() -> Vec<Step> {
 }
 
 fn world(steps: Vec<Step>, power: bool) -> Plan {
-    Plan { seed: 7, nodes: 3, liars: 0, power, brazen: false, until: 15_000, steps }
+    Plan { seed: 7, nodes: 3, liars: 0, power, until: 15_000, steps }
 }
 
 #[test]
@@ -57,6 +57,36 @@ fn a_process_may_die_at_every_write() {
     }
     // Some writes are of no node in this scenario: a process that dies early makes less of it.
     assert!(died >= 70, "only {died} of 96 died in a write");
+}
+
+/// A member comes back from a backup of when it knew none of those who are left: they were added by others who have gone since. It
+/// refused them all, for ever, while a peer showed no more than its own admission.
+#[test]
+fn who_was_set_back_lets_in_whom_it_never_knew() {
+    let steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Admin, again: false } },
+        Step { at: 4_000, act: Act::Backup { node: 1 } },
+        Step { at: 5_000, act: Act::Join { node: 2, by: 0, role: Role::Admin, again: false } },
+        Step { at: 9_000, act: Act::Join { node: 3, by: 2, role: Role::Admin, again: false } },
+        Step { at: 14_000, act: Act::Leave { node: 0 } },
+        Step { at: 18_000, act: Act::Leave { node: 2 } },
+        Step { at: 22_000, act: Act::Call { node: 3, method: 1, key: 1, value: 1 } },
+        Step { at: 26_000, act: Act::Restore { node: 1, with_marks: true } },
+    ];
+    let plan = Plan { nodes: 4, until: 40_000, ..world(steps, true) };
+    let report = run(&plan).unwrap();
+    // Genesis, two admissions with what they rest on, two that left, the call, and what was said at last.
+    assert!(report.transactions >= 10, "{report:?}");
+}
+
+/// A process ends while calls wait for an application that is not registered yet. The next one did not take them up when the
+/// application came, unless something new was written.
+#[test]
+fn what_waited_for_the_application_is_executed_by_the_next_process() {
+    // The seed's liar is the only one that wrote since.
+    let plan = Plan::new(355, Wanted::default());
+    let plan = shrink::only(&plan, &[0, 1, 3, 4, 5, 59, 61, 77]);
+    run(&plan).unwrap();
 }
 
 #[test]

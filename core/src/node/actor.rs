@@ -32,6 +32,7 @@ use crate::network::LinkId;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{Batch, ContextTables, Durability, Keyspace, Store, add_writes, context_key};
+use crate::sync::Verified;
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -66,6 +67,8 @@ pub(crate) struct Actor {
     room: WaitingRoom,
     /// In the order of the links: what a round does must not hang on how a map lays out its keys.
     sessions: BTreeMap<LinkId, Connected>,
+    /// Signatures that some session has verified.
+    verified: Verified,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
     /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
@@ -96,6 +99,7 @@ impl Actor {
             replica,
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
+            verified: Verified::default(),
             left_over: VecDeque::new(),
             held_back: Vec::new(),
             postponed: VecDeque::new(),
@@ -106,6 +110,11 @@ impl Actor {
             leaving,
             removed: None,
         };
+        // Left by an earlier process, for want of the application or after a fault: tried at once.
+        if let Some(id) = actor.replica.first_pending() {
+            let fault = Blocked::Fault(id, "it has not been tried since the context was opened".into());
+            actor.blocked = Some((fault, actor.now().saturating_sub(RETRY)));
+        }
         actor.check_high_water();
         actor.show();
         Ok(actor)
@@ -199,6 +208,8 @@ impl Actor {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
             }
+            let now = self.now();
+            self.blocked.iter_mut().for_each(|(_, since)| *since = now);
             self.drop_sessions();
             // Whoever is told finds the context as it was before.
             stage.fail(&error);

@@ -3,13 +3,16 @@
 use crate::Result;
 use crate::limits;
 use crate::replica::payload::Add;
-use crate::replica::{Kind, MemberId, Payload, Replica, StateRead, Tip, Transaction, TransactionId};
-use crate::sync::{History, Position, Standing, Tips};
+use crate::replica::{
+    Header, Kind, Malformed, MemberId, Payload, Replica, Role, StateRead, Tip, Transaction, TransactionId,
+};
+use crate::sync::{History, Position, Standing, Tips, Verified};
 
 /// A context's history as sync sees it: the replica and its tables, between two batches, when all of it is durable.
 pub(crate) struct Held<'a> {
     pub(crate) replica: &'a Replica,
     pub(crate) tables: &'a dyn StateRead,
+    pub(crate) verified: &'a Verified,
 }
 
 impl Held<'_> {
@@ -29,28 +32,78 @@ impl Held<'_> {
         Ok(transaction.and_then(|t| Payload::decode(t.header.kind, t.plaintext())))
     }
 
-    /// Whether transactions that somebody handed over make it a member: an `Add` by a member, by an invitation that counts here.
-    fn vouched(&self, member: &MemberId, supporting: &[Transaction]) -> Option<crate::replica::Role> {
-        let context = self.replica.context();
-        supporting.iter().find_map(|transaction| {
-            let Some(Payload::Add(add)) = Payload::decode(transaction.header.kind, transaction.plaintext())
-            else {
-                return None;
+    /// By whose word a member is one: its `Add`, that of its author, and so on to the creator.
+    pub(crate) fn lineage(&self, member: &MemberId) -> Result<Vec<TransactionId>> {
+        let mut ids: Vec<TransactionId> = Vec::new();
+        let mut next = *member;
+        while ids.len() < limits::SYNC_LINEAGE
+            && let Some(add) = self.replica.added(&next).filter(|add| !ids.contains(add))
+            && let Some(position) = self.replica.location(self.tables, &add)?
+            && position.kind == Kind::Add as u8
+        {
+            ids.push(add);
+            next = position.author;
+        }
+        Ok(ids)
+    }
+
+    /// Whether transactions that somebody handed over make it a member: an `Add` by a member, or by one whose own `Add` is there as
+    /// well, and so on to one that is a member here.
+    ///
+    /// This side may be far behind (a backup was restored) and know none of the present members. Each of the chain is vouched
+    /// for by somebody who is, or may well be, a member still, and could hand on by itself whatever the last of the chain
+    /// learns here. What is in the history has been judged, and says nothing again; nor does the word of a removed member.
+    fn vouched(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Option<Role>> {
+        let (mut wanted, mut role) = (*member, None);
+        for _ in supporting {
+            let Some((transaction, add)) = supporting.iter().find_map(|transaction| {
+                let payload = Payload::decode(transaction.header.kind, transaction.plaintext());
+                match payload {
+                    Some(Payload::Add(add)) if add.member == wanted => Some((transaction, add)),
+                    _ => None,
+                }
+            }) else {
+                return Ok(None);
             };
-            let by_member = self.replica.member(&transaction.header.author).is_some();
-            let here =
-                transaction.header.belongs_to() == context && transaction.header.kind == Kind::Add as u8;
-            let invitation = self.replica.invitation(&add.redeemed.as_ref()?.invite)?;
-            let counts = !invitation.revoked
-                && invitation.uses < invitation.invite.max_uses
-                && add.redeems(&context, &invitation.invite);
-            (here && by_member && add.member == *member && add.consents(&context) && counts)
-                .then_some(add.role)
-        })
+            let author = transaction.header.author;
+            let known = self.replica.has(self.tables, &transaction.header.id())?;
+            if known || !self.counts(transaction, &add) || self.replica.is_removed(&author) {
+                return Ok(None);
+            }
+            let role = *role.get_or_insert(add.role);
+            if self.replica.member(&author).is_some() {
+                return Ok(Some(role));
+            }
+            wanted = author;
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing that is known here speaks against an `Add`.
+    fn counts(&self, transaction: &Transaction, add: &Add) -> bool {
+        let context = self.replica.context();
+        let invitation = match &add.redeemed {
+            None => true,
+            Some(redeemed) => self.replica.invitation(&redeemed.invite).is_none_or(|invitation| {
+                !invitation.revoked
+                    && invitation.uses < invitation.invite.max_uses
+                    && add.redeems(&context, &invitation.invite)
+            }),
+        };
+        transaction.header.belongs_to() == context && add.consents(&context) && invitation
     }
 }
 
 impl History for Held<'_> {
+    fn verify(
+        &self,
+        header: &Header,
+        id: &TransactionId,
+        signature: &[u8; 64],
+    ) -> std::result::Result<(), Malformed> {
+        self.verified.verify(header, id, signature)
+    }
+
     fn digest(&self) -> Result<[u8; 32]> {
         Ok(self.replica.digest())
     }
@@ -111,6 +164,10 @@ impl History for Held<'_> {
             evidence.truncate(limits::SYNC_SUPPORTING);
             return Ok(Standing::Removed(evidence));
         }
-        Ok(self.vouched(member, supporting).map_or(Standing::Unknown, Standing::Member))
+        if self.replica.transactions() == 0 {
+            // There is nothing to give away, and nothing to judge by yet.
+            return Ok(Standing::Member(Role::Reader));
+        }
+        Ok(self.vouched(member, supporting)?.map_or(Standing::Unknown, Standing::Member))
     }
 }

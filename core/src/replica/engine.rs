@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acts::Acts;
 use super::chains::{StoredChains, Walked};
+use super::changes::{MembershipChange, membership_changes};
 use super::commitment::SetHash;
+use super::covers::Covers;
 use super::execution::{Executed, StateAt};
 use super::faults;
-use super::governance::{Asked, Governance, Member};
+use super::governance::{Asked, Governance};
 use super::history::{Core, History, Invalid, Tips, Verdict, load_acts};
 use super::payload::{Payload, Tip};
 use super::receipt::{Place, Receipt, Rejection};
@@ -63,35 +65,6 @@ pub struct Outcome {
     pub again: bool,
 }
 
-/// A change of the membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum MembershipChange {
-    Joined {
-        member: MemberId,
-        role: Role,
-    },
-    Left {
-        member: MemberId,
-    },
-    Removed {
-        member: MemberId,
-    },
-    RoleChanged {
-        member: MemberId,
-        role: Role,
-    },
-    /// It calls itself something else.
-    Renamed {
-        member: MemberId,
-        name: String,
-    },
-    /// The context is called something else.
-    ContextRenamed {
-        name: String,
-    },
-}
-
 /// Why applying stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -108,6 +81,7 @@ pub struct Replica {
     pub(super) core: Core,
     pub(super) tips: Tips,
     pub(super) walked: Walked,
+    pub(super) covers: Covers,
     pub(super) acts: Acts,
     pub(super) governance: Governance,
     /// What is in the order and not yet executed.
@@ -134,17 +108,14 @@ impl Replica {
             core,
             tips: Tips::new(),
             walked: Walked::default(),
+            covers: Covers::load(tables)?,
             acts: load_acts(&view, context)?,
             governance: Governance::default(),
             pending: BTreeMap::new(),
             stored_pending: BTreeSet::new(),
         };
         for key in keys(&view, tables::TIPS)? {
-            let wrong = || tables::damaged("a tip");
-            let author = key.get(..32).and_then(|id| MemberId::from_slice(id).ok()).ok_or_else(wrong)?;
-            let sequence =
-                key.get(32..40).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or_else(wrong)?;
-            let id = tables::id_of_transaction_key(&key)?;
+            let (author, sequence, id) = tables::of_transaction_key(&key)?;
             replica.tips.entry(author).or_default().insert(Tip { sequence, id });
         }
         for key in keys(&view, tables::PENDING)? {
@@ -174,6 +145,7 @@ impl Replica {
         for transaction in transactions {
             self.let_in(&mut view, transaction, before, &mut step)?;
         }
+        self.covers.write(&mut view);
         self.settle(view, step, None, application)
     }
 
@@ -194,6 +166,7 @@ impl Replica {
             context: self.context,
             core: &mut self.core,
             tips: &mut self.tips,
+            covers: &mut self.covers,
             acts: &mut self.acts,
         };
         let (id, answer) = history.verdict(view, transaction)?;
@@ -462,36 +435,6 @@ impl Replica {
     pub const fn state_hash(&self) -> &SetHash {
         &self.core.state
     }
-}
-
-/// What changed between two outcomes; `first_name` is what genesis calls the context.
-fn membership_changes(old: &Governance, new: &Governance, first_name: &String) -> Vec<MembershipChange> {
-    let all: BTreeSet<&MemberId> = old.members.keys().chain(new.members.keys()).collect();
-    let facts = |governance: &Governance, member: &MemberId| -> Option<Member> {
-        governance.members.get(member).cloned()
-    };
-    let change = |member: &MemberId| match (facts(old, member), facts(new, member)) {
-        (None, Some(facts)) => Some(MembershipChange::Joined { member: *member, role: facts.role }),
-        (Some(_), None) if new.removed.contains(member) => {
-            Some(MembershipChange::Removed { member: *member })
-        }
-        (Some(_), None) => Some(MembershipChange::Left { member: *member }),
-        (Some(before), Some(after)) if before.role != after.role => {
-            Some(MembershipChange::RoleChanged { member: *member, role: after.role })
-        }
-        _ => None,
-    };
-    let renamed = |member: &MemberId| {
-        let (before, after) = (old.members.get(member)?, new.members.get(member)?);
-        (before.name != after.name)
-            .then(|| MembershipChange::Renamed { member: *member, name: after.name.clone() })
-    };
-    let context = (old.name != new.name).then(|| {
-        let name = new.name.as_ref().unwrap_or(first_name).clone();
-        MembershipChange::ContextRenamed { name }
-    });
-    let changes = all.iter().filter_map(|member| change(member));
-    changes.chain(all.iter().filter_map(|member| renamed(member))).chain(context).collect()
 }
 
 /// All keys with a prefix, without it.

@@ -39,11 +39,13 @@ pub enum Fault {
     ReadNewest = 14,
     /// Removing an entry leaves it in the commitment.
     CommitDeleted = 15,
+    /// What covers a transaction without a signature is not kept.
+    ForgetCover = 16,
 }
 
 impl Fault {
-    /// Each broken rule that the simulator has to find: all but [`Self::DropFromRoom`].
-    pub const ALL: [Self; 14] = [
+    /// Each broken rule, which the simulator has to find.
+    pub const ALL: [Self; 16] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -52,12 +54,14 @@ impl Fault {
         Self::FlushLate,
         Self::ForgetMark,
         Self::UseOnceMore,
+        Self::DropFromRoom,
         Self::TrustVector,
         Self::ReadersWrite,
         Self::AnswerEarly,
         Self::ForgetPending,
         Self::ReadNewest,
         Self::CommitDeleted,
+        Self::ForgetCover,
     ];
 }
 

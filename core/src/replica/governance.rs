@@ -105,6 +105,12 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Governance {
+    /// What made somebody a member, also if it is none any more.
+    pub(crate) fn added(&self, member: &MemberId) -> Option<TransactionId> {
+        let facts = self.members.get(member).or_else(|| self.former.get(member))?;
+        Some(facts.added.id)
+    }
+
     /// Judges all of them.
     pub(crate) fn judge(acts: &Acts, chains: &dyn Chains) -> Result<Self> {
         let mut order: Vec<u32> = (0..acts.next()).collect();

@@ -6,11 +6,12 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::acts::{Act, Acts, What};
 use super::commitment::SetHash;
+use super::covers::Covers;
 use super::payload::{Payload, Tip};
 use super::receipt::Place;
 use super::state_read::{StateRead, Table};
 use super::tables::{self, Position};
-use super::transaction::{Header, Kind, Transaction};
+use super::transaction::{Header, Kind, Malformed, Transaction};
 use super::view::View;
 use super::{ContextId, MemberId, TransactionId, faults};
 use crate::Result;
@@ -99,6 +100,7 @@ pub(crate) struct History<'a> {
     pub(crate) context: ContextId,
     pub(crate) core: &'a mut Core,
     pub(crate) tips: &'a mut Tips,
+    pub(crate) covers: &'a mut Covers,
     pub(crate) acts: &'a mut Acts,
 }
 
@@ -115,6 +117,9 @@ impl History<'_> {
         }
         if tables::position(view, &id)?.is_some() {
             return Ok((id, Err(Verdict::Known)));
+        }
+        if transaction.distance().is_none() {
+            return Ok((id, Err(Verdict::Invalid(Malformed::Signature.into()))));
         }
         Ok((id, self.admission(view, transaction, id)?))
     }
@@ -276,7 +281,18 @@ impl History<'_> {
         let rivals = self.with_sequence(view, &header.author, header.sequence)?;
 
         let key = tables::transaction_key(&header.author, header.sequence, id);
-        view.put(Table::Transactions, key, transaction.encode());
+        let found = match transaction.signature {
+            None => self.covers.signature(view, id, header)?,
+            Some(_) => None,
+        };
+        let signed = found.map(|signature| Transaction {
+            signature: Some(signature),
+            cover: None,
+            ..transaction.clone()
+        });
+        let kept = signed.as_ref().unwrap_or(transaction);
+        self.covers.admitted(view, *id, kept)?;
+        view.put(Table::Transactions, key, kept.encode());
         view.put(Table::Ids, id.0, tables::encode(position));
         tables::put_order(view, place, header.kind, None);
 
@@ -380,8 +396,9 @@ pub(crate) fn load_acts(view: &View<'_>, context: ContextId) -> Result<Acts> {
             let payload = Payload::decode(transaction.header.kind, transaction.plaintext());
             let place = Place::tail(position.lamport, id);
             let admission = Admission { id, place, position, payload };
-            let (mut core, mut tips) = (Core::default(), Tips::new());
-            let mut history = History { context, core: &mut core, tips: &mut tips, acts: &mut acts };
+            let (mut core, mut tips, mut covers) = (Core::default(), Tips::new(), Covers::default());
+            let mut history =
+                History { context, core: &mut core, tips: &mut tips, covers: &mut covers, acts: &mut acts };
             history.remember_act(view, &transaction, &admission)?;
         }
     }

@@ -11,7 +11,9 @@
 mod acts;
 mod authoring;
 mod chains;
+mod changes;
 pub mod commitment;
+mod covers;
 mod engine;
 mod execution;
 pub mod faults;
@@ -30,7 +32,9 @@ mod view;
 mod waiting;
 
 pub use authoring::{Creation, Signer};
-pub use engine::{Blocked, MembershipChange, Outcome, Replica, Step};
+pub use changes::MembershipChange;
+pub use covers::Cover;
+pub use engine::{Blocked, Outcome, Replica, Step};
 pub use governance::{InvitationState, Member};
 pub use history::{Invalid, Verdict};
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};

@@ -63,6 +63,12 @@ impl Replica {
         self.pending.len()
     }
 
+    /// The first transaction in the order that is not executed.
+    #[must_use]
+    pub fn first_pending(&self) -> Option<TransactionId> {
+        self.pending.first_key_value().map(|(_, id)| *id)
+    }
+
     /// The members at the end of the order.
     pub fn members(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
         self.governance.members.iter()
@@ -72,6 +78,12 @@ impl Replica {
     #[must_use]
     pub fn member(&self, member: &MemberId) -> Option<&Member> {
         self.governance.members.get(member)
+    }
+
+    /// The `Add` that made somebody a member, also of one that is none any more (genesis for the creator).
+    #[must_use]
+    pub fn added(&self, member: &MemberId) -> Option<TransactionId> {
+        self.governance.added(member)
     }
 
     /// Whether the key was a member's that was removed.
@@ -131,7 +143,14 @@ impl Replica {
 
     /// A transaction of the history.
     pub fn transaction(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Option<Transaction>> {
-        transaction(tables, id)
+        let found = transaction(tables, id)?;
+        found.map(|transaction| self.covers.attach(tables, id, transaction)).transpose()
+    }
+
+    /// How many transactions are proved by headers that are kept for it.
+    #[must_use]
+    pub fn covers(&self) -> usize {
+        self.covers.len()
     }
 
     /// At most `limit` transactions of an author on all branches, ascending by (sequence, id), all of them greater than `after`.
@@ -147,7 +166,8 @@ impl Replica {
             tables.scan(Table::Transactions, &start, prefix_end(&author.0).as_deref(), false, limit)?;
         rows.into_iter()
             .map(|(key, row)| {
-                Ok((tables::id_of_transaction_key(&key)?, tables::decode(&row, "a transaction")?))
+                let id = tables::id_of_transaction_key(&key)?;
+                Ok((id, self.covers.attach(tables, &id, tables::decode(&row, "a transaction")?)?))
             })
             .collect()
     }

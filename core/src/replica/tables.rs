@@ -102,6 +102,19 @@ pub(crate) fn id_of_transaction_key(key: &[u8]) -> Result<TransactionId> {
         .ok_or_else(|| damaged("a transaction's key"))
 }
 
+/// Author, sequence and id out of a transaction's key.
+pub(crate) fn of_transaction_key(key: &[u8]) -> Result<(MemberId, u64, TransactionId)> {
+    let wrong = || damaged("a transaction's key");
+    let author = key.get(..32).and_then(|id| MemberId::from_slice(id).ok()).ok_or_else(wrong)?;
+    let sequence =
+        key.get(32..40).and_then(|n| n.try_into().ok()).map(u64::from_be_bytes).ok_or_else(wrong)?;
+    Ok((author, sequence, id_of_transaction_key(key)?))
+}
+
+pub(crate) fn cover_key((author, sequence, id): &(MemberId, u64, TransactionId)) -> Vec<u8> {
+    [COVERS, &transaction_key(author, *sequence, id)].concat()
+}
+
 pub(crate) fn version_key(key: &StateKey, place: &Place) -> Vec<u8> {
     let mut row = Vec::with_capacity(32 + Place::LENGTH);
     row.extend_from_slice(&key.0);
@@ -120,6 +133,7 @@ pub(crate) const CORE: &[u8] = b"core";
 pub(crate) const STATE_HASH: &[u8] = b"hash/state";
 pub(crate) const TIPS: &[u8] = b"tip/";
 pub(crate) const ACTS: &[u8] = b"act/";
+pub(crate) const COVERS: &[u8] = b"cover/";
 pub(crate) const PENDING: &[u8] = b"pending/";
 
 pub(crate) fn act_key(number: u32) -> Vec<u8> {

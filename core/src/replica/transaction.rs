@@ -3,6 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
+use super::covers::Cover;
 use super::{ContextId, MemberId, TransactionId};
 use crate::limits;
 
@@ -254,6 +255,9 @@ pub struct Transaction {
     pub payload: Vec<u8>,
     /// The author's signature on the id. `None` where a later signature in the author's chain covers this one.
     pub signature: Option<[u8; 64]>,
+    /// Without a signature: what covers it, where that is not in the history itself. No part of the bytes.
+    #[borsh(skip)]
+    pub cover: Option<Cover>,
 }
 
 /// What the author decides about a new transaction; the rest follows.
@@ -304,7 +308,7 @@ impl Draft {
             payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         };
         let signature = key.sign(&signed_bytes(&header.id())).to_bytes();
-        Transaction { header, payload, signature: Some(signature) }
+        Transaction { header, payload, signature: Some(signature), cover: None }
     }
 }
 
@@ -333,9 +337,25 @@ impl Transaction {
         self.payload.get(32..).unwrap_or_default()
     }
 
+    /// How many headers behind this one the signature is that proves it: 0 for its own. `None` if it takes others of the
+    /// history to prove it.
+    #[must_use]
+    pub fn distance(&self) -> Option<usize> {
+        match &self.signature {
+            Some(_) => Some(0),
+            None => self.cover.as_ref().map(|cover| cover.headers().len()),
+        }
+    }
+
     /// Checks all that needs no other transaction and no signature; gives the id.
     pub fn check(&self) -> Result<TransactionId, Malformed> {
         self.header.check()?;
+        self.check_payload()?;
+        Ok(self.header.id())
+    }
+
+    /// Checks that it carries what its header says.
+    pub(crate) fn check_payload(&self) -> Result<(), Malformed> {
         if self.payload.len() != self.header.payload_len as usize
             || blake3::derive_key(PAYLOAD_DOMAIN, &self.payload) != self.header.payload_hash
         {
@@ -344,7 +364,7 @@ impl Transaction {
         if commitment(&self.payload) != self.header.commitment {
             return Err(Malformed::Commitment);
         }
-        Ok(self.header.id())
+        Ok(())
     }
 
     /// Checks all that needs no other transaction, the signature included; gives the id.

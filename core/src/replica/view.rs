@@ -43,6 +43,16 @@ impl<'a> View<'a> {
     }
 
     fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+        // What comes and goes within one batch need not trouble the store.
+        let written = &mut self.writes[table as usize];
+        if value.is_none()
+            && let Some(Some(old)) = written.get(&key)
+            && matches!(self.base.get(table, &key), Ok(None))
+        {
+            self.size -= key.len() + WRITE + old.len();
+            written.remove(&key);
+            return;
+        }
         let length = key.len() + WRITE;
         self.size += length + value.as_ref().map_or(0, Vec::len);
         if let Some(old) = self.writes[table as usize].insert(key, value) {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::TransactionId;
+use super::covers::Cover;
 use super::transaction::Transaction;
 use crate::limits;
 
@@ -43,7 +44,7 @@ impl WaitingRoom {
     pub fn wait(
         &mut self,
         id: TransactionId,
-        transaction: Transaction,
+        mut transaction: Transaction,
         from: Deliverer,
         missing: impl IntoIterator<Item = TransactionId>,
     ) -> Result<(), NoRoom> {
@@ -51,7 +52,11 @@ impl WaitingRoom {
             return Ok(());
         }
         let missing: BTreeSet<TransactionId> = missing.into_iter().collect();
-        let size = 512 + transaction.payload.len() + 128 * (transaction.header.parents.len() + missing.len());
+        // The rest of its run is not to stay in memory for as long as it waits.
+        transaction.cover = transaction.cover.map(|cover| cover.alone());
+        let cover = transaction.cover.as_ref().map_or(0, Cover::size);
+        let edges = transaction.header.parents.len() + missing.len();
+        let size = 512 + transaction.payload.len() + 128 * edges + cover;
         let taken = self.taken.get(&from).copied().unwrap_or(0);
         if taken + size > limits::WAITING_FOR_EACH_PEER {
             return Err(NoRoom::ForPeer);

@@ -52,7 +52,7 @@ impl Handshake {
         turn.send(&match local {
             Local::Member { supporting } => {
                 let (supporting, _) =
-                    Covered::read_all(turn.history, first(&supporting, limits::SYNC_SUPPORTING))?;
+                    Covered::read_all(turn.history, first(&supporting, limits::SYNC_LINEAGE))?;
                 Message::Prove { member, signature, supporting }
             }
             Local::Joiner { request } if request.member == member => {

@@ -190,11 +190,10 @@ impl Session {
                 lacking.push(id);
                 continue;
             };
-            let cover = match transaction.signature {
-                Some(_) => Vec::new(),
-                None => covering_run(turn.history, &id, &transaction.header)?,
-            };
-            if transaction.signature.is_none() && cover.is_empty() {
+            let proved = transaction.distance().is_some();
+            let cover =
+                if proved { Vec::new() } else { covering_run(turn.history, &id, &transaction.header)? };
+            if !proved && cover.is_empty() {
                 lacking.push(id);
                 continue;
             }

@@ -64,7 +64,7 @@ impl Message {
         }
         let message: Self = borsh::from_slice(bytes).map_err(|_| Failure::Garbage)?;
         let within = match &message {
-            Self::Prove { supporting, .. } => supporting.len() <= limits::SYNC_SUPPORTING,
+            Self::Prove { supporting, .. } => supporting.len() <= limits::SYNC_LINEAGE,
             Self::Admitted { transactions } => transactions.len() <= limits::SYNC_SUPPORTING,
             Self::Evidence { transactions, last } => !transactions.is_empty() || *last,
             Self::Vector { authors, last } => {

@@ -15,6 +15,7 @@ mod rounds;
 mod sender;
 mod session;
 mod vector;
+mod verified;
 mod window;
 
 #[cfg(test)]
@@ -24,14 +25,16 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use link::{Channel, Link, LinkError, LinkOutput};
 pub use proof::Binding;
+pub(crate) use proof::signed_run;
 pub use session::{Session, Status};
+pub(crate) use verified::Verified;
 
 use crate::replica::payload::{Add, Tip};
-use crate::replica::{MemberId, Role, Transaction, TransactionId};
+use crate::replica::{Header, Malformed, MemberId, Role, Transaction, TransactionId};
 use crate::{ErrorKind, Result};
 
 /// The version of the messages inside a channel. A peer with another one is told apart by name.
-pub const SYNC_VERSION: u16 = 1;
+pub const SYNC_VERSION: u16 = 2;
 
 /// An author and every tip of its chain: the transactions that are no other's `previous`. More than one after a fork.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -76,7 +79,7 @@ pub trait History {
     /// Where a transaction is; `None` if it is not in the history.
     fn position(&self, id: &TransactionId) -> Result<Option<Position>>;
 
-    /// A transaction as it is kept: the signature is `None` where a later one in the author's chain covers it.
+    /// A transaction as it is kept: the signature is `None` where a later one in the author's chain covers it, or its `cover`.
     fn transaction(&self, id: &TransactionId) -> Result<Option<Transaction>>;
 
     /// An author's transactions on all branches, ascending by (sequence, id), all of them greater than `after`: at most
@@ -93,6 +96,16 @@ pub trait History {
     /// need not be in the history, and say nothing unless their own authors are members).
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing>;
 
+    /// Verifies a signature on a header with this id.
+    fn verify(
+        &self,
+        header: &Header,
+        id: &TransactionId,
+        signature: &[u8; 64],
+    ) -> std::result::Result<(), Malformed> {
+        header.verify(id, signature)
+    }
+
     /// Whether the history holds this transaction.
     fn has(&self, id: &TransactionId) -> Result<bool> {
         Ok(self.position(id)?.is_some())
@@ -102,8 +115,8 @@ pub trait History {
 /// As what this side takes part.
 #[derive(Clone, Debug)]
 pub enum Local {
-    /// As a member. With the ids of what the other side may not have seen yet: its `Add` and that one's `Invite`, as far as
-    /// they are in the history; at most [`crate::limits::SYNC_SUPPORTING`].
+    /// As a member. With the ids of what the other side may not have seen yet: its own `Add`, that of the one who added it,
+    /// and so on; at most [`crate::limits::SYNC_LINEAGE`].
     Member {
         /// The ids.
         supporting: Vec<TransactionId>,

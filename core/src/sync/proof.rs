@@ -1,6 +1,7 @@
 //! What is signed and keyed to show who one is, tied to one channel of one connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signer, SigningKey};
@@ -9,8 +10,8 @@ use super::History;
 use super::link::Channel;
 use crate::Result;
 use crate::limits;
-use crate::replica::payload::Tip;
-use crate::replica::{ContextId, Header, MemberId, Transaction, TransactionId};
+use crate::replica::payload::{SignedRun, Tip};
+use crate::replica::{ContextId, Cover, Header, MemberId, Transaction, TransactionId};
 
 const MAC_DOMAIN: &str = "kith 2026 channel mac";
 const PROOF_DOMAIN: &str = "kith 2026 proof of a member key";
@@ -92,15 +93,19 @@ pub(super) struct Covered {
 impl Covered {
     /// From the history. `None` if it is not there, or nothing that is kept covers it.
     pub(super) fn read(history: &dyn History, id: &TransactionId) -> Result<Option<Self>> {
-        let Some(Transaction { header, payload, signature }) = history.transaction(id)? else {
+        let Some(transaction) = history.transaction(id)? else { return Ok(None) };
+        let run = match transaction.distance() {
+            Some(_) => Vec::new(),
+            None => covering_run(history, id, &transaction.header)?,
+        };
+        let last = run.last().map_or(&transaction, |(_, last)| last);
+        let kept = last.cover.as_ref().filter(|_| last.signature.is_none());
+        let Some(signature) = last.signature.or_else(|| kept.map(|cover| *cover.signature())) else {
             return Ok(None);
         };
-        if let Some(signature) = signature {
-            return Ok(Some(Self { header, payload, cover: Vec::new(), signature }));
-        }
-        let run = covering_run(history, id, &header)?;
-        let Some(signature) = run.last().and_then(|(_, last)| last.signature) else { return Ok(None) };
-        let cover = run.into_iter().map(|(_, transaction)| transaction.header).collect();
+        let kept = kept.map(|cover| cover.headers().to_vec()).unwrap_or_default();
+        let cover = run.into_iter().map(|(_, transaction)| transaction.header).chain(kept).collect();
+        let Transaction { header, payload, .. } = transaction;
         Ok(Some(Self { header, payload, cover, signature }))
     }
 
@@ -132,7 +137,8 @@ impl Covered {
             return None;
         }
         let direct = self.cover.is_empty().then_some(self.signature);
-        let transaction = Transaction { header: self.header, payload: self.payload, signature: direct };
+        let (header, payload) = (self.header, self.payload);
+        let mut transaction = Transaction { header, payload, signature: direct, cover: None };
         let mut id = transaction.check().ok()?;
         let header = &transaction.header;
         if header.belongs_to() != *context {
@@ -146,38 +152,57 @@ impl Covered {
             id = next.id();
         }
         self.cover.last().unwrap_or(header).verify(&id, &self.signature).ok()?;
+        transaction.cover =
+            Cover::new(Arc::new(SignedRun { headers: self.cover, signature: self.signature }), 0);
         Some(transaction)
     }
 }
 
-/// What follows `id` in its author's chain, up to the next one with a signature, that included. Empty if nothing that is
-/// kept covers `id`. On branches, the first found.
+/// What proves that a transaction is its author's: its header and those behind it, up to a signed one.
+pub(crate) fn signed_run(history: &dyn History, id: &TransactionId) -> Result<Option<SignedRun>> {
+    let covered = Covered::read(history, id)?;
+    Ok(covered.map(|Covered { header, cover, signature, .. }| SignedRun {
+        headers: std::iter::once(header).chain(cover).collect(),
+        signature,
+    }))
+}
+
+/// What follows `id` in its author's chain, up to the next one that is proved (signed, or with a cover of its own), that
+/// included. Empty if nothing that is kept covers `id`. On branches, the first found.
 pub(super) fn covering_run(
     history: &dyn History,
     id: &TransactionId,
     header: &Header,
 ) -> Result<Vec<(TransactionId, Transaction)>> {
-    let after = Tip { sequence: header.sequence, id: TransactionId([0xff; 32]) };
-    let mut page: HashMap<TransactionId, Transaction> = HashMap::new();
-    for (next, transaction) in
-        history.chain(&header.author, after, 2 * limits::RUN, limits::SYNC_BATCH_MOST)?
-    {
-        let Header { sequence, previous, .. } = transaction.header;
-        let descends = previous == *id || page.contains_key(&previous);
-        if !descends || sequence - header.sequence >= limits::RUN as u64 {
-            continue;
-        }
-        let signed = transaction.signature.is_some();
-        page.insert(next, transaction);
-        if signed {
-            let (mut run, mut at) = (Vec::new(), next);
-            while let Some(transaction) = page.remove(&at) {
-                let previous = transaction.header.previous;
-                run.push((at, transaction));
-                at = previous;
+    // So many that no branches which a liar has signed hide the one that is looked for, and no more.
+    const PAGES: usize = 8;
+    let mut after = Tip { sequence: header.sequence, id: TransactionId([0xff; 32]) };
+    let mut descendants: HashMap<TransactionId, Transaction> = HashMap::new();
+    for _ in 0..PAGES {
+        let page = history.chain(&header.author, after, 2 * limits::RUN, limits::SYNC_BATCH_MOST)?;
+        let Some((last, end)) = page.last() else { break };
+        after = Tip { sequence: end.header.sequence, id: *last };
+        for (next, transaction) in page {
+            let Header { sequence, previous, .. } = transaction.header;
+            let distance = transaction.distance();
+            let signed_at = sequence + distance.unwrap_or(0) as u64;
+            if sequence - header.sequence >= limits::RUN as u64 {
+                return Ok(Vec::new());
             }
-            run.reverse();
-            return Ok(run);
+            if previous != *id && !descendants.contains_key(&previous) {
+                continue;
+            }
+            descendants.insert(next, transaction);
+            if distance.is_some() && signed_at - header.sequence < limits::RUN as u64 {
+                let (mut run, mut at) = (Vec::new(), next);
+                while let Some(transaction) = descendants.remove(&at) {
+                    let previous = transaction.header.previous;
+                    run.push((at, transaction));
+                    at = previous;
+                }
+                run.reverse();
+                return Ok(run);
+            }
         }
     }
     Ok(Vec::new())

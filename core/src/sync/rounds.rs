@@ -313,11 +313,9 @@ impl Session {
         }
         let token = self.incoming.received(batch.length as usize)?;
         let mut transactions = Vec::new();
-        for (id, transaction) in batch.decode(&self.binding.context)? {
-            if !turn.history.has(&id)? {
-                self.live.delivers(id);
-                transactions.push(transaction);
-            }
+        for (id, transaction) in batch.decode(&self.binding.context, turn.history)? {
+            self.live.delivers(id);
+            transactions.push(transaction);
         }
         if let (Phase::Differing(difference), Purpose::CatchUp) = (&mut self.rounds.phase, purpose) {
             difference.delivering.push((token, transactions.len() as u64));

@@ -6,7 +6,7 @@ use kith_core::ErrorKind;
 use kith_core::network::{Config, Event, Network};
 use kith_core::node::JoinOptions;
 use kith_core::replica::{MemberId, Tip, TransactionId};
-use kith_core::sync::Ended;
+use kith_core::sync::{Ended, SYNC_VERSION};
 
 use crate::liar::Liar;
 use crate::nodes::PATIENCE;
@@ -37,12 +37,12 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
         ("nothing", vec![]),
         ("no message", vec![200]),
         ("noise", (0..=255u8).cycle().skip(99).take(5000).collect()),
-        ("half a message", hello(1, 2)[..20].to_vec()),
-        ("more than a message", [hello(1, 2), vec![0]].concat()),
-        ("another version", hello(2, 2)),
+        ("half a message", hello(SYNC_VERSION, 2)[..20].to_vec()),
+        ("more than a message", [hello(SYNC_VERSION, 2), vec![0]].concat()),
+        ("another version", hello(SYNC_VERSION + 1, 2)),
         ("version 0", hello(0, 2)),
-        ("a round of long ago", hello(1, 1)),
-        ("a round far ahead", hello(1, 1_000_000)),
+        ("a round of long ago", hello(SYNC_VERSION, 1)),
+        ("a round far ahead", hello(SYNC_VERSION, 1_000_000)),
         ("a proof again", message(0, &[&[7; 32], &[7; 64], &[0; 4]])),
         ("an admission of nobody", message(2, &[&[0; 4]])),
         ("a vector out of turn", message(6, &[&[0; 4], &[1]])),

@@ -75,7 +75,17 @@ impl Oracle {
         transactions: impl IntoIterator<Item = &'a Transaction>,
         application: &dyn Application,
     ) -> Self {
-        let (history, verdicts) = validate(context, transactions);
+        Self::replay_checked(context, transactions, application, check)
+    }
+
+    /// The same, where `check` says what is a transaction at all, and its id.
+    pub fn replay_checked<'a>(
+        context: &ContextId,
+        transactions: impl IntoIterator<Item = &'a Transaction>,
+        application: &dyn Application,
+        check: impl FnMut(&Transaction) -> Option<TransactionId>,
+    ) -> Self {
+        let (history, verdicts) = validate(context, transactions, check);
         let mut order: Vec<(Place, TransactionId)> =
             history.values().map(|known| (known.place(), known.id)).collect();
         order.sort();
@@ -115,17 +125,21 @@ pub fn rejected(rejection: Rejection) -> Receipt {
     Receipt { outcome: Err(rejection), emitted: Vec::new() }
 }
 
+/// The id of what is a transaction, looked at alone.
+pub fn check(transaction: &Transaction) -> Option<TransactionId> {
+    if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() }.ok()
+}
+
 /// Sorts out the valid transactions, by asking again until nothing new becomes valid.
 fn validate<'a>(
     context: &ContextId,
     transactions: impl IntoIterator<Item = &'a Transaction>,
+    mut check: impl FnMut(&Transaction) -> Option<TransactionId>,
 ) -> (History, HashMap<TransactionId, Verdict>) {
     // By lamport number, so that ancestors mostly come first: the outcome does not hang on it, only how long it takes.
     let mut waiting: BTreeMap<(u64, TransactionId), &Transaction> = BTreeMap::new();
     for transaction in transactions {
-        let checked =
-            if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() };
-        if let Ok(id) = checked {
+        if let Some(id) = check(transaction) {
             waiting.insert((transaction.header.lamport, id), transaction);
         }
     }
@@ -192,7 +206,7 @@ fn judge_one(
     if header.sequence > 1 {
         links.push(header.previous);
     }
-    let named: Vec<TransactionId> = links.iter().chain(&references).copied().collect();
+    let mut named: Vec<TransactionId> = links.iter().chain(&references).copied().collect();
     if named.iter().any(|id| matches!(verdicts.get(id), Some(Verdict::Invalid(_)))) {
         return Err(Verdict::Invalid("names something invalid"));
     }
@@ -229,10 +243,16 @@ fn judge_one(
     }
     check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
 
+    named.sort_by_key(|id| std::cmp::Reverse(history[id].past.len()));
     let mut past: HashSet<TransactionId> = HashSet::new();
     for id in named {
-        past.insert(id);
-        past.extend(history[&id].past.iter());
+        // What is in it came with all that it builds on.
+        if past.is_empty() {
+            past.clone_from(&history[&id].past);
+            past.insert(id);
+        } else if past.insert(id) {
+            past.extend(history[&id].past.iter());
+        }
     }
     Ok(Known { transaction: Rc::new(transaction.clone()), id, payload, past: Rc::new(past) })
 }

@@ -2,8 +2,10 @@
 
 use super::Actor;
 use super::stage::Stage;
-use crate::replica::payload::{Fork, SignedRun};
-use crate::replica::{MemberId, Payload, Tip, TransactionId, View};
+use crate::node::membership::Held;
+use crate::replica::payload::Fork;
+use crate::replica::{Payload, View};
+use crate::sync::signed_run;
 use crate::{ErrorKind, Result, limits};
 
 impl Actor {
@@ -15,9 +17,8 @@ impl Actor {
             if mute || member == me || self.replica.is_removed(&member) {
                 continue;
             }
-            let (Some(one), Some(other)) =
-                (self.signed_run(view, &member, one)?, self.signed_run(view, &member, other)?)
-            else {
+            let held = Held { replica: &self.replica, tables: view, verified: &self.verified };
+            let (Some(one), Some(other)) = (signed_run(&held, &one)?, signed_run(&held, &other)?) else {
                 continue;
             };
             let mut last = self.replica.tips_of(&member);
@@ -33,27 +34,5 @@ impl Actor {
             }
         }
         Ok(())
-    }
-
-    /// Headers from a transaction on, up to the first one whose signature is kept.
-    fn signed_run(
-        &self,
-        view: &View<'_>,
-        member: &MemberId,
-        first: TransactionId,
-    ) -> Result<Option<SignedRun>> {
-        let mut headers = Vec::new();
-        let mut next = Some(first);
-        while let Some(id) = next.filter(|_| headers.len() < limits::RUN) {
-            let Some(transaction) = self.replica.transaction(view, &id)? else { return Ok(None) };
-            let after = Tip { sequence: transaction.header.sequence, id: TransactionId([u8::MAX; 32]) };
-            headers.push(transaction.header);
-            if let Some(signature) = transaction.signature {
-                return Ok(Some(SignedRun { headers, signature }));
-            }
-            let following = self.replica.chain(view, member, after, limits::TIPS)?;
-            next = following.into_iter().find(|(_, t)| t.header.previous == id).map(|(id, _)| id);
-        }
-        Ok(None)
     }
 }

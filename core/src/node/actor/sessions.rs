@@ -93,7 +93,7 @@ impl Actor {
         stage: &mut Stage,
     ) -> Result<()> {
         self.end_session(link);
-        let held = Held { replica: &self.replica, tables };
+        let held = Held { replica: &self.replica, tables, verified: &self.verified };
         let me = self.start.shared.me;
         let local = match &self.start.invitation {
             Some(invitation) if self.replica.member(&me).is_none() => Local::Joiner {
@@ -105,7 +105,7 @@ impl Actor {
                     Some((invitation.invite, &invitation.key())),
                 )),
             },
-            _ => Local::Member { supporting: held.admission(&me)? },
+            _ => Local::Member { supporting: held.lineage(&me)? },
         };
         let seed = self.start.surroundings.random()?;
         let seed =
@@ -130,7 +130,7 @@ impl Actor {
         if channel.is_some_and(|channel| channel != connected.channel) {
             return Ok(());
         }
-        let held = Held { replica: &self.replica, tables };
+        let held = Held { replica: &self.replica, tables, verified: &self.verified };
         let outputs = input(&mut connected.session, &held, now)?;
         self.carry_out(link, outputs, stage);
         Ok(())

@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::Failure;
 use super::super::batch::{Batch, Purpose, Run, runs};
 use super::super::sender::Sender;
+use super::super::session::Stop;
 use super::super::vector::plan;
 use super::super::window::{Incoming, Outgoing};
+use super::super::{Ended, Failure};
 use super::world::{Dice, Store, genesis, history, member, noise, sign};
 use crate::limits;
 use crate::replica::payload::Tip;
@@ -14,7 +15,7 @@ fn context() -> ContextId {
     genesis().header.belongs_to()
 }
 
-fn chain(length: usize) -> Vec<Transaction> {
+pub(in super::super) fn chain(length: usize) -> Vec<Transaction> {
     let mut all = vec![genesis()];
     while all.len() < length {
         let next = sign(context(), 0, all.last(), &[], Kind::Call, vec![9; 100]);
@@ -27,14 +28,33 @@ fn named(all: &[Transaction]) -> Vec<(TransactionId, Transaction)> {
     all.iter().map(|transaction| (transaction.header.id(), transaction.clone())).collect()
 }
 
+fn decode(batch: Batch) -> Result<Vec<(TransactionId, Transaction)>, Failure> {
+    batch.decode(&context(), &Store::default()).map_err(|stop| match stop {
+        Stop::Ended(Ended::Failed(failure)) => failure,
+        _ => panic!("it ends with a failure"),
+    })
+}
+
 fn through(runs: &[Run]) -> Result<Vec<Transaction>, Failure> {
-    let decoded = Batch::encode(Purpose::CatchUp, runs).decode(&context())?;
+    let decoded = decode(Batch::encode(Purpose::CatchUp, runs))?;
     Ok(decoded.into_iter().map(|(_, transaction)| transaction).collect())
 }
 
 #[test]
+fn runs_are_of_16_where_there_are_signatures() {
+    let (made, left) = runs(named(&chain(40)));
+    assert!(left.is_empty());
+    assert_eq!(made.iter().map(|run| run.transactions.len()).collect::<Vec<_>>(), [16, 16, 8]);
+}
+
+#[test]
 fn one_signature_covers_a_run_of_256() {
-    let all = chain(600);
+    let mut all = chain(600);
+    for transaction in &mut all {
+        if ![256, 512, 600].contains(&transaction.header.sequence) {
+            transaction.signature = None;
+        }
+    }
     let (made, left) = runs(named(&all));
     assert!(left.is_empty());
     let lengths: Vec<usize> = made.iter().map(|run| run.transactions.len()).collect();
@@ -45,11 +65,17 @@ fn one_signature_covers_a_run_of_256() {
         .filter(|transaction| transaction.signature.is_some())
         .map(|transaction| transaction.header.sequence)
         .collect();
-    assert_eq!(signed, [88, 344, 600]);
+    assert_eq!(signed, [256, 512, 600]);
     assert!(got.iter().zip(&all).all(|(got, sent)| got.header == sent.header && got.payload == sent.payload));
 
     let mut long = made[0].clone();
-    long.transactions.insert(0, (all[343].header.clone(), all[343].payload.clone()));
+    long.transactions = all[..257].iter().map(|t| (t.header.clone(), t.payload.clone())).collect();
+    assert_eq!(through(&[long.clone()]), Err(Failure::Garbage));
+    // Headers alone count like whole ones.
+    long.transactions.truncate(200);
+    long.cover = all[200..256].iter().map(|transaction| transaction.header.clone()).collect();
+    assert_eq!(through(&[long.clone()]).unwrap().len(), 200);
+    long.cover = all[200..257].iter().map(|transaction| transaction.header.clone()).collect();
     assert_eq!(through(&[long]), Err(Failure::Garbage));
 }
 
@@ -62,11 +88,11 @@ fn runs_end_only_where_the_sender_has_a_signature() {
         }
     }
     let (made, left) = runs(named(&all[..250]));
-    assert_eq!(made.iter().map(|run| run.transactions.len()).collect::<Vec<_>>(), [101]);
+    assert_eq!(made.iter().map(|run| run.transactions.len()).collect::<Vec<_>>(), [10, 91]);
     assert_eq!(left.len(), 149);
     let (made, left) = runs(named(&all));
     assert!(left.is_empty());
-    assert_eq!(made.iter().map(|run| run.transactions.len()).collect::<Vec<_>>(), [199, 101]);
+    assert_eq!(made.iter().map(|run| run.transactions.len()).collect::<Vec<_>>(), [10, 91, 199]);
     assert_eq!(through(&made).unwrap().len(), 300);
 }
 
@@ -97,6 +123,20 @@ fn what_was_altered_is_refused() {
     assert_eq!(broken(&|run| run.transactions.swap(3, 4)), bad);
     assert_eq!(broken(&|run| drop(run.transactions.remove(3))), bad);
     assert_eq!(broken(&|run| run.transactions.clear()), Err(Failure::Garbage));
+    let cut = |run: &mut Run| run.cover = run.transactions.split_off(4).into_iter().map(|(h, _)| h).collect();
+    assert!(broken(&|run| cut(run)).is_ok());
+    let broken = |change: &dyn Fn(&mut Run)| {
+        let mut run = good[0].clone();
+        cut(&mut run);
+        change(&mut run);
+        through(&[run])
+    };
+    assert_eq!(broken(&|run| run.cover[2].timestamp ^= 1), bad);
+    assert_eq!(broken(&|run| run.cover[5].timestamp ^= 1), bad);
+    assert_eq!(broken(&|run| run.signature[5] ^= 1), bad);
+    assert_eq!(broken(&|run| run.cover.swap(1, 2)), bad);
+    assert_eq!(broken(&|run| run.cover.clear()), bad);
+    assert_eq!(broken(&|run| run.transactions[3].1[40] ^= 1), bad);
     assert_eq!(through(&[]), Err(Failure::Garbage));
     let foreign = sign(ContextId([9; 32]), 1, None, &[&all[0]], Kind::Call, vec![]);
     assert_eq!(through(&runs(named(&[foreign])).0), bad);
@@ -108,7 +148,7 @@ fn lengths_are_checked_before_decompression() {
     let with_length = |length: usize| {
         let mut batch = batch.clone();
         batch.length = u32::try_from(length).unwrap();
-        batch.decode(&context()).map(|all| all.len())
+        decode(batch).map(|all| all.len())
     };
     let right = batch.length as usize;
     assert_eq!(with_length(right), Ok(100));
@@ -169,7 +209,7 @@ fn big_histories_go_from_hand_to_hand_in_causal_order() {
         while let Some((runs, count)) = sender.batch(&store).unwrap() {
             let batch = Batch::encode(Purpose::CatchUp, &runs);
             assert!(batch.length as usize <= limits::SYNC_BATCH + 50_000, "hop {hop}: {}", batch.length);
-            let transactions = batch.decode(&context()).unwrap();
+            let transactions = decode(batch).unwrap();
             assert_eq!(transactions.len() as u64, count);
             assert_eq!(
                 next.receive(transactions.into_iter().map(|(_, transaction)| transaction)).len() as u64,
@@ -201,7 +241,7 @@ fn with_few_signatures_everything_still_arrives() {
     while let Some((runs, _)) = sender.batch(&store).unwrap() {
         let batch = Batch::encode(Purpose::CatchUp, &runs);
         assert!(batch.length as usize <= limits::SYNC_BATCH_MOST);
-        let transactions = batch.decode(&context()).unwrap();
+        let transactions = decode(batch).unwrap();
         next.receive(transactions.into_iter().map(|(_, transaction)| transaction));
         waited |= !next.waiting.is_empty();
     }
@@ -225,7 +265,7 @@ fn a_thousand_authors_are_sent_in_bounded_memory_and_order() {
     while let Some((runs, _)) = sender.batch(&store).unwrap() {
         let batch = Batch::encode(Purpose::CatchUp, &runs);
         assert!(batch.length as usize <= limits::SYNC_BATCH + 20_000);
-        next.receive(batch.decode(&context()).unwrap().into_iter().map(|(_, transaction)| transaction));
+        next.receive(decode(batch).unwrap().into_iter().map(|(_, transaction)| transaction));
         assert!(next.waiting.is_empty());
     }
     assert!(next.named() == store.named(), "{} of {}", next.ids.len(), store.ids.len());

@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use super::super::handshake::{ADMISSION_TIME, PROOF_TIME};
 use super::super::message::Message;
 use super::super::proof::Covered;
 use super::super::{Ended, Failure, Refusal, SessionEvent, Standing};
 use super::world::{Dice, Door, Store, World, genesis, history, key, member, sign};
-use crate::replica::payload::{Add, KeyPackage, Payload};
-use crate::replica::{Kind, MemberId, Role, Transaction, TransactionId};
+use crate::replica::payload::{Add, KeyPackage, Payload, SignedRun};
+use crate::replica::{Cover, Kind, MemberId, Role, Transaction, TransactionId};
 
 fn filled(members: usize) -> Store {
     let mut store = Store::new(members);
@@ -80,6 +82,9 @@ fn a_former_member_gets_what_removed_it_and_nothing_else() {
     assert_eq!(world.peers[1].ended, [(0, Ended::RefusedByPeer(Refusal::Removed))]);
     let mut expected = remove[0].clone();
     expected.signature = None;
+    let headers = remove[1..].iter().map(|transaction| transaction.header.clone()).collect();
+    let run = SignedRun { headers, signature: remove[2].signature.unwrap() };
+    expected.cover = Cover::new(Arc::new(run), 0);
     assert!(world.peers[1].saw(&SessionEvent::Evidence(vec![expected])));
     assert!(world.peers[1].deliveries.is_empty());
     assert_eq!(world.peers[1].store.named(), before);

@@ -223,7 +223,11 @@ fn altered_transactions_end_the_session_and_are_not_delivered() {
         if from == 1
             && let Message::Batch(batch) = message
         {
-            let good = batch.clone().decode(&genesis().header.belongs_to()).unwrap();
+            let good = batch
+                .clone()
+                .decode(&genesis().header.belongs_to(), &super::world::Store::default())
+                .ok()
+                .unwrap();
             let mut runs = runs(good).0;
             runs[0].signature[1] ^= 1;
             *batch = Batch::encode(Purpose::CatchUp, &runs);

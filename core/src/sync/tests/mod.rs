@@ -1,8 +1,11 @@
 mod batches;
 mod convergence;
+mod covers;
 mod handshakes;
 mod hostile;
 mod links;
 mod quiet;
 mod store;
 mod world;
+
+pub(super) use batches::chain;

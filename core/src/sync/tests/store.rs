@@ -146,6 +146,8 @@ pub(super) struct Store {
     pub(super) tips: BTreeMap<MemberId, BTreeSet<Tip>>,
     pub(super) standings: BTreeMap<MemberId, Standing>,
     pub(super) waiting: BTreeMap<TransactionId, Transaction>,
+    /// Keeps nothing of what covers what came without a signature: a control.
+    pub(super) forgets_covers: bool,
 }
 
 impl Store {
@@ -173,7 +175,8 @@ impl Store {
             let Some(id) = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(id, _)| *id) else {
                 return admitted;
             };
-            let transaction = self.waiting.remove(&id).unwrap();
+            let mut transaction = self.waiting.remove(&id).unwrap();
+            transaction.cover = transaction.cover.filter(|_| !self.forgets_covers);
             let header = &transaction.header;
             let position =
                 Position { author: header.author, sequence: header.sequence, lamport: header.lamport };
@@ -181,6 +184,12 @@ impl Store {
             tips.retain(|tip| tip.id != header.previous);
             tips.insert(Tip { sequence: header.sequence, id });
             self.ids.insert(id, position);
+            let before = self.all.get_mut(&(header.author, header.sequence - 1, header.previous));
+            if let (Some(before), Some(distance)) = (before, transaction.distance())
+                && before.cover.as_ref().is_some_and(|cover| cover.headers().len() > distance)
+            {
+                before.cover = None;
+            }
             self.all.insert((header.author, header.sequence, id), transaction);
             admitted.push(id);
         }
