@@ -335,8 +335,9 @@ impl Registry {
             registry: Arc::downgrade(self),
         });
         let frozen = frozen.or_else(|| {
-            self.copied
-                .then(|| "the node's directory is a copy: two nodes must not write as one member".into())
+            let copy = "the node's directory is a copy, or a backup without its high-water mark: two nodes must not \
+                        write as one member";
+            self.copied.then(|| copy.into())
         });
         let ask = invitation.is_some();
         let start = Start {
