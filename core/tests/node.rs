@@ -6,6 +6,7 @@ use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
+use kith_core::storage::HighWater;
 use kith_core::{ErrorKind, limits};
 use nodes::{PATIENCE, copy, equal, join as joined, key, open, until};
 
@@ -101,7 +102,7 @@ async fn a_context_survives_restarts_over_sockets() {
     ben.shutdown().await.unwrap();
 }
 
-/// A backup that is restored without its high-water mark makes an honest node sign two histories. The others notice, prove it to each
+/// A backup that is restored with a high-water mark made up for it makes an honest node sign two histories. The others notice, prove it to each
 /// other, and the member is out.
 #[tokio::test]
 async fn a_member_that_signs_two_histories_is_found_out() {
@@ -131,11 +132,21 @@ async fn a_member_that_signs_two_histories_is_found_out() {
     assert_eq!(refused.kind(), ErrorKind::Blocked);
     restored.shutdown().await.unwrap();
 
-    // Without it, and with nobody to tell it in time, it does.
-    std::fs::remove_file(backup.join("high-water")).unwrap();
+    // Removing the mark gives no right to sign, at the first opening or a later one.
     let mut alone = Options::default();
     alone.path = Some(backup.clone());
     anna.shutdown().await.unwrap();
+    std::fs::remove_file(backup.join("high-water")).unwrap();
+    for _ in 0..2 {
+        let restored = Node::open(alone.clone()).await.unwrap();
+        let refused = restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Blocked);
+        restored.shutdown().await.unwrap();
+    }
+
+    // With a mark that was made for this place, and with nobody to tell it in time, it signs.
+    std::fs::remove_file(backup.join("high-water")).unwrap();
+    drop(HighWater::open(&backup).unwrap());
     let restored = Node::open(alone).await.unwrap();
     restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap();
     restored.shutdown().await.unwrap();

@@ -50,7 +50,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
     if wanted("size") {
         size(&mut figures)?;
     }
-    let table = figures.table(parts.is_empty())?;
+    let table = figures.table(parts.is_empty(), !quick)?;
     println!("\n{table}");
     if write {
         let path = tools::root().join(PAGE);

@@ -133,7 +133,7 @@ pub struct NodeStatus {
     pub contexts: Vec<String>,
     /// What is kept is not sealed: no key was given. (Sealing is not there yet.)
     pub sealed: bool,
-    /// Whether the directory is a copy of another node's.
+    /// Whether the directory is a copy of another node's, or lacks the high-water mark of its store: then nothing is signed.
     pub copied: bool,
     /// Whether the node is suspended: it has no peers and no addresses then.
     pub suspended: bool,

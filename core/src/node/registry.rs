@@ -245,8 +245,10 @@ impl Registry {
             })
         });
         let frozen = frozen.or_else(|| {
+            let copy = "the node's directory is a copy, or a backup without its high-water mark: two nodes must not \
+                        write as one member";
             let copied = live.high_water.as_ref().is_some_and(|high_water| high_water.copied());
-            copied.then(|| "the node's directory is a copy: two nodes must not write as one member".into())
+            copied.then(|| copy.into())
         });
         let ask = invitation.is_some();
         let start = Start {

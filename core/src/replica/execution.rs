@@ -102,6 +102,18 @@ impl<'a> StateAt<'a> {
         Ok(())
     }
 
+    /// Finishes a query with the application's answer. As with an execution, an error that the application swallowed
+    /// still counts: what it made of the missing read would be a wrong answer.
+    pub(crate) fn answer(self, answer: Result<Vec<u8>, ApplicationError>) -> Result<Vec<u8>> {
+        if let Some(error) = self.broken {
+            return Err(error);
+        }
+        self.failed.map_or(answer, Err).map_err(|error| match error {
+            ApplicationError::Rejected(text) => crate::Error::rejected(text),
+            ApplicationError::Fault(text) => crate::Error::blocked(text),
+        })
+    }
+
     /// Finishes the execution with the application's answer.
     pub(crate) fn finish(
         mut self,
@@ -303,5 +315,56 @@ impl State for StateAt<'_> {
         }
         self.emitted.push((name.to_string(), data.to_vec()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::memory::MemoryTables;
+    use crate::{Error, ErrorKind};
+
+    /// Tables whose every record is damaged.
+    struct Damaged;
+
+    impl StateRead for Damaged {
+        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>> {
+            Err(Error::corrupt("on purpose"))
+        }
+
+        fn scan(
+            &self,
+            _: Table,
+            _: &[u8],
+            _: Option<&[u8]>,
+            _: bool,
+            _: usize,
+        ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            Err(Error::corrupt("on purpose"))
+        }
+    }
+
+    /// What an application answers that takes whatever it cannot read for absent.
+    fn swallowing(tables: &dyn StateRead) -> Result<Vec<u8>> {
+        let mut state = StateAt::new(tables, None);
+        let found = state.get(&StateKey([1; 32])).unwrap_or_default();
+        state.answer(Ok(found.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_query_on_damaged_tables_is_corrupt_also_where_the_application_swallows_it() {
+        assert_eq!(swallowing(&MemoryTables::default()).unwrap(), b"", "the control");
+        assert_eq!(swallowing(&Damaged).unwrap_err().kind(), ErrorKind::Corrupt);
+        let mut state = StateAt::new(&Damaged, None);
+        let passed_on = state.entries(&[], None, 1).map(|_| Vec::new());
+        assert_eq!(state.answer(passed_on).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn an_own_fault_of_a_query_is_blocked_and_its_refusal_rejected() {
+        let tables = MemoryTables::default();
+        let kind = |error| StateAt::new(&tables, None).answer(Err(error)).unwrap_err().kind();
+        assert_eq!(kind(ApplicationError::Fault("interrupted".into())), ErrorKind::Blocked);
+        assert_eq!(kind(ApplicationError::Rejected("no".into())), ErrorKind::Rejected);
     }
 }

@@ -10,7 +10,7 @@ use super::tables::{self, damaged};
 use super::transaction::Transaction;
 use super::view::{prefix_end, successor};
 use super::{ContextId, MemberId, StateKey, TransactionId};
-use crate::application::{Application, ApplicationError, guarded};
+use crate::application::{Application, guarded};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// Where a transaction is in its author's chain and in the order.
@@ -204,7 +204,8 @@ impl Replica {
         entries(tables, prefix, after, limit)
     }
 
-    /// A read-only call of the application on the state at the end of the order.
+    /// A read-only call of the application on the state at the end of the order. A failure of the store is told as what
+    /// it is, whatever the application makes of it; [`ErrorKind::Blocked`] is a fault of the application's own.
     pub fn query(
         &self,
         tables: &dyn StateRead,
@@ -217,10 +218,8 @@ impl Replica {
             Error::new(ErrorKind::ApplicationMissing, format!("the application `{name}` is not registered"))
         })?;
         let mut state = StateAt::new(tables, None);
-        guarded(|| application.query(method, arguments, &mut state)).map_err(|error| match error {
-            ApplicationError::Rejected(text) => Error::rejected(text),
-            ApplicationError::Fault(text) => Error::blocked(text),
-        })
+        let answer = guarded(|| application.query(method, arguments, &mut state));
+        state.answer(answer)
     }
 }
 

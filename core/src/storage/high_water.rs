@@ -73,10 +73,17 @@ impl HighWater {
     /// Reads the marks in the directory, or starts with none. [`ErrorKind::Corrupt`] if they are damaged: signing
     /// without them would be a risk.
     pub fn open(directory: &Path) -> Result<Self> {
-        Self::open_with(directory, Files::default())
+        Self::open_with(directory, Files::default(), false)
     }
 
-    pub(crate) fn open_with(directory: &Path, files: Files) -> Result<Self> {
+    /// As [`HighWater::open`], beside a store. If that one was `used` and there are no marks, somebody has removed them or
+    /// restored the store without them, and what was published since is not known: the directory is then a copy
+    /// ([`HighWater::copied`]), until [`HighWater::adopt`].
+    pub fn open_beside(directory: &Path, used: bool) -> Result<Self> {
+        Self::open_with(directory, Files::default(), used)
+    }
+
+    pub(crate) fn open_with(directory: &Path, files: Files, used: bool) -> Result<Self> {
         fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
         let here = Origin::of(directory)?;
         let path = directory.join(NAME);
@@ -88,7 +95,10 @@ impl HighWater {
                 let (layout, content) = decode(&bytes)?;
                 (Some(layout), content)
             }
-            None => (None, Content { origin: here.clone(), marks: BTreeMap::new() }),
+            None => {
+                let origin = if used { Origin::UNKNOWN } else { here.clone() };
+                (None, Content { origin, marks: BTreeMap::new() })
+            }
         };
         let marks = Self {
             path,
@@ -146,7 +156,8 @@ impl HighWater {
         self.write(ticket)
     }
 
-    /// Whether the directory is a copy: on another machine, or another directory than the one these marks began in.
+    /// Whether the directory is a copy: on another machine, or another directory than the one these marks began in, or
+    /// with a used store whose marks are gone.
     #[must_use]
     pub fn copied(&self) -> bool {
         !self.content().origin.same_place(&self.here)
@@ -222,6 +233,9 @@ fn damaged() -> Error {
 }
 
 impl Origin {
+    /// No place: nothing is here.
+    const UNKNOWN: Self = Self { device: 0, inode: u64::MAX, machine: None };
+
     #[cfg(unix)]
     fn of(directory: &Path) -> Result<Self> {
         use std::os::unix::fs::MetadataExt as _;

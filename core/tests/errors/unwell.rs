@@ -113,10 +113,9 @@ pub(crate) async fn damaged_records(table: &mut Table) {
     table.all(kind, reads(&context, damage).await);
     table.all(kind, calls(&context, damage).await);
     table.all(kind, governing(&context, invite, damage).await);
-    // What an application reads in vain is a fault of this machine to it.
     damage();
     let (_, get) = kv::get(&key());
-    table.shows("Context::query", ErrorKind::Blocked, context.query("get", &get).await);
+    table.shows("Context::query", kind, context.query("get", &get).await);
     damage();
     table.shows("Context::leave", kind, context.leave().await);
     damage();

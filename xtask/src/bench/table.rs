@@ -214,8 +214,9 @@ impl Figures {
         if found == 0 { Err(Failed("a benchmark printed no figure".into())) } else { Ok(()) }
     }
 
-    /// The table; of all rows, or of those that were measured.
-    pub(super) fn table(&self, all: bool) -> Result<String> {
+    /// The table; of all rows, or of those that were measured. Goals are for the full size: at another one nothing is
+    /// said to be met or missed.
+    pub(super) fn table(&self, all: bool, full: bool) -> Result<String> {
         let mut lines = vec![
             "| what | figure | beside | goal | bounded by |".to_owned(),
             "| --- | ---: | --- | --- | --- |".to_owned(),
@@ -235,7 +236,11 @@ impl Figures {
             let goal = match row.goal {
                 None => String::new(),
                 Some(most) => {
-                    let verdict = if *number <= most { "met" } else { "**missed**" };
+                    let verdict = match (full, *number <= most) {
+                        (false, _) => "at full size",
+                        (true, true) => "met",
+                        (true, false) => "**missed**",
+                    };
                     format!("≤ {} {}: {verdict}", shown(most), row.unit).replace(" :", ":")
                 }
             };
@@ -297,23 +302,34 @@ mod tests {
         for row in ROWS {
             all.read(&[format!("figure {} 7", row.figure)]).unwrap();
         }
-        assert!(all.table(true).is_err(), "what others are beside is measured, too");
+        assert!(all.table(true, true).is_err(), "what others are beside is measured, too");
         all.read(&lines("figure late.on_time.us 7")).unwrap();
-        assert_eq!(all.table(true).unwrap().lines().count(), ROWS.len() + 2);
+        assert_eq!(all.table(true, true).unwrap().lines().count(), ROWS.len() + 2);
         all.0.remove("catch_up.s");
-        assert!(all.table(true).unwrap_err().0.contains("catch_up.s"));
-        assert_eq!(all.table(false).unwrap().lines().count(), ROWS.len() + 1);
+        assert!(all.table(true, true).unwrap_err().0.contains("catch_up.s"));
+        assert_eq!(all.table(false, true).unwrap().lines().count(), ROWS.len() + 1);
     }
 
     #[test]
     fn goals_are_met_or_missed() {
-        let of = |seconds: &str| {
+        let of = |seconds: &str, full| {
             let mut figures = Figures::default();
             figures.read(&[format!("figure catch_up.s {seconds}")]).unwrap();
-            figures.table(false).unwrap()
+            figures.table(false, full).unwrap()
         };
-        assert!(of("5").contains("≤ 5 s: met"));
-        assert!(of("5.01").contains("≤ 5 s: **missed**"));
+        assert!(of("5", true).contains("≤ 5 s: met"));
+        assert!(of("5.01", true).contains("≤ 5 s: **missed**"));
+    }
+
+    #[test]
+    fn a_part_of_the_size_meets_and_misses_nothing() {
+        for seconds in [4.9, 5.1] {
+            let mut figures = Figures::default();
+            figures.read(&[format!("figure catch_up.s {seconds}")]).unwrap();
+            let table = figures.table(false, false).unwrap();
+            assert!(table.contains("≤ 5 s: at full size"), "{table}");
+            assert!(!table.contains("met") && !table.contains("missed"), "{table}");
+        }
     }
 
     #[test]

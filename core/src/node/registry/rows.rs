@@ -46,7 +46,7 @@ pub(super) fn open_store(path: Option<&Path>, engine: Engine) -> Result<Opened> 
     }
     let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
     let store = SledStore::open(path, SledOptions::default())?;
-    let high_water = HighWater::open(path).inspect_err(|_| {
+    let high_water = high_water_of(path, &store).inspect_err(|_| {
         let _ = store.close();
     })?;
     Ok((Arc::new(store), Some(Arc::new(high_water))))
@@ -54,6 +54,12 @@ pub(super) fn open_store(path: Option<&Path>, engine: Engine) -> Result<Opened> 
 
 /// The contexts that the store lists.
 pub(super) type Rows = BTreeMap<ContextId, Row>;
+
+/// A store with a node's key in it was opened before, and then its high-water mark was there.
+fn high_water_of(path: &Path, store: &SledStore) -> Result<HighWater> {
+    let used = !store.snapshot()?.scan(Keyspace::Keys, &[], None, false, 1)?.is_empty();
+    HighWater::open_beside(path, used)
+}
 
 pub(super) type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, Rows);
 

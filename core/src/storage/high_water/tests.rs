@@ -141,7 +141,7 @@ impl Observer for Watch {
 fn it_is_durable_on_return_and_concurrent_callers_share_the_work() {
     let directory = tempfile::tempdir().unwrap();
     let watch = Arc::new(Watch::default());
-    let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone())).unwrap();
+    let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone()), false).unwrap();
     let syncs = || (watch.file_syncs.load(Ordering::SeqCst), watch.directory_syncs.load(Ordering::SeqCst));
     let before = syncs();
     marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
@@ -180,7 +180,7 @@ fn failures_of_a_raise(count: u8) -> usize {
     for step in 1.. {
         let directory = tempfile::tempdir().unwrap();
         let watch = Arc::new(Watch::default());
-        let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone())).unwrap();
+        let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone()), false).unwrap();
         marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
         watch.fail_at.store(watch.events.load(Ordering::SeqCst) + step, Ordering::SeqCst);
         let mut new = vec![(CONTEXT, AUTHOR, mark(2, 2))];
@@ -194,4 +194,19 @@ fn failures_of_a_raise(count: u8) -> usize {
         assert!([1, 2].contains(&found.sequence));
     }
     failures
+}
+
+#[test]
+fn a_used_store_without_marks_is_a_copy_for_good_until_it_is_adopted() {
+    let root = tempfile::tempdir().unwrap();
+    let (new, used) = (root.path().join("new"), root.path().join("used"));
+    assert!(!HighWater::open_beside(&new, false).unwrap().copied());
+    assert!(!HighWater::open_beside(&new, true).unwrap().copied(), "its marks are there");
+    for opening in 0..2 {
+        let marks = HighWater::open_beside(&used, true).unwrap();
+        assert!(marks.copied(), "opening {opening}");
+        marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
+    }
+    HighWater::open_beside(&used, true).unwrap().adopt().unwrap();
+    assert!(!HighWater::open_beside(&used, true).unwrap().copied());
 }

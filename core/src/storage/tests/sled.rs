@@ -11,7 +11,7 @@ use super::conformance::{Engine, conformance};
 use super::workload::Random;
 use crate::storage::files::{Event, Files, Observer, copy_tree};
 use crate::storage::sled_store::Migration;
-use crate::storage::{Batch, Durability, Keyspace, SledOptions, SledStore, Store, Verify};
+use crate::storage::{Batch, Durability, Keyspace, SCHEMA, SledOptions, SledStore, Store, Verify};
 use crate::{Error, ErrorKind, Result};
 
 pub(super) struct Sled {
@@ -248,6 +248,23 @@ fn a_newer_schema_is_refused_and_an_older_one_migrated_from_where_it_stopped() {
     drop(store);
     assert_eq!(open(2, &[]).unwrap_err().kind(), ErrorKind::VersionMismatch);
     drop(open(3, &[]).unwrap());
+}
+
+/// Of this build's own schema: the one before was never released, so there is no way from it; the next one is not known.
+#[test]
+fn a_store_of_another_schema_is_a_version_mismatch_and_is_left_as_it_is() {
+    for schema in [SCHEMA - 1, SCHEMA + 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || SledStore::open_with(directory.path(), SledOptions::default(), schema, &[]);
+        put(&open().unwrap(), b"k", b"v", Durability::Power).unwrap();
+        let refused = SledStore::open(directory.path(), SledOptions::default()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::VersionMismatch, "schema {schema}");
+        assert!(refused.message().contains(&format!("version {schema}")), "{refused}");
+        assert_eq!(value(&open().unwrap(), b"k").unwrap(), b"v", "the control: its own build reads it");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    drop(SledStore::open_with(directory.path(), SledOptions::default(), SCHEMA, &[]).unwrap());
+    SledStore::open(directory.path(), SledOptions::default()).unwrap();
 }
 
 #[test]
