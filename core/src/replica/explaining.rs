@@ -39,7 +39,12 @@ pub fn next_write(tables: &dyn StateRead, key: &StateKey, after: Option<&Place>)
         None => written.map(|version| (version.place, hash(version.value.as_deref()))),
     };
     let Some((place, value)) = found else { return Ok(None) };
-    let before = tables::last_version_before(tables, key, Some(&place))?;
+    // The latest one is not among the earlier ones.
+    let latest = tables.get(Table::State, &key.0)?.map(|row| Version::decode(&row)).transpose()?;
+    let before = match latest.filter(|latest| latest.place < place) {
+        Some(latest) => Some(latest),
+        None => tables::last_version_before(tables, key, Some(&place))?,
+    };
     let unseen = match before {
         None => Some(false),
         Some(before) => seen(tables, &place.id, &before.place)?.map(|seen| !seen),

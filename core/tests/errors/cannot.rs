@@ -151,13 +151,13 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[Blocked],
         ALL,
-        &["calls", "governing calls", "query", "create_context"],
+        &["calls", "governing calls", "query", "verify", "create_context"],
         "It neither signs nor asks the application.",
     ),
     because(
         &[ApplicationMissing],
         ALL,
-        &["execute", "query", "create_context"],
+        &["execute", "query", "verify", "create_context"],
         "The application is not asked, or it is `kv`, which is always there.",
     ),
     because(&[Unsupported], ALL, &["kv calls", "get", "entries", "rotate_keys"], "All of it is there."),
@@ -210,7 +210,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[InvalidArgument],
-        &["get", "transaction", "history", "events"],
+        &["get", "transaction", "history", "explain", "events"],
         &[],
         "The types of its arguments allow nothing of a wrong shape.",
     ),
