@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::property::{Property, delivery, on_the_way, reopening, try_on_worlds};
+use common::property::{Property, delivery, on_the_way, reopening, try_on_worlds, verified};
 
 /// In how many of a thousand histories these happen at least.
 const FLOORS: &[(&str, usize)] = &[
@@ -53,4 +53,9 @@ fn a_replica_that_is_opened_again_in_the_middle_goes_on_as_if_nothing_had_been()
 #[test]
 fn on_the_way_too_the_state_is_a_replay_of_what_has_arrived() {
     holds("on the way", on_the_way);
+}
+
+#[test]
+fn a_check_of_right_tables_finds_no_difference() {
+    holds("verified", verified);
 }

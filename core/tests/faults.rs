@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::property::{Property, delivery, on_the_way, reopening, try_from_seed};
+use common::property::{Property, delivery, on_the_way, reopening, try_from_seed, verified};
 use kith_core::replica::faults::{Fault, set};
 
 const SEED: u64 = 2026;
@@ -37,5 +37,17 @@ fn each_broken_rule_makes_the_properties_fail() {
             println!("{title} with {fault:?}: {first}");
             assert!(first.starts_with(seen), "{title} with {fault:?} fails for another reason: {first}");
         }
+    }
+    // What a member can find out by itself.
+    assert_eq!(outcome(Fault::None, verified), Ok(()));
+    for (fault, seen) in [
+        (Fault::SkipRerun, "differs at"),
+        (Fault::ReadNewest, "differs at"),
+        (Fault::CommitDeleted, "the state commitment differs at the end of the order"),
+    ] {
+        let failure = outcome(fault, verified).expect_err(&format!("a check did not notice {fault:?}"));
+        let first = failure.lines().next().unwrap_or_default();
+        println!("a check with {fault:?}: {first}");
+        assert!(first.contains(seen), "a check with {fault:?} says something else: {first}");
     }
 }

@@ -6,6 +6,7 @@
 mod forks;
 mod sessions;
 mod stage;
+mod verifying;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 
 use self::sessions::Connected;
 use self::stage::Stage;
+use self::verifying::Verifying;
 pub(crate) use self::writing::fresh_keys;
 use super::command::Command;
 use super::events::{Cursor, Event};
@@ -81,6 +83,8 @@ pub(crate) struct Actor {
     cursor: Cursor,
     pruned: Cursor,
     blocked: Option<(Blocked, u64)>,
+    /// Checks of the tables that callers have asked for.
+    verifying: Verifying,
     leaving: bool,
     /// Why this node is no member any more, where the history does not say it.
     removed: Option<String>,
@@ -107,6 +111,7 @@ impl Actor {
             cursor,
             pruned,
             blocked: None,
+            verifying: Verifying::default(),
             leaving,
             removed: None,
         };
@@ -125,7 +130,7 @@ impl Actor {
         let mut stopping = false;
         loop {
             let wait = self.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(self.now())));
-            let first = if self.left_over.is_empty() && self.postponed.is_empty() {
+            let first = if self.due() != Some(0) {
                 runtime.block_on(async {
                     match wait {
                         None => commands.recv().await.map(Some),
@@ -175,7 +180,7 @@ impl Actor {
 
     /// When a round is due though nothing comes.
     pub(super) fn due(&self) -> Option<u64> {
-        let at_once = !self.left_over.is_empty() || !self.postponed.is_empty();
+        let at_once = !self.left_over.is_empty() || !self.postponed.is_empty() || self.verifying.under_way();
         if at_once { Some(0) } else { self.next_deadline() }
     }
 
@@ -213,6 +218,7 @@ impl Actor {
             self.drop_sessions();
             // Whoever is told finds the context as it was before.
             stage.fail(&error);
+            self.verifying.fail(&error);
         }
     }
 
@@ -248,9 +254,12 @@ impl Actor {
         };
         self.commit(writes, stage)?;
         self.flush(stage)?;
-        let snapshot = store.snapshot()?;
-        let tables = ContextTables::new(&*snapshot, number);
-        self.follow_up(&tables, stage)
+        {
+            let snapshot = store.snapshot()?;
+            self.follow_up(&ContextTables::new(&*snapshot, number), stage)?;
+        }
+        self.verify();
+        Ok(())
     }
 
     /// Stores a round as one batch; what was published is marked before anything is sent.
@@ -259,6 +268,7 @@ impl Actor {
         if writes.is_empty() && events.is_empty() {
             return Ok(());
         }
+        self.verifying.moved(!writes.is_empty());
         let shared = &self.start.shared;
         let mut batch = Batch::default();
         add_writes(&mut batch, shared.number, writes);

@@ -10,7 +10,7 @@ use super::options::InviteOptions;
 use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
 use crate::replica::payload::CallPayload;
-use crate::replica::{MemberId, Payload, Role, TransactionId};
+use crate::replica::{MemberId, Payload, Role, TransactionId, Verification};
 use crate::sync::{Binding, Channel};
 use crate::{Error, Result};
 
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Commitment {
         reply: Reply<[u8; 32]>,
     },
+    Verify {
+        reply: Reply<Verification>,
+    },
     /// The host has registered an application: what waited for it may run.
     ApplicationRegistered,
     /// By the switchboard.
@@ -103,6 +106,7 @@ impl Command {
             Self::Invitations { reply } => tell(reply, error),
             Self::Status { reply } => tell(reply, error),
             Self::Commitment { reply } => tell(reply, error),
+            Self::Verify { reply } => tell(reply, error),
             Self::ApplicationRegistered
             | Self::Opened { .. }
             | Self::Message { .. }

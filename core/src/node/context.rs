@@ -7,13 +7,15 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::events::{Cursor, Events};
-use super::info::{ContextStatus, Entry, Executed, IssuedInvitation, Level, MemberInfo, TransactionInfo};
+use super::info::{
+    ContextStatus, Entry, Executed, Explanation, IssuedInvitation, Level, MemberInfo, TransactionInfo,
+};
 use super::options::InviteOptions;
 use super::shared::ContextShared;
 use crate::application::kv;
 use crate::invitation::Invitation;
 use crate::replica::payload::{CallPayload, Named, RevokeInvite, SetName};
-use crate::replica::{ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
+use crate::replica::{ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId, Verification};
 use crate::storage::Store;
 use crate::{Error, ErrorKind, Result, limits};
 
@@ -290,6 +292,30 @@ impl Context {
     /// The state commitment: equal on all members that hold the same history.
     pub async fn commitment(&self) -> Result<[u8; 32]> {
         self.ask(|reply| Command::Commitment { reply }).await
+    }
+
+    /// Recomputes the order, every receipt, every value and the state commitment from the history, compares them with what is kept, and names the
+    /// first difference. Nothing is changed.
+    ///
+    /// All calls are executed once more, so it takes as long as executing the history did, and reads all of this context's part of the
+    /// store; memory does not grow with either. It runs in small slices on the context's thread: its other callers wait for a slice
+    /// at most, unless it is written to all the time, and other contexts not at all. What is appended meanwhile is looked at too. A
+    /// record that the store cannot read is [`ErrorKind::Corrupt`]; dropping the future ends it.
+    pub async fn verify(&self) -> Result<Verification> {
+        self.ask(|reply| Command::Verify { reply }).await
+    }
+
+    /// Why a key has its value: a page of the calls that wrote it, at most `limit` (and 1,000) after a place, in order. Calls that were rejected
+    /// for what they read of the key are among them. (Who was not permitted has read nothing; that is in [`Self::history`].)
+    ///
+    /// Costs a few reads of the store for each, and up to 1,000 to see whether its author had seen the one before.
+    pub async fn explain(
+        &self,
+        key: StateKey,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Explanation>> {
+        self.read(move |shared| shared.explain(&key, after.as_ref(), limit)).await
     }
 
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::replica::{ContextId, MemberId, Place, Receipt, Role, StateKey, TransactionId};
+use crate::replica::{ContextId, MemberId, Place, Receipt, Role, StateKey, TransactionId, Written};
 
 /// What an invitation says. Nothing is joined by reading it.
 #[derive(Clone, Debug)]
@@ -88,6 +88,19 @@ pub struct TransactionInfo {
     pub arguments: Vec<u8>,
     /// What it did; `None` while it has not been executed.
     pub receipt: Option<Receipt>,
+}
+
+/// What one transaction has to do with a key.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The transaction, its place and its receipt.
+    pub transaction: TransactionInfo,
+    /// The BLAKE3 hash of the value that it left, or that it removed the key, or that it was rejected.
+    pub value: Written,
+    /// Whether it sorts after the one before without its author having seen that: then neither knew of the other, and the order alone
+    /// says which comes last. `None`: not found out within 1,000 steps through the history.
+    pub unseen: Option<bool>,
 }
 
 /// The answer to a call.

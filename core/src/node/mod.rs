@@ -30,8 +30,8 @@ pub use context::Context;
 pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
-    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, InvitationInfo, IssuedInvitation, Level,
-    MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
+    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, Explanation, InvitationInfo, IssuedInvitation,
+    Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
 };
 pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;

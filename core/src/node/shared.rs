@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::command::Command;
 use super::events::{Cursor, Event, Passing, cursor_of};
-use super::info::{Entry, TransactionInfo};
+use super::info::{Entry, Explanation, TransactionInfo};
 use super::registry::Registry;
 use crate::replica::{self, ContextId, MemberId, Payload, Place, Role, StateKey, TransactionId};
 use crate::storage::{ContextTables, Keyspace, Store, context_end, context_key};
@@ -175,6 +175,29 @@ impl ContextShared {
             if size > limits::PAGE_BYTES {
                 break;
             }
+        }
+        Ok(page)
+    }
+
+    pub(crate) fn explain(
+        &self,
+        key: &StateKey,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Explanation>> {
+        let mut page = Vec::new();
+        let mut after = after.copied();
+        let mut size = 0;
+        let limit = limit.min(limits::PAGE_ENTRIES);
+        while page.len() < limit && size <= limits::PAGE_BYTES {
+            // Commits of all contexts wait while a snapshot lives.
+            let snapshot = self.store.snapshot()?;
+            let tables = ContextTables::new(&*snapshot, self.number);
+            let Some(write) = replica::next_write(&tables, key, after.as_ref())? else { break };
+            after = Some(write.place);
+            let Some(transaction) = info(&tables, &write.place.id)? else { continue };
+            size += transaction.arguments.len();
+            page.push(Explanation { transaction, value: write.value, unseen: write.unseen });
         }
         Ok(page)
     }

@@ -320,7 +320,7 @@ impl Replica {
     }
 
     /// The role by which a transaction that does not govern is carried out, or why it is not.
-    fn standing(
+    pub(super) fn standing(
         &self,
         tables: &dyn StateRead,
         position: &tables::Position,

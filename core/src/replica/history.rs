@@ -405,7 +405,7 @@ pub(crate) fn load_acts(view: &View<'_>, context: ContextId) -> Result<Acts> {
 }
 
 /// What a payload refers to, beside the header's edges.
-fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
+pub(crate) fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
     let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect();
     match payload {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),

@@ -48,7 +48,7 @@ impl Read {
     }
 
     /// The row in `Readers` for a reader at a place.
-    fn row(&self, place: &Place) -> Vec<u8> {
+    pub(crate) fn row(&self, place: &Place) -> Vec<u8> {
         let mut row = match self {
             Self::Key(key) => reader_prefix(key),
             Self::Range(from, to) => range_prefix(&from.0[..Self::shared(from, to)]),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kith_core::application::Application;
 use kith_core::replica::{
-    ContextId, MemberId, MemoryTables, Place, Receipt, Replica, StateKey, Transaction, TransactionId, Verdict,
+    ContextId, MemberId, MemoryTables, Place, Receipt, Replica, StateKey, Transaction, TransactionId,
+    Verdict, Verification, Verifier,
 };
 
 use super::oracle::{self, Oracle};
@@ -168,6 +169,16 @@ impl Node {
                 return state;
             }
             state.extend(page);
+        }
+    }
+
+    /// What a check of the tables against the history says.
+    pub fn verify(&self) -> Verification {
+        let mut verifier = Verifier::new(true);
+        loop {
+            if let Some(report) = verifier.step(&self.replica, &self.tables, Some(&Probe)).unwrap() {
+                return report;
+            }
         }
     }
 

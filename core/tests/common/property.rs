@@ -120,3 +120,23 @@ pub fn on_the_way(plan: &Plan, dice: &mut Dice) -> Held {
     node.check(&oracle)?;
     Ok((oracle, vec![node.passage]))
 }
+
+/// Whatever came late, was executed again, cut or skipped: a check of the tables against the history finds no difference, and has looked at
+/// everything.
+pub fn verified(plan: &Plan, dice: &mut Dice) -> Held {
+    let world = World::of(plan);
+    let all = world.transactions();
+    let oracle = Oracle::replay(&world.context, &all, &Probe);
+    let mut node = Node::new(world.context);
+    node.receive_all(&all, Manner::default(), dice);
+    let report = node.verify();
+    if let Some(difference) = report.difference {
+        return Err(format!("{difference}"));
+    }
+    let looked_at = (report.transactions, report.executed, report.pending);
+    let there = oracle.order.len() as u64;
+    if looked_at != (there, there, 0) {
+        return Err(format!("of {there} transactions: {looked_at:?}"));
+    }
+    Ok((oracle, vec![node.passage]))
+}

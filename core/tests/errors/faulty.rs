@@ -187,6 +187,8 @@ pub(crate) async fn questions(context: &Context, before: impl Fn()) -> Outcomes 
     all.push(("Context::status", unit(context.status().await)));
     before();
     all.push(("Context::commitment", unit(context.commitment().await)));
+    before();
+    all.push(("Context::verify", unit(context.verify().await)));
     all
 }
 
@@ -201,6 +203,8 @@ pub(crate) async fn reads(context: &Context, before: impl Fn()) -> Outcomes {
     all.push(("Context::transaction", unit(context.transaction(TransactionId(context.id().0)).await)));
     before();
     all.push(("Context::history", unit(context.history(None, 10).await)));
+    before();
+    all.push(("Context::explain", unit(context.explain(key(), None, 10).await)));
     before();
     all.push(("Context::events", unit(context.events(Some(0)).await)));
     all

@@ -191,6 +191,7 @@ pub(crate) async fn an_application_of_the_hosts_own(table: &mut Table) {
     let context = node.context(id).unwrap();
     table.shows("Context::execute", missing, context.execute("most", &[]).await);
     table.shows("Context::query", missing, context.query("any", &[]).await);
+    table.shows("Context::verify", missing, context.verify().await);
     node.shutdown().await.unwrap();
 }
 

@@ -33,6 +33,8 @@ pub(crate) const CALLS: &[&str] = &[
     "Context::invitations",
     "Context::status",
     "Context::commitment",
+    "Context::verify",
+    "Context::explain",
     "Context::set_name",
     "Context::set_display_name",
     "Context::set_role",

@@ -191,6 +191,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
                     context.invitations(),
                     context.status(),
                     context.commitment(),
+                    context.verify(),
                     context.query("none", &[]),
                 )
             };
@@ -202,7 +203,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             tokio::join!(biased; first, second, asked, release)
         };
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Rejected);
-        let (first, second, (members, invitations, status, commitment, query), ()) = outcomes;
+        let (first, second, (members, invitations, status, commitment, verified, query), ()) = outcomes;
         let all: Outcomes = vec![
             ("Context::execute", first),
             ("Context::execute", second),
@@ -210,6 +211,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             ("Context::invitations", unit(invitations)),
             ("Context::status", unit(status)),
             ("Context::commitment", unit(commitment)),
+            ("Context::verify", unit(verified)),
             ("Context::query", unit(query)),
         ];
         table.all(kind, all);
@@ -219,8 +221,9 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
     }
 }
 
-/// An application with something wrong on this machine only.
-struct Sick;
+/// An application with something wrong on this machine only: but for the first call of `once`, none can be carried out.
+#[derive(Default)]
+struct Sick(AtomicBool);
 
 impl Application for Sick {
     fn initialise(&self, arguments: &[u8], _: &mut dyn State) -> Result<(), ApplicationError> {
@@ -231,7 +234,10 @@ impl Application for Sick {
         }
     }
 
-    fn execute(&self, _: &Call<'_>, _: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+    fn execute(&self, call: &Call<'_>, _: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+        if call.method == "once" && !self.0.swap(true, Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         Err(ApplicationError::Fault("out of memory".into()))
     }
 
@@ -243,7 +249,7 @@ impl Application for Sick {
 pub(crate) async fn applying_stands_still(table: &mut Table) {
     table.case("an application with a fault on this machine");
     let (node, _, _) = node_on(&Faulty::new()).await;
-    node.register("sick", Arc::new(Sick)).unwrap();
+    node.register("sick", Arc::new(Sick::default())).unwrap();
     let with = |arguments: &[u8]| {
         let mut options = CreateOptions::default();
         options.application = "sick".into();
@@ -253,6 +259,8 @@ pub(crate) async fn applying_stands_still(table: &mut Table) {
     let context = node.create_context(with(b"")).await.unwrap();
     table.shows("Context::execute", ErrorKind::Blocked, context.execute("any", &[]).await);
     table.shows("Context::query", ErrorKind::Blocked, context.query("any", &[]).await);
+    context.execute("once", &[]).await.unwrap();
+    table.shows("Context::verify", ErrorKind::Blocked, context.verify().await);
     table.shows("Node::create_context", ErrorKind::Blocked, node.create_context(with(b"faulty")).await);
     table.shows("Node::create_context", ErrorKind::Rejected, node.create_context(with(b"refused")).await);
     node.shutdown().await.unwrap();

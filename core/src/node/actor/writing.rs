@@ -65,6 +65,10 @@ impl Actor {
                 let written = self.leave(view, stage);
                 self.later(written, reply, stage, |()| ())
             }
+            Command::Verify { reply } => {
+                self.verifying.ask(reply);
+                Ok(())
+            }
             // Every round looks for an application that is missing.
             Command::ApplicationRegistered => Ok(()),
             Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => {
