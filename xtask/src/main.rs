@@ -30,7 +30,7 @@ cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
-cargo xtask soak                  100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow
+cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c or python
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
@@ -62,7 +62,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
-        ["soak"] => soak::run(),
+        ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());

@@ -159,7 +159,16 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     let mut anna = programs.start(one, &directories[0])?;
     expect(&mut anna, "read shopping", "milk and bread")?;
 
-    // The other one leaves, comes back by another invitation, and is removed.
+    // The other one is removed by name; comes back and leaves; comes back as a reader and is removed by the beginning of its id.
+    expect(&mut anna, "remove nobody", "0 members are meant")?;
+    expect(&mut anna, "remove ben", "removed")?;
+    becomes(&mut anna, "members", |said| said.len() == 1)?;
+    becomes(&mut ben, "write too late", |said| said.len() == 1 && said[0].starts_with("error: "))?;
+    expect(&mut ben, "leave", "left")?;
+    expect(&mut ben, "list", NONE)?;
+    let invitation = token(&mut anna, "invite writer")?;
+    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    becomes(&mut anna, "members", |said| said.len() == 2)?;
     expect(&mut ben, "leave", "left")?;
     expect(&mut ben, "list", NONE)?;
     becomes(&mut anna, "members", |said| said.len() == 1)?;
@@ -169,7 +178,6 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     becomes(&mut anna, "members", |said| said.iter().any(|line| line.contains(" reader ")))?;
     let members = answers(&mut anna, "members")?;
     let reader = members.iter().find(|line| line.contains(" reader ")).and_then(|line| line.get(..8));
-    expect(&mut anna, "remove nobody", "0 members are meant")?;
     expect(&mut anna, &format!("remove {}", reader.unwrap_or_default()), "removed")?;
     becomes(&mut anna, "members", |said| said.len() == 1)?;
     expect(&mut anna, "leave", "left")?;
