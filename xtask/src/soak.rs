@@ -1,10 +1,8 @@
 //! The long form of the tests that look for leaks: through Rust, C and Python.
 
-use std::path::Path;
-
 use crate::c::{self, Installed};
 use crate::count::Count;
-use crate::tools::{Failed, Options, Result, cargo, command, empty_folder, headline, libraries, root};
+use crate::tools::{Failed, Options, Result, cargo, headline, libraries, root};
 use crate::{python, setup};
 
 /// In the environment it makes the tests for leaks long.

@@ -3,6 +3,7 @@ package org.kith
 import com.sun.jna.Callback
 import com.sun.jna.CallbackThreadInitializer
 import com.sun.jna.Native
+import java.io.IOException
 import org.kith.internal.LogRecord
 import org.kith.internal.LogSink
 import org.kith.internal.qrText
@@ -93,9 +94,23 @@ internal object Library {
         }
     }
 
+    /**
+     * The library in the jar, and not one of the same name that the system's paths happen to have. Where there is none (on Android, whose
+     * packages have a place of their own for libraries) the system finds it by its name.
+     */
+    private fun take() {
+        if (System.getProperty(PLACE) != null) return
+        val file = try { Native.extractFromResourcePath("kith_uniffi", Library::class.java.classLoader) } catch (_: IOException) { return }
+        System.setProperty(PLACE, file.absolutePath)
+    }
+
+    /** Where the generated code looks first. */
+    private const val PLACE = "uniffi.component.kith_native.libraryOverride"
+
     private val started: Boolean
 
     init {
+        take()
         // Before anything else: how a callback's thread is attached is settled when the callback is first handed over.
         stay("kith-async", uniffiRustFutureContinuationCallbackImpl)
         stay("kith-context", Applications.initialise, Applications.execute, Applications.query)

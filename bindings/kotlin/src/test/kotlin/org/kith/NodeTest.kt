@@ -299,6 +299,7 @@ internal class NodeTest {
 
     @Test
     fun `every kind of failure has the library's number and name`() {
+        Library.begin()
         val names = org.kith.internal.errorKinds()
         assertEquals(names.size, ErrorKind.entries.size)
         names.forEachIndexed { index, name ->
