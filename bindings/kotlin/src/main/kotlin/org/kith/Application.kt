@@ -68,7 +68,7 @@ private inline fun <T> inApplication(body: () -> T): T =
  * [KithException.Rejected], which every member gets alike. Every other exception rejects the call, which is what every member must
  * then do.
  */
-public class LocalFault @JvmOverloads constructor(message: String, cause: Throwable? = null) : Exception(message, cause)
+public class LocalFault @JvmOverloads constructor(message: String, cause: Throwable? = null) : RuntimeException(message, cause)
 
 /**
  * Deterministic code that executes method calls. Subclass it and register it with [Node.register].
@@ -82,14 +82,17 @@ public class LocalFault @JvmOverloads constructor(message: String, cause: Throwa
  */
 public abstract class Application {
     /** Sets up the state of a new context from its creator's arguments. */
+    @Throws(Exception::class)
     public open fun initialise(arguments: ByteArray, state: State) {
         require(arguments.isEmpty()) { "this application takes no arguments" }
     }
 
     /** Executes one call; the bytes are the receipt's output. Throwing rejects the call. */
+    @Throws(Exception::class)
     public abstract fun execute(call: Call, state: State): ByteArray
 
     /** Answers a read-only call, on this member only; whatever it writes is thrown away. */
+    @Throws(Exception::class)
     public open fun query(method: String, arguments: ByteArray, state: State): ByteArray =
         throw IllegalArgumentException("this application has no query `$method`")
 }

@@ -36,12 +36,12 @@ public enum class ErrorKind(
     INTERNAL(26),
 }
 
-/** A failed call. Its subclasses are the kinds; the message is for people. */
+/** A failed call. Its subclasses are the kinds; the message is for people. Java need not declare it. */
 public sealed class KithException(
     /** The kind, as a number that is the same in every language. */
     public val kind: ErrorKind,
     message: String,
-) : Exception(message) {
+) : RuntimeException(message) {
     /** An argument has the wrong shape or size; the message says which. */
     public class InvalidArgument(message: String) : KithException(ErrorKind.INVALID_ARGUMENT, message)
 
@@ -96,7 +96,7 @@ public sealed class KithException(
     /** A member has signed two histories. */
     public class Equivocation(message: String) : KithException(ErrorKind.EQUIVOCATION, message)
 
-    /** The call was given up. (A cancelled coroutine gets a `CancellationException` instead.) */
+    /** The call was given up: its thread was interrupted. (A cancelled coroutine gets a `CancellationException` instead.) */
     public class Cancelled(message: String) : KithException(ErrorKind.CANCELLED, message)
 
     /** Applying stands still after a local fault; the message has the cause. */

@@ -1,5 +1,6 @@
 package org.kith
 
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 import org.kith.internal.Event as NativeEvent
@@ -105,12 +106,20 @@ private fun eventOf(happened: Happened): Event {
 
 /** A subscription that has begun. It ends after [Event.Closed], and when the node is shut down. Close it when it is not wanted any more. */
 public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
-    /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream. */
+    @Volatile private var closed = false
+
+    /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
     public suspend fun next(): Event {
         while (true) {
-            val happened = translated {
-                native.ready()
-                native.take()
+            val happened = try {
+                translated {
+                    native.ready()
+                    native.take()
+                }
+            } catch (error: IllegalStateException) {
+                // The generated object says so when it has been let go; a cancelled coroutine's exception is of that kind too.
+                if (closed && error !is CancellationException) throw KithException.Closed("the subscription is closed")
+                throw error
             }
             // Two coroutines may wait for one event; the slower one waits for the next.
             if (happened != null) return eventOf(happened)
@@ -124,6 +133,9 @@ public class Events internal constructor(private val native: NativeEvents) : Aut
         }
     }
 
-    /** Ends the subscription. Twice is fine. */
-    override fun close(): Unit = native.close()
+    /** Ends the subscription. Twice is fine. A wait that is under way is not ended by this: cancel it. */
+    override fun close() {
+        closed = true
+        native.close()
+    }
 }

@@ -3,7 +3,6 @@ package org.kith
 import java.nio.file.Path
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
-import kotlinx.coroutines.runBlocking
 import org.kith.internal.Hub as NativeHub
 import org.kith.internal.JoinProgress
 import org.kith.internal.Node as NativeNode
@@ -132,7 +131,7 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
     public suspend fun shutdown(): Unit = translated { native.shutdown() }
 
     /** [shutdown], and blocks until it is done. */
-    override fun close(): Unit = runBlocking { shutdown() }
+    override fun close(): Unit = waiting { shutdown() }
 
     /** Stops the network for a while. Not there yet: [KithException.Unsupported]. */
     @Suppress("UNUSED_PARAMETER")

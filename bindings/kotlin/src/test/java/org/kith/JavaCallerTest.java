@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -22,7 +23,10 @@ import org.junit.jupiter.api.io.TempDir;
 final class JavaCallerTest {
     private static final class Echo extends Application {
         @Override
-        public byte[] execute(Call call, State state) {
+        public byte[] execute(Call call, State state) throws Exception {
+            if (call.getMethod().equals("checked")) {
+                throw new java.io.IOException("of the arguments");
+            }
             if (call.getMethod().equals("refuse")) {
                 throw new IllegalArgumentException("no");
             }
@@ -78,6 +82,15 @@ final class JavaCallerTest {
         KithException refused = assertThrows(KithException.Rejected.class, () -> context.execute("refuse"));
         assertEquals(ErrorKind.REJECTED, refused.getKind());
         assertTrue(refused.getMessage().contains("IllegalArgumentException: no"), refused.getMessage());
+        assertThrows(KithException.Rejected.class, () -> context.execute("checked"));
+        String caught;
+        try {
+            node.context(new Id(new byte[32]));
+            caught = "nothing";
+        } catch (KithException.NotFound missing) {
+            caught = missing.getKind().name();
+        }
+        assertEquals("NOT_FOUND", caught);
         assertThrows(KithException.InvalidArgument.class, () -> new StateKey(new byte[3]));
         node.close();
         assertThrows(KithException.Closed.class, context::status);
@@ -88,12 +101,14 @@ final class JavaCallerTest {
         try (BlockingNode node = BlockingNode.open(null, loopback())) {
             BlockingContext context = node.createContext();
             AtomicReference<Throwable> outcome = new AtomicReference<>();
+            AtomicBoolean interrupted = new AtomicBoolean();
             CountDownLatch begun = new CountDownLatch(1);
             Thread waiting = new Thread(() -> {
                 try {
                     begun.countDown();
                     context.waitSynced(Duration.ofHours(1));
                 } catch (Throwable error) {
+                    interrupted.set(Thread.currentThread().isInterrupted());
                     outcome.set(error);
                 }
             });
@@ -101,7 +116,8 @@ final class JavaCallerTest {
             begun.await();
             waiting.interrupt();
             waiting.join();
-            assertInstanceOf(InterruptedException.class, outcome.get());
+            assertInstanceOf(KithException.Cancelled.class, outcome.get());
+            assertTrue(interrupted.get());
         }
     }
 }

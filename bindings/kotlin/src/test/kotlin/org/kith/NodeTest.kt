@@ -170,6 +170,19 @@ internal class NodeTest {
     }
 
     @Test
+    fun `a subscription that is closed says so`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            val events = context.subscribe()
+            context.put(key("x"), bytes("y"))
+            events.next()
+            repeat(2) { events.close() }
+            assertThrows<KithException.Closed> { events.next() }
+            assertEquals(emptyList<Event>(), events.asFlow().toList())
+        }
+    }
+
+    @Test
     fun `cursors that are not kept any more say so`() = test {
         Hub().node { eventRetention = 2 }.use { node ->
             val context = node.createContext()

@@ -12,7 +12,8 @@ import kotlinx.coroutines.withTimeoutOrNull
 internal fun key(name: String): StateKey = StateKey.of("test", name)
 
 /** A test; the limit only ends one that hangs. */
-internal fun test(body: suspend CoroutineScope.() -> Unit): Unit = runBlocking { withTimeout(2.minutes) { body() } }
+internal fun test(minutes: Int = 2, body: suspend CoroutineScope.() -> Unit): Unit =
+    runBlocking { withTimeout(minutes.minutes) { body() } }
 
 /** Waits until a condition holds. */
 internal suspend fun eventually(what: String, condition: suspend () -> Boolean) {
