@@ -315,7 +315,7 @@ impl Context {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Explanation>> {
-        self.read(move |shared| shared.explain(&key, after.as_ref(), limit)).await
+        self.read(move |shared, store| shared.explain(store, &key, after.as_ref(), limit)).await
     }
 
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or

@@ -7,7 +7,7 @@ mod live;
 mod peers;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -59,6 +59,8 @@ pub(crate) struct Registry {
     kept: Option<Arc<dyn Store>>,
     applications: RwLock<BTreeMap<String, Arc<dyn Application>>>,
     contexts: Mutex<BTreeMap<ContextId, Open>>,
+    /// Addresses that the host wants to be connected to.
+    wanted: Mutex<BTreeSet<String>>,
     closed: watch::Sender<bool>,
     /// Serialises what changes the list of contexts.
     changing: tokio::sync::Mutex<u32>,
@@ -294,8 +296,15 @@ impl Registry {
     pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {
         self.check_open()?;
         let address = address.to_string();
-        self.on_runtime(move |node| async move { node.live()?.network.connect(&address).await.map(|_| ()) })
-            .await
+        self.on_runtime(move |node| async move {
+            let live = node.live()?;
+            live.network.connect(&address).await?;
+            live.network.keep(&address).await?;
+            // Also after a suspension.
+            lock(&node.wanted).insert(address);
+            Ok(())
+        })
+        .await
     }
 
     /// Runs something on the node's runtime; dropping the returned future lets it finish in the background.

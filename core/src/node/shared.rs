@@ -181,6 +181,7 @@ impl ContextShared {
 
     pub(crate) fn explain(
         &self,
+        store: &dyn Store,
         key: &StateKey,
         after: Option<&Place>,
         limit: usize,
@@ -191,7 +192,7 @@ impl ContextShared {
         let limit = limit.min(limits::PAGE_ENTRIES);
         while page.len() < limit && size <= limits::PAGE_BYTES {
             // Commits of all contexts wait while a snapshot lives.
-            let snapshot = self.store.snapshot()?;
+            let snapshot = store.snapshot()?;
             let tables = ContextTables::new(&*snapshot, self.number);
             let Some(write) = replica::next_write(&tables, key, after.as_ref())? else { break };
             after = Some(write.place);

@@ -78,7 +78,7 @@ impl Actor {
         application: Option<&dyn Application>,
     ) -> Result<Option<Verification>> {
         let shared = &self.start.shared;
-        let snapshot = shared.store.snapshot()?;
+        let snapshot = self.start.store.snapshot()?;
         verifier.step(&self.replica, &ContextTables::new(&*snapshot, shared.number), application)
     }
 }

@@ -66,13 +66,19 @@ impl Registry {
             kept,
             applications: RwLock::new(applications),
             contexts: Mutex::default(),
+            wanted: Mutex::new(options.bootstrap.iter().cloned().collect()),
             closed: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(0),
             options,
         });
         node.take_up(&live, rows, &mut *node.changing.lock().await)?;
-        live.meet(&node.options).await;
+        node.meet(&live).await;
         Ok(node)
+    }
+
+    async fn meet(&self, live: &Live) {
+        let wanted = lock(&self.wanted).clone();
+        live.meet(self.options.listen.len(), wanted).await;
     }
 
     /// Starts the threads of the contexts that the store lists, and only of these.
@@ -162,7 +168,7 @@ impl Registry {
             }
             node.live.send_replace(Some(Arc::clone(&live)));
             drop(last);
-            live.meet(&node.options).await;
+            node.meet(&live).await;
             Ok(())
         })
         .await

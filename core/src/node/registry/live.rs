@@ -1,5 +1,6 @@
 //! What a node has only while it is not suspended: its store, its network, and the tasks in between.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Runtime;
@@ -64,14 +65,15 @@ impl Live {
         Ok((Arc::new(Self { store, high_water, network, peers, switchboard, transports }), rows))
     }
 
-    /// Waits until the node listens everywhere, then dials the peers that it is to begin with.
-    pub(super) async fn meet(&self, options: &Options) {
-        self.peers.wait_listening(options.listen.len()).await;
-        for address in options.bootstrap.clone() {
+    /// Waits until the node listens at so many addresses, then dials whom the host wants.
+    pub(super) async fn meet(&self, listening: usize, wanted: BTreeSet<String>) {
+        self.peers.wait_listening(listening).await;
+        for address in wanted {
             let network = self.network.clone();
             tokio::spawn(async move {
-                if let Err(error) = network.connect(&address).await {
-                    tracing::warn!(address, %error, "a bootstrap peer is not reached");
+                // One that is not there yet is dialled again and again.
+                if let Err(error) = network.keep(&address).await {
+                    tracing::warn!(address, %error, "a peer is not dialled");
                 }
             });
         }
