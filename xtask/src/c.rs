@@ -98,7 +98,23 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             };
         }
     }
+    headline("the C API again and again: nothing may grow");
+    count += soak(&installed, false)?;
     Ok(count)
+}
+
+/// The test for leaks: once, and plain, since the sanitizers and valgrind have heaps of their own.
+pub(crate) fn soak(installed: &Installed, long: bool) -> Result<Count> {
+    let folder = empty_folder("c-soak")?;
+    let program = folder.join("soak");
+    let source = root().join("ffi/capi/tests/soak/soak.c");
+    installed.compile("gcc", &source, &program, &["-O2", "-D_DEFAULT_SOURCE"])?;
+    let mut soak = command(&program);
+    if long {
+        soak.env(crate::soak::LONG, "1");
+    }
+    let (succeeded, lines) = tee(soak.arg(&folder))?;
+    Ok(Count::of(&lines, succeeded, count::plain))
 }
 
 struct Way {

@@ -82,6 +82,24 @@ pub(crate) fn plain(line: &str) -> Option<&str> {
     (shape && words.next() == Some("failed") && words.next().is_none()).then_some(line)
 }
 
+/// The closing line of Surefire, without those of the single classes: "[INFO] Tests run: 7, Failures: 1, Errors: 0, Skipped: 2".
+pub(crate) fn surefire(lines: &[String], succeeded: bool) -> Count {
+    let mut count = Count::default();
+    for line in lines.iter().filter(|line| !line.contains("Time elapsed")) {
+        let Some((_, numbers)) = line.split_once("Tests run: ") else { continue };
+        let numbers: Vec<u64> =
+            numbers.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+        if let [run, failures, errors, skipped] = numbers[..] {
+            let failed = failures + errors;
+            count += Count { passed: run.saturating_sub(failed + skipped), failed, skipped };
+        }
+    }
+    if !succeeded && count.failed == 0 {
+        count.failed = 1;
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +136,22 @@ mod tests {
         assert_eq!(closing("1 failed, 2 passed, 1 error in 61.00s (0:01:01)"), count(2, 2, 0));
         assert_eq!(closing("3 passed in a hurry"), count(0, 0, 0));
         assert_eq!(closing("wrote 3 passed tests in 2s"), count(0, 0, 0));
+    }
+
+    #[test]
+    fn surefires_closing_line_counts_once() {
+        let classes =
+            "[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 0.4 s -- in A\n";
+        let closing = |line: &str, good| surefire(&lines(&format!("{classes}{line}")), good);
+        assert_eq!(
+            closing("[WARNING] Tests run: 7, Failures: 0, Errors: 0, Skipped: 2", true),
+            count(5, 0, 2)
+        );
+        assert_eq!(
+            closing("[ERROR] Tests run: 7, Failures: 1, Errors: 2, Skipped: 0", false),
+            count(4, 3, 0)
+        );
+        assert_eq!(closing("[ERROR] COMPILATION ERROR", false), count(0, 1, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod count;
 mod demo;
 mod errors;
 mod install;
+mod kotlin;
 mod notes;
 mod program;
 mod python;
@@ -25,12 +26,12 @@ use tools::{Failed, Options, Result};
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
-cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, demo, board or notes
+cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
-cargo xtask soak                  100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow
+cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c or python
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
@@ -62,7 +63,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
-        ["soak"] => soak::run(),
+        ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
@@ -82,11 +83,12 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 7] = [
+    const PARTS: [(&str, Part); 8] = [
         ("rust", rust::test),
         ("simulator", simulate::test),
         ("c", c::test),
         ("python", python::test),
+        ("kotlin", kotlin::test),
         ("demo", demo::test),
         ("board", board::test),
         ("notes", notes::test),

@@ -1,11 +1,12 @@
 //! Two notebooks of different languages, driven through all commands, as two people in two terminals would: each ordered pair of Rust,
-//! Python and C.
+//! Python, C and Kotlin.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::c::Installed;
 use crate::count::Count;
+use crate::kotlin::Notebook;
 use crate::program::{PATIENCE, Program};
 use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root};
 use crate::{python, setup};
@@ -22,7 +23,8 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("compiling examples/c/notes.c");
     let c = folder.join("notes-c");
     installed.compile("gcc", &root().join("examples/c/notes.c"), &c, &["-O2"])?;
-    let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c };
+    let kotlin = Notebook::build(options)?;
+    let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c, kotlin };
     let mut count = Count::default();
     for one in LANGUAGES {
         for other in LANGUAGES.into_iter().filter(|other| *other != one) {
@@ -42,13 +44,14 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     Ok(count)
 }
 
-const LANGUAGES: [&str; 3] = ["Rust", "Python", "C"];
+const LANGUAGES: [&str; 4] = ["Rust", "Python", "C", "Kotlin"];
 
 struct Programs {
     folder: PathBuf,
     interpreter: PathBuf,
     rust: PathBuf,
     c: PathBuf,
+    kotlin: Notebook,
 }
 
 impl Programs {
@@ -60,6 +63,7 @@ impl Programs {
                 python
             }
             "Rust" => command(&self.rust),
+            "Kotlin" => self.kotlin.command(),
             _ => command(&self.c),
         };
         command.arg(directory);
@@ -159,7 +163,16 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     let mut anna = programs.start(one, &directories[0])?;
     expect(&mut anna, "read shopping", "milk and bread")?;
 
-    // The other one leaves, comes back by another invitation, and is removed.
+    // The other one is removed by name; comes back and leaves; comes back as a reader and is removed by the beginning of its id.
+    expect(&mut anna, "remove nobody", "0 members are meant")?;
+    expect(&mut anna, "remove ben", "removed")?;
+    becomes(&mut anna, "members", |said| said.len() == 1)?;
+    becomes(&mut ben, "write too late", |said| said.len() == 1 && said[0].starts_with("error: "))?;
+    expect(&mut ben, "leave", "left")?;
+    expect(&mut ben, "list", NONE)?;
+    let invitation = token(&mut anna, "invite writer")?;
+    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    becomes(&mut anna, "members", |said| said.len() == 2)?;
     expect(&mut ben, "leave", "left")?;
     expect(&mut ben, "list", NONE)?;
     becomes(&mut anna, "members", |said| said.len() == 1)?;
@@ -169,7 +182,6 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     becomes(&mut anna, "members", |said| said.iter().any(|line| line.contains(" reader ")))?;
     let members = answers(&mut anna, "members")?;
     let reader = members.iter().find(|line| line.contains(" reader ")).and_then(|line| line.get(..8));
-    expect(&mut anna, "remove nobody", "0 members are meant")?;
     expect(&mut anna, &format!("remove {}", reader.unwrap_or_default()), "removed")?;
     becomes(&mut anna, "members", |said| said.len() == 1)?;
     expect(&mut anna, "leave", "left")?;

@@ -43,16 +43,21 @@ fn pip(python: &Path) -> std::process::Command {
     pip
 }
 
-pub(crate) fn test(options: &Options) -> Result<Count> {
+/// An environment with the wheel and what the tests need, and an empty folder to run them in.
+pub(crate) fn for_tests(options: &Options, name: &str) -> Result<(PathBuf, PathBuf)> {
     let wheel = wheel(options)?;
-    let python = environment("venv-test", &wheel)?;
+    let python = environment(name, &wheel)?;
     // Before anything else is installed: the package needs nothing else.
     run(command(&python).args(["-I", "-c", "import kith; print('kith', kith.version())"]))?;
     run(pip(&python).args(["--requirement", "bindings/python/tests/requirements.txt"]))?;
+    Ok((python, empty_folder("python")?))
+}
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    let (python, scratch) = for_tests(options, "venv-test")?;
 
     headline("mypy --strict on the installed package");
     let mut count = Count::default();
-    let scratch = empty_folder("python")?;
     let typed = run(isolated(&python, &scratch, "mypy")
         .args(["--config-file", &tools::root().join("bindings/python/pyproject.toml").to_string_lossy()])
         .args(["--cache-dir", &scratch.join("mypy").to_string_lossy()])
@@ -77,13 +82,20 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     }
 
     headline("pytest");
-    let (succeeded, lines) = tee(isolated(&python, &scratch, "pytest")
-        .args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"])
-        .arg("-c")
-        .arg(tools::root().join("bindings/python/pyproject.toml"))
-        .arg(tools::root().join("bindings/python/tests")))?;
-    count += Count::of(&lines, succeeded, count::pytest);
+    count += pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
     Ok(count)
+}
+
+/// Runs tests; the long form of those for leaks prints what it finds.
+pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<Count> {
+    let mut pytest = isolated(python, scratch, "pytest");
+    pytest.args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
+    if long {
+        pytest.env(crate::soak::LONG, "1").arg("-s");
+    }
+    let configuration = tools::root().join("bindings/python/pyproject.toml");
+    let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).arg(tests))?;
+    Ok(Count::of(&lines, succeeded, count::pytest))
 }
 
 /// A module of the environment, run outside of the source folders, so that only the installed package is found.

@@ -17,9 +17,26 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("python3", "python3"),
 ];
 
+/// What Kotlin needs beside them.
+const FOR_KOTLIN: [(&str, &str); 2] = [("javac", "default-jdk-headless"), ("mvn", "maven")];
+
 /// Makes sure that every program is there.
 pub(crate) fn programs() -> Result<()> {
-    let missing = missing();
+    install(missing)
+}
+
+/// Makes sure that what Kotlin needs is there too.
+pub(crate) fn for_kotlin() -> Result<()> {
+    programs()?;
+    install(|| packages_of(&FOR_KOTLIN))
+}
+
+fn packages_of(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    programs.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect()
+}
+
+fn install(wanted: impl Fn() -> Vec<&'static str>) -> Result<()> {
+    let missing = wanted();
     if missing.is_empty() {
         return Ok(());
     }
@@ -36,13 +53,12 @@ pub(crate) fn programs() -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["-q", "install", "-y", "--no-install-recommends"])
         .args(&missing))?;
-    let missing = self::missing();
+    let missing = wanted();
     if missing.is_empty() { Ok(()) } else { Err(Failed(format!("still missing: {}", missing.join(" ")))) }
 }
 
 fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    let mut packages = packages_of(&PROGRAMS);
     if !python_has_venv() {
         packages.push("python3-venv");
     }

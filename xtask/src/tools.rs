@@ -95,11 +95,16 @@ pub(crate) fn cargo(verb: &str) -> Command {
 
 /// The example in this language in the README, which the tests run.
 pub(crate) fn readme_example(language: &str) -> Result<String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).during("reading README.md")?;
-    let example = readme.split_once(&format!("```{language}\n")).and_then(|(_, rest)| rest.split_once("```"));
+    example_in("README.md", language)
+}
+
+/// The first example in this language in a page.
+pub(crate) fn example_in(page: &str, language: &str) -> Result<String> {
+    let text = std::fs::read_to_string(root().join(page)).during(format!("reading {page}"))?;
+    let example = text.split_once(&format!("```{language}\n")).and_then(|(_, rest)| rest.split_once("```"));
     example
         .map(|(text, _)| text.to_owned())
-        .ok_or_else(|| Failed(format!("README.md has no example in {language}")))
+        .ok_or_else(|| Failed(format!("{page} has no example in {language}")))
 }
 
 /// Says what begins.

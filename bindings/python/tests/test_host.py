@@ -204,8 +204,44 @@ async def test_status_says_why_a_peer_is_not_reached():
     async with await kith.Node.open(None, listen=["/ip4/127.0.0.1/tcp/0"], discovery=False) as gone:
         (address,) = gone.addresses
     async with await kith.Node.open(None, listen=["/ip4/127.0.0.1/tcp/0"], discovery=False) as node:
+        assert (await node.status()).peers == []
         with pytest.raises(kith.UnreachableError):
             await node.connect(address)
+        # What failed once and for all is the caller's to know, and nobody is dialled behind its back.
+        assert (await node.status()).peers == []
+    async with await kith.Node.open(
+        None, listen=["/ip4/127.0.0.1/tcp/0"], discovery=False, bootstrap=[address]
+    ) as node:
+
+        async def refused():
+            peers = (await node.status()).peers
+            return [(peer.peer, peer.connected) for peer in peers] == [(gone.id, False)] and peers[0].last_failure
+
+        await eventually(refused, "the status names the peer and why it is not reached")
+        (peer,) = (await node.status()).peers
+        assert peer.addresses == [address] and "refused" in peer.last_failure
+        assert peer.next_attempt_in is None or peer.next_attempt_in < 60_000
+
+
+async def test_a_bootstrap_peer_that_comes_later_is_reached_and_comes_back_after_a_loss(tmp_path):
+    async with await kith.Node.open(tmp_path / "hub", listen=["/ip4/127.0.0.1/tcp/0"], discovery=False) as hub:
+        (address,) = hub.addresses
+        id = hub.id
+    loopback = {"listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": False}
+    async with await kith.Node.open(None, bootstrap=[address], **loopback) as node:
+
+        async def connected():
+            return [(peer.peer, peer.connected, peer.last_failure) for peer in (await node.status()).peers] == [
+                (id, True, None)
+            ]
+
+        async def lost():
+            return [peer.connected for peer in (await node.status()).peers] == [False]
+
+        for _ in range(2):
+            async with await kith.Node.open(tmp_path / "hub", listen=[address.split("/p2p/")[0]], discovery=False):
+                await eventually(connected, "the peer is there, and connected")
+            await eventually(lost, "it is gone again")
 
 
 async def test_logs_reach_logging_filtered_before_they_cross(caplog):

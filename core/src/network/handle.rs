@@ -138,6 +138,16 @@ impl Network {
         self.command(Command::Disconnect { link }).await
     }
 
+    /// Like [`Self::know`], for an address that names its peer. A peer that is kept connected already keeps the addresses that
+    /// it is known by.
+    pub async fn keep(&self, address: &str) -> Result<()> {
+        let (peer, _) = address::parse_with_peer(address)?;
+        if self.peers().await?.iter().any(|status| status.peer == peer && status.known) {
+            return Ok(());
+        }
+        self.know(peer, &[address.to_owned()]).await
+    }
+
     /// From now on keeps a link with the peer: dials it now and again after each loss, ever more slowly while it cannot
     /// be reached. Replaces the addresses from before.
     pub async fn know(&self, peer: PeerId, addresses: &[String]) -> Result<()> {

@@ -167,8 +167,9 @@ impl Registry {
         for address in node.options.bootstrap.clone() {
             let network = node.network.clone();
             tokio::spawn(async move {
-                if let Err(error) = network.connect(&address).await {
-                    tracing::warn!(address, %error, "a bootstrap peer is not reached");
+                // One that is not there yet is dialled again and again.
+                if let Err(error) = network.keep(&address).await {
+                    tracing::warn!(address, %error, "a bootstrap peer is not dialled");
                 }
             });
         }
@@ -384,7 +385,11 @@ impl Registry {
     pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {
         self.check_open()?;
         let address = address.to_string();
-        self.on_runtime(move |node| async move { node.network.connect(&address).await.map(|_| ()) }).await
+        self.on_runtime(move |node| async move {
+            node.network.connect(&address).await?;
+            node.network.keep(&address).await
+        })
+        .await
     }
 
     /// Runs something on the node's runtime; dropping the returned future lets it finish in the background.

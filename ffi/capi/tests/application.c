@@ -2,6 +2,8 @@
 #include "nodes.h"
 
 static atomic_int freed, faulty;
+/* Of the application that ails while this is set, and of no other. */
+static atomic_int ailing;
 /* What the callback "forbidden" calls into. */
 static kith_node *own_node;
 static kith_context *own_context;
@@ -86,8 +88,13 @@ static int from_another_thread(void *state) {
 static kith_status execute(void *user_data, kith_call *call, kith_state *state) {
     static uint8_t large[1024 * 1024 + 4097];
     uint8_t key[32];
-    (void)user_data;
     make_key("written", key);
+    if (kith_call_is(call, "heavy")) {
+        if (user_data == &ailing && atomic_load(&ailing)) {
+            return kith_call_fault(call, "the disk is full");
+        }
+        return kith_state_put(state, key, (const uint8_t *)"heavy", 5);
+    }
     if (kith_call_is(call, "see")) {
         return see(call, state);
     } else if (kith_call_is(call, "forbidden")) {
@@ -157,15 +164,19 @@ static kith_status query(void *user_data, kith_call *call, kith_state *state) {
     return status == KITH_OK ? kith_state_delete(state, key) : status;
 }
 
-static kith_status do_register(kith_node *node) {
+static kith_status register_with(kith_node *node, void *user_data) {
     kith_application application;
     kith_application_init(&application);
-    application.user_data = &freed;
+    application.user_data = user_data;
     application.free_user_data = on_freed;
     application.initialise = initialise;
     application.execute = execute;
     application.query = query;
     return kith_node_register(node, "test", &application);
+}
+
+static kith_status do_register(kith_node *node) {
+    return register_with(node, &freed);
 }
 
 static kith_status call(const char *method, const char *arguments, kith_buffer *answer) {
@@ -332,6 +343,72 @@ static void members_wait_for_their_application(void) {
     CHECK(atomic_load(&freed) == 3);
 }
 
+static int same_state(kith_context *one, kith_context *other) {
+    uint8_t commitments[2][32];
+    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
+           kith_context_commitment(other, commitments[1]) == KITH_OK &&
+           memcmp(commitments[0], commitments[1], 32) == 0;
+}
+
+static int blocked(kith_context *context) {
+    kith_buffer status = {NULL, 0};
+    int is = kith_context_status(context, &status) == KITH_OK && strstr((char *)status.data, "the disk is full") != NULL;
+    kith_buffer_free(&status);
+    return is;
+}
+
+/* What one member cannot execute stops that member alone, until an admin has it rejected for all. */
+static void an_admin_skips_what_blocks_another_member(void) {
+    kith_node *one = NULL, *two = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    kith_events *events = NULL;
+    kith_event *event;
+    kith_transaction info;
+    uint8_t heavy[32], skip[32];
+    CHECK_OK(kith_test_nodes(&one, &two));
+    CHECK_OK(do_register(one));
+    CHECK_OK(register_with(two, &ailing));
+    CHECK_OK(kith_node_create_context(one, "test", NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
+    kith_buffer_free(&token);
+    CHECK_OK(kith_context_events(theirs, NULL, &events));
+
+    atomic_store(&ailing, 1);
+    CHECK_OK(kith_context_execute(mine, "heavy", NULL, 0, heavy, NULL));
+    event = next_of_kind(events, KITH_EVENT_BLOCKED);
+    CHECK(event != NULL && strstr(kith_event_text(event), "the disk is full") != NULL);
+    kith_event_free(event);
+    kith_events_free(events);
+    CHECK(holds(mine, "written", "heavy") && !holds(theirs, "written", "heavy"));
+    CHECK(blocked(theirs) && !blocked(mine));
+    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(theirs, "value", NULL, 0, NULL, NULL));
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_skip(theirs, heavy, NULL));
+
+    CHECK_OK(kith_context_skip(mine, heavy, skip));
+    CHECK(!holds(mine, "written", "heavy") && memcmp(heavy, skip, 32) != 0);
+    UNTIL(!blocked(theirs) && same_state(mine, theirs));
+    CHECK(!blocked(theirs) && same_state(mine, theirs));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(kith_context_transaction(i == 0 ? mine : theirs, heavy, &info));
+        CHECK(info.outcome == KITH_OUTCOME_REJECTED);
+    }
+    /* It goes on, and it still ails: only that one call was skipped. */
+    CHECK_OK(kith_context_execute(theirs, "value", NULL, 0, NULL, NULL));
+    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(theirs, "heavy", NULL, 0, NULL, NULL));
+    atomic_store(&ailing, 0);
+    CHECK_OK(kith_context_execute(theirs, "heavy", NULL, 0, NULL, NULL));
+    UNTIL(holds(mine, "written", "heavy"));
+    CHECK(holds(mine, "written", "heavy"));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(two));
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(two);
+}
+
 int main(void) {
     if (lone_node(&own_node) != KITH_OK || do_register(own_node) != KITH_OK) {
         return EXIT_FAILURE;
@@ -345,5 +422,6 @@ int main(void) {
     RUN(registering_says_what_is_wrong);
     RUN(data_are_freed_once_with_the_node);
     RUN(members_wait_for_their_application);
+    RUN(an_admin_skips_what_blocks_another_member);
     return check_finish();
 }

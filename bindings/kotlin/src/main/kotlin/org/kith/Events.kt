@@ -1,0 +1,129 @@
+package org.kith
+
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.flow
+import org.kith.internal.Event as NativeEvent
+import org.kith.internal.Events as NativeEvents
+import org.kith.internal.Happened
+
+/** Something that happened in a context. `context.events(after = event.cursor)` goes on behind it. */
+public sealed interface Event {
+    /** Where in the stream it is. Events that happened together share a cursor. */
+    public val cursor: Long
+
+    /** A call was executed at its place. It may come again with another outcome after [Reordered]. */
+    public data class Executed(override val cursor: Long, val transaction: Id, val member: Id, val again: Boolean) : Event
+
+    /** These entries of the state changed. */
+    public data class Changed(override val cursor: Long, val keys: List<StateKey>) : Event
+
+    /** Something was inserted into the order before what was there; `first` is the first transaction that moved. */
+    public data class Reordered(override val cursor: Long, val first: Id) : Event
+
+    /** A transaction of this node's own was accepted when it was made, and counts no more. */
+    public data class Rejected(override val cursor: Long, val transaction: Id, val reason: String) : Event
+
+    /** Somebody became a member. */
+    public data class MemberJoined(override val cursor: Long, val member: Id, val role: Role) : Event
+
+    /** A member left. */
+    public data class MemberLeft(override val cursor: Long, val member: Id) : Event
+
+    /** A member was removed. */
+    public data class MemberRemoved(override val cursor: Long, val member: Id) : Event
+
+    /** A member has another role. */
+    public data class RoleChanged(override val cursor: Long, val member: Id, val role: Role) : Event
+
+    /** A member calls itself something else; or, where it names no member, the context is called something else. */
+    public data class Renamed(override val cursor: Long, val member: Id?, val name: String) : Event
+
+    /** A member has signed two histories. */
+    public data class Equivocation(override val cursor: Long, val member: Id, val one: Id, val other: Id) : Event
+
+    /** Applying stands still. */
+    public data class Blocked(override val cursor: Long, val cause: String) : Event
+
+    /** The application says something. */
+    public class Emitted internal constructor(
+        override val cursor: Long,
+        public val transaction: Id,
+        public val name: String,
+        public val data: ByteArray,
+    ) : Event {
+        override fun toString(): String = "Emitted(cursor=$cursor, name=$name)"
+    }
+
+    /** How far catch-up with a peer is, in transactions. Not replayed. */
+    public data class SyncProgress(override val cursor: Long, val peer: String, val done: Long, val total: Long) : Event
+
+    /** Everything that the peer has is here. Not replayed. */
+    public data class Synced(override val cursor: Long, val peer: String) : Event
+
+    /** A member's node is connected. Not replayed. */
+    public data class PeerConnected(override val cursor: Long, val peer: String, val member: Id) : Event
+
+    /** A member's node is connected no more. Not replayed. */
+    public data class PeerDisconnected(override val cursor: Long, val peer: String) : Event
+
+    /** The reader was too slow and events were dropped: start again from the cursor, or read the state again. */
+    public data class Lagged(override val cursor: Long, val missed: Long) : Event
+
+    /** The context is closed here. The last event. */
+    public data class Closed(override val cursor: Long, val reason: String) : Event
+
+    /** An event that this version of the package does not know. */
+    public data class Unknown(override val cursor: Long, val description: String) : Event
+
+    private companion object
+}
+
+private fun eventOf(happened: Happened): Event {
+    val cursor = happened.cursor.toLong()
+    return when (val event = happened.event) {
+        is NativeEvent.Executed -> Event.Executed(cursor, Id(event.transaction), Id(event.member), event.again)
+        is NativeEvent.Changed -> Event.Changed(cursor, event.keys.map(::StateKey))
+        is NativeEvent.Reordered -> Event.Reordered(cursor, Id(event.first))
+        is NativeEvent.Rejected -> Event.Rejected(cursor, Id(event.transaction), event.reason)
+        is NativeEvent.MemberJoined -> Event.MemberJoined(cursor, Id(event.member), Role.of(event.role))
+        is NativeEvent.MemberLeft -> Event.MemberLeft(cursor, Id(event.member))
+        is NativeEvent.MemberRemoved -> Event.MemberRemoved(cursor, Id(event.member))
+        is NativeEvent.RoleChanged -> Event.RoleChanged(cursor, Id(event.member), Role.of(event.role))
+        is NativeEvent.Renamed -> Event.Renamed(cursor, event.member?.let(::Id), event.name)
+        is NativeEvent.Equivocation -> Event.Equivocation(cursor, Id(event.member), Id(event.one), Id(event.other))
+        is NativeEvent.Blocked -> Event.Blocked(cursor, event.cause)
+        is NativeEvent.Emitted -> Event.Emitted(cursor, Id(event.transaction), event.name, event.data)
+        is NativeEvent.SyncProgress -> Event.SyncProgress(cursor, event.peer, event.done.toLong(), event.total.toLong())
+        is NativeEvent.Synced -> Event.Synced(cursor, event.peer)
+        is NativeEvent.PeerConnected -> Event.PeerConnected(cursor, event.peer, Id(event.member))
+        is NativeEvent.PeerDisconnected -> Event.PeerDisconnected(cursor, event.peer)
+        is NativeEvent.Lagged -> Event.Lagged(cursor, event.missed.toLong())
+        is NativeEvent.Closed -> Event.Closed(cursor, event.reason)
+        is NativeEvent.Unknown -> Event.Unknown(cursor, event.description)
+    }
+}
+
+/** A subscription that has begun. It ends after [Event.Closed], and when the node is shut down. Close it when it is not wanted any more. */
+public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
+    /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream. */
+    public suspend fun next(): Event {
+        while (true) {
+            val happened = translated {
+                native.ready()
+                native.take()
+            }
+            // Two coroutines may wait for one event; the slower one waits for the next.
+            if (happened != null) return eventOf(happened)
+        }
+    }
+
+    /** The events to come, for one collector at a time. */
+    public fun asFlow(): Flow<Event> = flow {
+        while (true) {
+            emit(try { next() } catch (_: KithException.Closed) { return@flow })
+        }
+    }
+
+    /** Ends the subscription. Twice is fine. */
+    override fun close(): Unit = native.close()
+}

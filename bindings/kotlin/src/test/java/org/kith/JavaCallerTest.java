@@ -1,0 +1,107 @@
+package org.kith;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a program in Java does with the library, without anything of Kotlin's. */
+@Timeout(120)
+final class JavaCallerTest {
+    private static final class Echo extends Application {
+        @Override
+        public byte[] execute(Call call, State state) {
+            if (call.getMethod().equals("refuse")) {
+                throw new IllegalArgumentException("no");
+            }
+            state.put(StateKey.of("java", "last"), call.getArguments());
+            return call.getArguments();
+        }
+    }
+
+    private static NodeOptions loopback() {
+        NodeOptions options = new NodeOptions();
+        options.setListen(List.of("/ip4/127.0.0.1/tcp/0"));
+        options.setDiscovery(false);
+        return options;
+    }
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void twoNodesShareAContext(@TempDir Path folder) throws Exception {
+        try (BlockingNode one = BlockingNode.open(folder.resolve("one"), loopback());
+                BlockingNode other = BlockingNode.open(null, loopback())) {
+            BlockingContext mine = one.createContext("kv", new byte[0], "from Java");
+            StateKey key = StateKey.of("notes", "today");
+            assertNull(mine.get(key));
+            mine.put(key, bytes("buy milk"));
+            BlockingContext theirs = other.join(mine.invite().getText());
+            assertEquals("from Java", theirs.getName());
+            assertArrayEquals(bytes("buy milk"), theirs.get(key));
+            try (BlockingEvents events = theirs.subscribe()) {
+                mine.add(StateKey.of("notes", "count"), 1);
+                Event event = events.next(Duration.ofSeconds(60));
+                while (!(event instanceof Event.Changed)) {
+                    event = events.next(Duration.ofSeconds(60));
+                }
+                assertTrue(((Event.Changed) event).getKeys().contains(StateKey.of("notes", "count")));
+                assertNull(events.next(Duration.ofMillis(1)));
+            }
+            assertEquals(2, mine.members().size());
+            assertEquals(Role.WRITER, theirs.getRole());
+            theirs.waitSynced();
+            assertEquals(mine.commitment(), theirs.commitment());
+        }
+    }
+
+    @Test
+    void failuresAreTypedAndApplicationsAreJava() {
+        BlockingNode node = BlockingNode.open(null, loopback());
+        node.register("echo", new Echo());
+        BlockingContext context = node.createContext("echo");
+        assertArrayEquals(bytes("ho"), context.execute("say", bytes("ho")).getOutput());
+        KithException refused = assertThrows(KithException.Rejected.class, () -> context.execute("refuse"));
+        assertEquals(ErrorKind.REJECTED, refused.getKind());
+        assertTrue(refused.getMessage().contains("IllegalArgumentException: no"), refused.getMessage());
+        assertThrows(KithException.InvalidArgument.class, () -> new StateKey(new byte[3]));
+        node.close();
+        assertThrows(KithException.Closed.class, context::status);
+    }
+
+    @Test
+    void interruptingEndsAWait() throws Exception {
+        try (BlockingNode node = BlockingNode.open(null, loopback())) {
+            BlockingContext context = node.createContext();
+            AtomicReference<Throwable> outcome = new AtomicReference<>();
+            CountDownLatch begun = new CountDownLatch(1);
+            Thread waiting = new Thread(() -> {
+                try {
+                    begun.countDown();
+                    context.waitSynced(Duration.ofHours(1));
+                } catch (Throwable error) {
+                    outcome.set(error);
+                }
+            });
+            waiting.start();
+            begun.await();
+            waiting.interrupt();
+            waiting.join();
+            assertInstanceOf(InterruptedException.class, outcome.get());
+        }
+    }
+}

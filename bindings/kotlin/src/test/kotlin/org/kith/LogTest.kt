@@ -1,0 +1,46 @@
+package org.kith
+
+import java.util.concurrent.ConcurrentLinkedQueue
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.kith.testing.withTwoMembers
+
+/** The tests' provider for slf4j keeps what it is told: [Records]. */
+internal class LogTest {
+    @Test
+    fun `what the library logs reaches slf4j, filtered before it crosses`() = test {
+        try {
+            for ((level, wanted) in listOf(LogLevel.OFF to false, LogLevel.DEBUG to true)) {
+                Kith.setLogLevel(level)
+                Records.kept.clear()
+                withTwoMembers { mine, theirs ->
+                    mine.put(key("x"), bytes("y"))
+                    eventually("both hold it") { theirs.get(key("x")) != null }
+                }
+                if (wanted) eventually("something is logged") { Records.kept.any { it.logger.startsWith("kith.") } }
+                assertEquals(wanted, Records.kept.isNotEmpty())
+            }
+            assertTrue(Records.kept.all { it.thread == "kith-log" }, "${Records.kept.map { it.thread }.toSet()}")
+        } finally {
+            Kith.setLogLevel(LogLevel.WARN)
+        }
+    }
+
+    @Test
+    fun `the package and its library have one version, and directories have names`() {
+        Library.begin()
+        assertEquals(org.kith.internal.version(), Kith.version)
+        // The test's class path has it in a folder and not in a jar; elsewhere it would be a copy in a temporary folder.
+        assertTrue("linux-" in System.getProperty("uniffi.component.kith_native.libraryOverride"))
+        assertTrue(Kith.defaultDirectory("notes").endsWith("/notes"))
+        assertEquals(ErrorKind.INVALID_ARGUMENT, runCatching { Kith.defaultDirectory("..") }.exceptionOrNull().let { (it as KithException).kind })
+    }
+}
+
+/** What was logged. */
+internal object Records {
+    class Record(val logger: String, val message: String, val thread: String)
+
+    val kept = ConcurrentLinkedQueue<Record>()
+}

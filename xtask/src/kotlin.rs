@@ -1,0 +1,192 @@
+//! The Kotlin package: generated code and library laid where Maven takes them, its tests, its pages, and a project that has nothing
+//! but the installed package.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::count::{self, Count};
+use crate::setup;
+use crate::tools::{
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
+};
+
+const PACKAGE: &str = "bindings/kotlin/pom.xml";
+const EXAMPLE: &str = "examples/kotlin";
+
+/// Generates the code and strips the library; the arguments that tell Maven where they are.
+fn prepare(options: &Options) -> Result<Vec<String>> {
+    setup::for_kotlin()?;
+    same_version()?;
+    let output = libraries(options)?;
+    headline("generating the Kotlin code");
+    let folder = empty_folder("kotlin")?;
+    let (library, generated) = (output.join("libkith_uniffi.so"), folder.join("generated"));
+    run(command(output.join("kith-bindgen"))
+        .args(["generate", "--language", "kotlin", "--no-format", "--config", "bindings/kotlin/uniffi.toml"])
+        .arg("--out-dir")
+        .arg(&generated)
+        .arg(&library))?;
+    let text = std::fs::read_to_string(generated.join("org/kith/internal/kith_native.kt"));
+    if !text.during("reading the generated code")?.contains("errorKinds") {
+        return Err(Failed("the bindings came out empty".into()));
+    }
+    // Where JNA looks for it in the jar.
+    let natives = folder.join("natives");
+    let system = natives.join(format!("linux-{}", std::env::consts::ARCH.replace('_', "-")));
+    std::fs::create_dir_all(&system).during("making a folder for the library")?;
+    run(command("strip")
+        .args(["--strip-unneeded", "-o"])
+        .arg(system.join("libkith_uniffi.so"))
+        .arg(&library))?;
+    let setting = |name: &str, path: &Path| format!("-Dkith.{name}={}", path.display());
+    Ok(vec![
+        setting("build", &folder.join("build")),
+        setting("generated", &generated),
+        setting("natives", &natives),
+    ])
+}
+
+/// Maven, with a local repository below the target folder: what these tests install is nobody else's.
+fn maven(project: &Path) -> Command {
+    let mut maven = command("mvn");
+    let repository = tools::target().join("maven");
+    maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project);
+    maven.arg(format!("-Dmaven.repo.local={}", repository.display()));
+    maven
+}
+
+/// The manifests name the package with the version of the workspace.
+fn same_version() -> Result<()> {
+    for page in [PACKAGE.to_owned(), format!("{EXAMPLE}/pom.xml")] {
+        let text = std::fs::read_to_string(tools::root().join(&page)).during(format!("reading {page}"))?;
+        let named = version_of_kith(&text);
+        if named != Some(env!("CARGO_PKG_VERSION")) {
+            return Err(Failed(format!(
+                "{page} names {named:?}, and the workspace is {}",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The version that stands behind the package's name.
+fn version_of_kith(manifest: &str) -> Option<&str> {
+    let (_, behind) = manifest.split_once("<artifactId>kith</artifactId>")?;
+    let (_, version) = behind.split_once("<version>")?;
+    version.split('<').next()
+}
+
+/// Installs the package, without its tests.
+fn install(options: &Options) -> Result<()> {
+    let settings = prepare(options)?;
+    headline("installing the Kotlin package");
+    run(maven(&tools::root().join(PACKAGE)).args(["--quiet", "-DskipTests"]).args(settings).arg("install"))
+}
+
+/// A copy of the example outside of its place, built with the installed package; the class path to run it with.
+fn consumer(name: &str, extra: Option<&str>) -> Result<String> {
+    headline("building a project with nothing but the installed package");
+    let folder = empty_folder(name)?;
+    let sources = folder.join("src/main/kotlin");
+    std::fs::create_dir_all(&sources).during("making a project")?;
+    let example = tools::root().join(EXAMPLE);
+    for file in ["pom.xml", "src/main/kotlin/Notes.kt"] {
+        std::fs::copy(example.join(file), folder.join(file)).during(format!("copying {file}"))?;
+    }
+    if let Some(extra) = extra {
+        std::fs::write(sources.join("Readme.kt"), extra).during("writing the example")?;
+    }
+    run(maven(&folder.join("pom.xml")).args(["--quiet", "package"]).current_dir(&folder))?;
+    let target = folder.join("target");
+    Ok(format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display()))
+}
+
+/// The notebook in Kotlin, as a command that lacks only its directory.
+pub(crate) struct Notebook {
+    class_path: String,
+}
+
+impl Notebook {
+    pub(crate) fn build(options: &Options) -> Result<Self> {
+        install(options)?;
+        Ok(Self { class_path: consumer("kotlin-notes", None)? })
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        java(&self.class_path, "NotesKt")
+    }
+}
+
+fn java(class_path: &str, class: &str) -> Command {
+    let mut java = command("java");
+    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, class]);
+    java
+}
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    let settings = prepare(options)?;
+    headline("the tests in Kotlin and Java, and installing the package");
+    let mut maven = maven(&tools::root().join(PACKAGE));
+    let (succeeded, lines) = tee(maven.args(&settings).arg("install"))?;
+    let mut count = count::surefire(&lines, succeeded);
+    if !succeeded {
+        return Ok(count);
+    }
+    for (name, check) in [
+        ("the pages by Dokka", pages as fn(&[String]) -> Result<()>),
+        ("the README's example in Kotlin, in a project with nothing but the installed package", readme),
+    ] {
+        headline(name);
+        match check(&settings) {
+            Ok(()) => count.passed += 1,
+            Err(Failed(message)) => {
+                eprintln!("failed: {message}");
+                count.failed += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Every public class has a page, and the generated layer has none.
+fn pages(settings: &[String]) -> Result<()> {
+    run(maven(&tools::root().join(PACKAGE)).arg("--quiet").args(settings).arg("dokka:dokka"))?;
+    let folder = tools::target().join("xtask/kotlin/build/dokka");
+    let has = |page: &str| folder.join(page).is_file();
+    let wanted = [
+        "kith/org.kith/-node/index.html",
+        "kith/org.kith/-context/events.html",
+        "kith/org.kith.testing/index.html",
+    ];
+    if let Some(missing) = wanted.iter().find(|page| !has(page)) {
+        return Err(Failed(format!("{} has no {missing}", folder.display())));
+    }
+    if folder.join("kith/org.kith.internal").exists() {
+        return Err(Failed("the generated layer has pages".into()));
+    }
+    Ok(())
+}
+
+fn readme(_: &[String]) -> Result<()> {
+    let example = tools::example_in("bindings/kotlin/README.md", "kotlin")?;
+    let class_path = consumer("kotlin-consumer", Some(&example))?;
+    let folder: PathBuf = empty_folder("readme-kotlin")?;
+    let printed = capture(java(&class_path, "ReadmeKt").current_dir(&folder))?;
+    let printed = String::from_utf8_lossy(&printed);
+    if printed.trim() == "buy milk" { Ok(()) } else { Err(Failed(format!("the example said {printed}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_behind_the_packages_name_is_found() {
+        let own =
+            "<artifactId>kith</artifactId>\n<!-- x -->\n<version>1.2.3</version><x><version>9</version></x>";
+        let other = "<version>9</version><artifactId>notes</artifactId>\n<artifactId>kith</artifactId><version>1.2.3</version>";
+        assert_eq!((version_of_kith(own), version_of_kith(other)), (Some("1.2.3"), Some("1.2.3")));
+        assert_eq!(version_of_kith("<artifactId>notes</artifactId><version>1</version>"), None);
+    }
+}
