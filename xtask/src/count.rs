@@ -107,9 +107,7 @@ pub(crate) fn swift_testing(lines: &[String], succeeded: bool) -> Count {
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            [_, "Test", "run", "with", number, "tests" | "test", ..]
-                if words.iter().any(|word| *word == "after") =>
-            {
+            [_, "Test", "run", "with", number, "tests" | "test", ..] if words.contains(&"after") => {
                 count.passed += number.parse::<u64>().unwrap_or(0);
             }
             ["✘", "Test", _, "failed", "after", ..] => count.failed += 1,
