@@ -35,6 +35,17 @@ func eventually(_ what: String, _ condition: () async throws -> Bool) async thro
     throw Never(description: "never: \(what)")
 }
 
+/// Cancels a task and waits until it has ended by that. One that does not end fails the test, and does not hang it.
+func expectCancellable<Success: Sendable>(
+    _ task: Task<Success, any Error>, at location: SourceLocation = #_sourceLocation
+) async throws {
+    let result = Shared<Result<Success, any Error>?>(nil)
+    task.cancel()
+    Task { result.value = await task.result }
+    try await eventually("the cancelled task ends") { result.value != nil }
+    #expect(throws: CancellationError.self, sourceLocation: location) { _ = try result.value?.get() }
+}
+
 /// The first event that `pick` makes something of.
 func next<Found>(_ events: Events, _ pick: (Event) -> Found?) async throws -> Found {
     while true {
