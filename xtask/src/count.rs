@@ -100,6 +100,28 @@ pub(crate) fn surefire(lines: &[String], succeeded: bool) -> Count {
     count
 }
 
+/// The lines of Swift Testing: "✔ Test run with 59 tests passed after 6.6 seconds.", and before it one for each failed test, "✘ Test
+/// name() failed after 0.1 seconds with 1 issue.", and each skipped one, "➜ Test name() skipped."
+pub(crate) fn swift_testing(lines: &[String], succeeded: bool) -> Count {
+    let mut count = Count::default();
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [_, "Test", "run", "with", number, "tests" | "test", ..] if words.contains(&"after") => {
+                count.passed += number.parse::<u64>().unwrap_or(0);
+            }
+            ["✘", "Test", _, "failed", "after", ..] => count.failed += 1,
+            ["➜", "Test", _, skipped, ..] if skipped.starts_with("skipped") => count.skipped += 1,
+            _ => {}
+        }
+    }
+    count.passed = count.passed.saturating_sub(count.failed + count.skipped);
+    if !succeeded && count.failed == 0 {
+        count.failed = 1;
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +142,21 @@ mod tests {
              test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
         );
         assert_eq!(Count::of(&output, false, cargo), count(10, 3, 1));
+    }
+
+    #[test]
+    fn swifts_failed_and_skipped_tests_are_not_among_the_passed() {
+        let output = lines(
+            "✘ Test one() recorded an issue at A.swift:1:2: Expectation failed\n✘ Test one() failed after 1.0 seconds with 1 issue.\n\
+             ➜ Test two() skipped.\n✘ Suite S failed after 1.0 seconds with 1 issue.\n\
+             ✘ Test run with 9 tests failed after 2.0 seconds with 1 issue.",
+        );
+        assert_eq!(swift_testing(&output, false), count(7, 1, 1));
+        let fine = lines(
+            "◇ Test run started.\n✔ Test a() passed after 1.0 seconds.\n✔ Test run with 59 tests passed after 6.6 seconds.",
+        );
+        assert_eq!(swift_testing(&fine, true), count(59, 0, 0));
+        assert_eq!(swift_testing(&lines("error: no such module"), false), count(0, 1, 0));
     }
 
     #[test]

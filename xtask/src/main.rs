@@ -16,6 +16,7 @@ mod rust;
 mod setup;
 mod simulate;
 mod soak;
+mod swift;
 mod tools;
 
 use std::process::ExitCode;
@@ -26,13 +27,14 @@ use tools::{Failed, Options, Result};
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
-cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, demo, board or notes
+cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c or python
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask swift                 puts the Swift package together and says where it is
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -69,6 +71,11 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             println!("{}", python::wheel(&options)?.display());
             Ok(())
         }
+        ["swift"] => {
+            setup::programs()?;
+            println!("{}", swift::package(&options)?.display());
+            Ok(())
+        }
         ["install", "--prefix", prefix] => {
             let profile = if named { options.profile } else { "release".into() };
             install::install(&Options { profile }, prefix)
@@ -83,12 +90,13 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 8] = [
+    const PARTS: [(&str, Part); 9] = [
         ("rust", rust::test),
         ("simulator", simulate::test),
         ("c", c::test),
         ("python", python::test),
         ("kotlin", kotlin::test),
+        ("swift", swift::test),
         ("demo", demo::test),
         ("board", board::test),
         ("notes", notes::test),

@@ -1,15 +1,14 @@
 //! Two notebooks of different languages, driven through all commands, as two people in two terminals would: each ordered pair of Rust,
-//! Python, C and Kotlin.
+//! Python, C, Kotlin and Swift.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::c::Installed;
 use crate::count::Count;
-use crate::kotlin::Notebook;
 use crate::program::{PATIENCE, Program};
 use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root};
-use crate::{python, setup};
+use crate::{kotlin, python, setup, swift};
 
 /// How many lines `help` has; the last one is `quit`. It is asked behind every command, so that the answer has an end.
 const HELP: usize = 13;
@@ -23,8 +22,9 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("compiling examples/c/notes.c");
     let c = folder.join("notes-c");
     installed.compile("gcc", &root().join("examples/c/notes.c"), &c, &["-O2"])?;
-    let kotlin = Notebook::build(options)?;
-    let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c, kotlin };
+    let kotlin = kotlin::Notebook::build(options)?;
+    let swift = swift::Notebook::build(options)?;
+    let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c, kotlin, swift };
     let mut count = Count::default();
     for one in LANGUAGES {
         for other in LANGUAGES.into_iter().filter(|other| *other != one) {
@@ -44,14 +44,15 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     Ok(count)
 }
 
-const LANGUAGES: [&str; 4] = ["Rust", "Python", "C", "Kotlin"];
+const LANGUAGES: [&str; 5] = ["Rust", "Python", "C", "Kotlin", "Swift"];
 
 struct Programs {
     folder: PathBuf,
     interpreter: PathBuf,
     rust: PathBuf,
     c: PathBuf,
-    kotlin: Notebook,
+    kotlin: kotlin::Notebook,
+    swift: swift::Notebook,
 }
 
 impl Programs {
@@ -64,6 +65,7 @@ impl Programs {
             }
             "Rust" => command(&self.rust),
             "Kotlin" => self.kotlin.command(),
+            "Swift" => self.swift.command()?,
             _ => command(&self.c),
         };
         command.arg(directory);

@@ -20,6 +20,9 @@ const PROGRAMS: [(&str, &str); 11] = [
 /// What Kotlin needs beside them.
 const FOR_KOTLIN: [(&str, &str); 2] = [("javac", "default-jdk-headless"), ("mvn", "maven")];
 
+/// What makes a root with Swift in it, where the machine has none.
+const FOR_SWIFT: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("unshare", "util-linux")];
+
 /// Makes sure that every program is there.
 pub(crate) fn programs() -> Result<()> {
     install(missing)
@@ -29,6 +32,16 @@ pub(crate) fn programs() -> Result<()> {
 pub(crate) fn for_kotlin() -> Result<()> {
     programs()?;
     install(|| packages_of(&FOR_KOTLIN))
+}
+
+/// Makes sure that what makes a root is there too; only root may use it.
+pub(crate) fn for_swift() -> Result<()> {
+    if !can_install() {
+        return Err(Failed(
+            "Swift 6 or later is needed in PATH (or root, on Debian: then it is fetched)".into(),
+        ));
+    }
+    install(|| packages_of(&FOR_SWIFT))
 }
 
 fn packages_of(programs: &[(&str, &'static str)]) -> Vec<&'static str> {

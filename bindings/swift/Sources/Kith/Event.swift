@@ -1,0 +1,130 @@
+import Foundation
+internal import KithNative
+
+/// Something that happened in a context.
+public struct Event: Hashable, Sendable {
+    /// Where in the stream it is: `Context.events(after:)` goes on behind it. Events that happened together share a cursor.
+    public let cursor: UInt64
+    /// What happened.
+    public let kind: Kind
+
+    /// What may happen.
+    public enum Kind: Hashable, Sendable {
+        /// A call was executed at its place. It may come again (`again`) with another outcome after `reordered`.
+        case executed(transaction: Data, member: Data, again: Bool)
+        /// These entries of the state changed.
+        case changed(keys: [StateKey])
+        /// Something was inserted into the order before what was there: the first transaction that moved.
+        case reordered(first: Data)
+        /// A transaction of this node's own was accepted when it was made, and counts no more.
+        case rejected(transaction: Data, reason: String)
+        /// Somebody became a member.
+        case memberJoined(member: Data, role: Role)
+        /// A member left.
+        case memberLeft(member: Data)
+        /// A member was removed.
+        case memberRemoved(member: Data)
+        /// A member has another role.
+        case roleChanged(member: Data, role: Role)
+        /// A member calls itself something else; or, where it names no member, the context is called something else.
+        case renamed(member: Data?, name: String)
+        /// A member has signed two histories.
+        case equivocation(member: Data, one: Data, other: Data)
+        /// Applying stands still.
+        case blocked(cause: String)
+        /// The application says something.
+        case emitted(transaction: Data, name: String, data: Data)
+        /// How far catch-up with a peer is, in transactions. Not replayed.
+        case syncProgress(peer: String, done: Int, total: Int)
+        /// Everything that the peer has is here. Not replayed.
+        case synced(peer: String)
+        /// A member's node is connected. Not replayed.
+        case peerConnected(peer: String, member: Data)
+        /// A member's node is connected no more. Not replayed.
+        case peerDisconnected(peer: String)
+        /// The reader was too slow and events were dropped: start again from the cursor, or read the state again.
+        case lagged(missed: Int)
+        /// The context is closed here. The last event.
+        case closed(reason: String)
+        /// An event that this version of the package does not know.
+        case unknown(description: String)
+    }
+
+    init(native: Happened) throws {
+        cursor = native.cursor
+        kind = try Kind(native: native.event)
+    }
+}
+
+extension Event.Kind {
+    init(native: KithNative.Event) throws {
+        self = switch native {
+        case .executed(let transaction, let member, let again):
+            .executed(transaction: transaction, member: member, again: again)
+        case .changed(let keys): .changed(keys: keys.map(StateKey.init(native:)))
+        case .reordered(let first): .reordered(first: first)
+        case .rejected(let transaction, let reason): .rejected(transaction: transaction, reason: reason)
+        case .memberJoined(let member, let role): .memberJoined(member: member, role: try Role(native: role))
+        case .memberLeft(let member): .memberLeft(member: member)
+        case .memberRemoved(let member): .memberRemoved(member: member)
+        case .roleChanged(let member, let role): .roleChanged(member: member, role: try Role(native: role))
+        case .renamed(let member, let name): .renamed(member: member, name: name)
+        case .equivocation(let member, let one, let other): .equivocation(member: member, one: one, other: other)
+        case .blocked(let cause): .blocked(cause: cause)
+        case .emitted(let transaction, let name, let data): .emitted(transaction: transaction, name: name, data: data)
+        case .syncProgress(let peer, let done, let total):
+            .syncProgress(peer: peer, done: Int(clamping: done), total: Int(clamping: total))
+        case .synced(let peer): .synced(peer: peer)
+        case .peerConnected(let peer, let member): .peerConnected(peer: peer, member: member)
+        case .peerDisconnected(let peer): .peerDisconnected(peer: peer)
+        case .lagged(let missed): .lagged(missed: Int(clamping: missed))
+        case .closed(let reason): .closed(reason: reason)
+        case .unknown(let description): .unknown(description: description)
+        }
+    }
+}
+
+/// A stream of events: `for try await event in try await context.events()`.
+///
+/// Its loop ends after `closed`, when the node is shut down, and by `CancellationError` when the task is cancelled. Iterators share
+/// the stream: each event goes to one of them. Letting go of the stream ends the subscription.
+public final class Events: AsyncSequence, Sendable {
+    public typealias Element = Event
+
+    private let native: KithNative.Events
+
+    init(native: KithNative.Events) {
+        self.native = native
+    }
+
+    /// Waits for the next event. Cancelling the wait loses none. `KithError.closed` at the end of the stream.
+    public func next() async throws -> Event {
+        while true {
+            let happened = try await translated {
+                try await native.ready()
+                return native.take()
+            }
+            // Two tasks may wait for one event; the slower one waits for the next.
+            if let happened {
+                return try Event(native: happened)
+            }
+        }
+    }
+
+    /// An iterator over what comes.
+    public func makeAsyncIterator() -> Iterator { Iterator(events: self) }
+
+    /// Ends where the stream ends.
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate let events: Events
+
+        /// The next event; `nil` at the end of the stream.
+        public mutating func next() async throws -> Event? {
+            do {
+                return try await events.next()
+            } catch KithError.closed {
+                return nil
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+import Foundation
+package import KithNative
+
+/// A node: a store, an endpoint in the network, and any number of contexts.
+///
+/// ``with(at:_:isolation:_:)`` opens one and shuts it down at the end. A node that is let go of without a shutdown closes by itself, a
+/// little later.
+public final class Node: Sendable {
+    /// What a node is opened with.
+    public struct Configuration: Sendable {
+        /// Multiaddresses to listen on (`/ip4/127.0.0.1/tcp/0`; port 0: the system chooses); `nil`: all addresses of this machine.
+        public var listen: [String]?
+        /// Peers to connect to, as multiaddresses with `/p2p/…`.
+        public var bootstrap: [String]
+        /// Relays. Not there yet: `KithError.unsupported`.
+        public var relays: [String]
+        /// Whether to find peers in the local network, and be found.
+        public var discovery: Bool
+        /// Whether what was acknowledged survives the loss of power, or only the death of the process.
+        public var durability: Durability
+        /// How many batches of events are kept; `nil`: the default.
+        public var eventRetention: Int?
+        /// What seals the store. Not there yet: `KithError.unsupported`.
+        public var storageKey: Data?
+
+        package var hub: KithNative.Hub?
+
+        /// The defaults, but for what is given.
+        public init(
+            listen: [String]? = nil, bootstrap: [String] = [], relays: [String] = [], discovery: Bool = true,
+            durability: Durability = .power, eventRetention: Int? = nil, storageKey: Data? = nil
+        ) {
+            (self.listen, self.bootstrap, self.relays, self.discovery) = (listen, bootstrap, relays, discovery)
+            (self.durability, self.eventRetention, self.storageKey) = (durability, eventRetention, storageKey)
+        }
+
+        fileprivate func native(path: String?) throws -> NodeOptions {
+            if !relays.isEmpty {
+                throw KithError.unsupported("relays are not there yet")
+            }
+            if storageKey != nil {
+                throw KithError.unsupported("sealing is not there yet")
+            }
+            let retention = try eventRetention.map { number in
+                guard let retention = UInt64(exactly: number) else {
+                    throw KithError.invalidArgument("eventRetention is \(number)")
+                }
+                return retention
+            }
+            return NodeOptions(
+                path: path, listen: listen, bootstrap: bootstrap, discovery: discovery,
+                durability: durability.rawValue, eventRetention: retention, hub: hub)
+        }
+    }
+
+    private let native: KithNative.Node
+
+    private init(native: KithNative.Node) {
+        self.native = native
+    }
+
+    /// The version of the package, which is the version of its library.
+    public static let version = packageVersion
+
+    /// The directory for the node of a program of this name on this system. Nothing is made there.
+    ///
+    /// Linux and other Unix: `$XDG_DATA_HOME/NAME`, else `~/.local/share/NAME`. macOS: `~/Library/Application Support/NAME`. iOS has
+    /// none: `KithError.unsupported`; use a folder of the program's own (`URL.applicationSupportDirectory`).
+    public static func defaultDirectory(for name: String) throws -> URL {
+        try translated { URL(fileURLWithPath: try KithNative.defaultDirectory(name: name), isDirectory: true) }
+    }
+
+    /// Opens a node in a directory, which is made if it does not exist.
+    ///
+    /// A directory that another node has open is `KithError.busy` at once. Cancelling drops the node once it is open.
+    public static func open(at directory: URL, _ configuration: Configuration = Configuration()) async throws -> Node {
+        guard directory.isFileURL else {
+            throw KithError.invalidArgument("\(directory) is no directory")
+        }
+        return try await open(path: directory.path, configuration)
+    }
+
+    /// Opens a node that keeps everything in memory.
+    public static func inMemory(_ configuration: Configuration = Configuration()) async throws -> Node {
+        try await open(path: nil, configuration)
+    }
+
+    private static func open(path: String?, _ configuration: Configuration) async throws -> Node {
+        try check(library: KithNative.version())
+        let options = try configuration.native(path: path)
+        return Node(native: try await translated { try await KithNative.Node.open(options: options) })
+    }
+
+    /// Refuses a library of another version.
+    static func check(library: String) throws {
+        if library != packageVersion {
+            throw KithError.versionMismatch("the package is Kith \(packageVersion), but its library is \(library)")
+        }
+    }
+
+    /// Opens a node, and shuts it down when the body has returned or thrown.
+    public static func with<Answer: Sendable>(
+        at directory: URL, _ configuration: Configuration = Configuration(),
+        isolation: isolated (any Actor)? = #isolation, _ body: (Node) async throws -> Answer
+    ) async throws -> Answer {
+        try await open(at: directory, configuration).use(body)
+    }
+
+    /// Shuts this node down when the body has returned or thrown.
+    public func use<Answer: Sendable>(
+        isolation: isolated (any Actor)? = #isolation, _ body: (Node) async throws -> Answer
+    ) async throws -> Answer {
+        let answer: Answer
+        do {
+            answer = try await body(self)
+        } catch {
+            // What the body threw is the reason that matters.
+            try? await shutdown()
+            throw error
+        }
+        try await shutdown()
+        return answer
+    }
+
+    /// The node's id in the network.
+    public var id: String { native.id() }
+
+    /// Where the node listens: multiaddresses with `/p2p/…`.
+    public var addresses: [String] { native.addresses() }
+
+    /// How it stands with the node and the peers that it knows.
+    public func status() async throws -> NodeStatus {
+        NodeStatus(native: try await translated { try await native.status() })
+    }
+
+    /// Registers an application of the host's own. Contexts of that application that wait for it begin to execute.
+    public func register(_ application: any Application, as name: String) throws {
+        try translated { try native.register(name: name, application: Hosted(application)) }
+    }
+
+    /// Creates a context with this node as its first member and admin. `name` is what people call it.
+    ///
+    /// Cancelling lets it finish in the background: see ``contexts()``.
+    public func createContext(
+        application: String = "kv", arguments: Data = Data(), name: String = ""
+    ) async throws -> Context {
+        let made = try await translated {
+            try await native.createContext(application: application, arguments: arguments, name: name)
+        }
+        return Context(native: made)
+    }
+
+    /// Reads an invitation. Joins nothing.
+    public func inspect(_ invitation: String) throws -> InvitationInfo {
+        try translated { try InvitationInfo(native: native.inspect(invitation: invitation)) }
+    }
+
+    /// Reads an invitation. Joins nothing.
+    public func inspect(_ invitation: Invitation) throws -> InvitationInfo {
+        try inspect(invitation.text)
+    }
+
+    /// Joins a context, and returns once this node is a member and has caught up.
+    ///
+    /// If that fails, nothing of the context stays. `onProgress` is told the numbers of transactions received and expected, on a thread
+    /// of the node's own; it must not block, and calls of this library from there are `KithError.unsupported`. Cancelling gives
+    /// the joining up: nothing of the context stays. One that a shutdown interrupts goes on when the node is opened again: the
+    /// context is in ``contexts()`` with `isJoining` set, and its `leave` gives it up and deletes it.
+    public func join(
+        _ invitation: String, timeout: Duration = .seconds(60),
+        onProgress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
+    ) async throws -> Context {
+        let timeout = try milliseconds(timeout, "timeout")
+        let progress = onProgress.map(Progress.init)
+        let joined = try await translated {
+            try await native.join(invitation: invitation, timeoutMs: timeout, progress: progress)
+        }
+        return Context(native: joined)
+    }
+
+    /// Joins a context; like ``join(_:timeout:onProgress:)-(String,_,_)``.
+    public func join(
+        _ invitation: Invitation, timeout: Duration = .seconds(60),
+        onProgress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
+    ) async throws -> Context {
+        try await join(invitation.text, timeout: timeout, onProgress: onProgress)
+    }
+
+    /// The contexts that this node holds.
+    public func contexts() throws -> [ContextInfo] {
+        try translated { try native.contexts().map(ContextInfo.init(native:)) }
+    }
+
+    /// A context that this node holds; `KithError.notFound` if it does not.
+    public func context(_ id: Data) throws -> Context {
+        let id = try identifier(id, "a context id")
+        return try translated { Context(native: try native.context(id: id)) }
+    }
+
+    /// Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on.
+    public func connect(to address: String) async throws {
+        try await translated { try await native.connect(address: address) }
+    }
+
+    /// Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.
+    ///
+    /// It does so in a cancelled task too: this does not throw `CancellationError`, but waits.
+    public func shutdown() async throws {
+        try Callback.refuse()
+        let native = native
+        try await Task { try await translated { try await native.shutdown() } }.value
+    }
+
+    // MARK: Not there yet
+
+    /// Stops the network for a while. Not there yet: `KithError.unsupported`.
+    public func suspend(deadline: Duration) async throws {
+        throw KithError.unsupported("suspend is not there yet")
+    }
+
+    /// Goes on after `suspend`. Not there yet: `KithError.unsupported`.
+    public func resume() async throws {
+        throw KithError.unsupported("resume is not there yet")
+    }
+
+    /// Catches up in a given time. Not there yet: `KithError.unsupported`.
+    public func syncOnce(budget: Duration) async throws {
+        throw KithError.unsupported("syncOnce is not there yet")
+    }
+}
+
+extension Node: Identifiable, CustomStringConvertible {
+    /// For logs.
+    public var description: String { "Node(\(id))" }
+}
+
+private final class Progress: JoinProgress {
+    private let told: @Sendable (Int, Int) -> Void
+
+    init(_ told: @escaping @Sendable (Int, Int) -> Void) {
+        self.told = told
+    }
+
+    func progress(done: UInt64, total: UInt64) throws {
+        Callback.$name.withValue("a progress callback") {
+            told(Int(clamping: done), Int(clamping: total))
+        }
+    }
+}

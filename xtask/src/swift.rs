@@ -1,0 +1,145 @@
+//! The Swift package: put together from the hand-written layer, the generated one and the library; its tests, and programs that have
+//! nothing but the package.
+
+mod generated;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::count::{self, Count};
+use crate::tools::{
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run,
+    tee,
+};
+use toolchain::Toolchain;
+
+/// Puts the package together; where it is.
+pub(crate) fn package(options: &Options) -> Result<PathBuf> {
+    let output = libraries(options)?;
+    headline("putting the Swift package together");
+    let (library, generated) = (output.join("libkith_uniffi.so"), empty_folder("swift-generated")?);
+    // From the library as cargo left it: a stripped one gives empty bindings.
+    run(command(output.join("kith-bindgen"))
+        .args(["generate", "--language", "swift", "--no-format", "--out-dir"])
+        .arg(&generated)
+        .arg(&library))?;
+    let text =
+        std::fs::read_to_string(generated.join("kith_native.swift")).during("reading the generated code")?;
+    if !text.contains("errorKinds") {
+        return Err(Failed("the bindings came out empty".into()));
+    }
+    let package = empty_folder("swift")?.join("Kith");
+    copy(&root().join("bindings/swift"), &package)?;
+    let write = |path: &str, text: &str| {
+        let path = package.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(&package))
+            .and_then(|()| std::fs::write(&path, text))
+            .during(format!("writing {}", path.display()))
+    };
+    write("Sources/KithNative/kith_native.swift", &generated::cancellable(&text).map_err(Failed)?)?;
+    write("Sources/kith_nativeFFI/module.modulemap", generated::MODULE_MAP)?;
+    write(
+        "Sources/Kith/Version.swift",
+        &format!(
+            "/// Written when the package was put together.\nlet packageVersion = \"{}\"\n",
+            env!("CARGO_PKG_VERSION")
+        ),
+    )?;
+    let header = "kith_nativeFFI.h";
+    std::fs::copy(generated.join(header), package.join("Sources/kith_nativeFFI").join(header))
+        .during("copying the header")?;
+    std::fs::create_dir(package.join("lib")).during("making a folder for the library")?;
+    run(command("strip")
+        .args(["--strip-unneeded", "-o"])
+        .arg(package.join("lib/libkith_uniffi.so"))
+        .arg(&library))?;
+    Ok(package)
+}
+
+/// Copies a folder, without what was built in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let doing = || format!("copying {}", from.display());
+    std::fs::create_dir_all(to).during(doing())?;
+    for entry in std::fs::read_dir(from).during(doing())? {
+        let entry = entry.during(doing())?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if name == ".build" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name))?;
+        } else {
+            std::fs::copy(&path, to.join(name)).during(doing())?;
+        }
+    }
+    Ok(())
+}
+
+/// Says that warnings are errors, also those in the generated code.
+const STRICT: [&str; 2] = ["-Xswiftc", "-warnings-as-errors"];
+
+pub(crate) fn test(options: &Options) -> Result<Count> {
+    let toolchain = Toolchain::find()?;
+    let package = package(options)?;
+    headline("building the Swift package and its tests");
+    run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
+    headline("the tests in Swift");
+    let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
+    let mut count = count::swift_testing(&lines, succeeded);
+    headline("the package's example, in a project with nothing but the package");
+    match readme(&toolchain, &package) {
+        Ok(()) => count.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("failed: {message}");
+            count.failed += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn readme(toolchain: &Toolchain, package: &Path) -> Result<()> {
+    let folder = beside(package, "readme");
+    let sources = folder.join("Sources/readme");
+    std::fs::create_dir_all(&sources).during("making a project")?;
+    let example = tools::example_in("bindings/swift/README.md", "swift")?;
+    std::fs::write(sources.join("main.swift"), example).during("writing the example")?;
+    let manifest =
+        std::fs::read_to_string(root().join("examples/swift/Package.swift")).during("reading a manifest")?;
+    std::fs::write(folder.join("Package.swift"), manifest.replace("\"notes\"", "\"readme\""))
+        .during("writing a manifest")?;
+    run(toolchain.swift("build", &folder)?.args(STRICT))?;
+    let printed = capture(&mut toolchain.program(&folder, &folder.join(".build/debug/readme"))?)?;
+    let printed = String::from_utf8_lossy(&printed);
+    if printed.contains("changed: 1\n") && printed.contains("kith1") {
+        Ok(())
+    } else {
+        Err(Failed(format!("the example said {printed}")))
+    }
+}
+
+fn beside(package: &Path, name: &str) -> PathBuf {
+    package.parent().unwrap_or(package).join(name)
+}
+
+/// The notebook in Swift, as a command that lacks only its directory.
+pub(crate) struct Notebook {
+    toolchain: Toolchain,
+    folder: PathBuf,
+}
+
+impl Notebook {
+    pub(crate) fn build(options: &Options) -> Result<Self> {
+        let toolchain = Toolchain::find()?;
+        let package = package(options)?;
+        headline("building examples/swift");
+        let folder = beside(&package, "notes");
+        copy(&root().join("examples/swift"), &folder)?;
+        run(toolchain.swift("build", &folder)?.args(STRICT))?;
+        Ok(Self { toolchain, folder })
+    }
+
+    pub(crate) fn command(&self) -> Result<Command> {
+        self.toolchain.program(&self.folder, &self.folder.join(".build/debug/notes"))
+    }
+}
