@@ -25,7 +25,7 @@ mod receipt;
 mod replacing;
 mod state_read;
 mod tables;
-mod transaction;
+pub(crate) mod transaction;
 mod view;
 mod waiting;
 
