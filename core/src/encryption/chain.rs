@@ -170,3 +170,32 @@ fn keys(
     let key = scope.derive::<32>(message, "aead", &[]);
     (aad, nonce, XChaCha20Poly1305::new((&*key).into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::encryption::Suite;
+    use crate::replica::ContextId;
+
+    #[test]
+    fn a_million_messages_have_a_million_keys() {
+        let scope = Scope { suite: Suite::X25519, context: ContextId([9; 32]) };
+        let mut seen = HashSet::new();
+        for epoch in 0..64 {
+            // Every fourth epoch has its predecessor's seed: the id alone sets them apart.
+            let seed = Secret::new([epoch / 4; 32]);
+            for author in 0..64 {
+                let mut chain =
+                    Chain::start(&scope, &seed, &TransactionId([epoch; 32]), &MemberId([author; 32]));
+                while let Some(counter) = chain.next() {
+                    let (message, after) = chain.take(&scope, counter).unwrap();
+                    assert!(seen.insert(*message.expose()), "epoch {epoch}, author {author}, {counter}");
+                    chain = after;
+                }
+            }
+        }
+        assert_eq!(seen.len(), 1 << 20);
+    }
+}

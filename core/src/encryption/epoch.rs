@@ -21,7 +21,7 @@ pub struct Epoch {
     pub suite: u8,
     /// Hash of the seed.
     pub commit: [u8; 32],
-    /// The author's own ratchet key from here on.
+    /// The author's own ratchet key from here on: the one that it had, or the next.
     pub ratchet_key: RatchetKey,
     /// How many wraps there are.
     pub recipients: u32,
@@ -189,7 +189,9 @@ fn above(level: &[[u8; 32]]) -> Vec<[u8; 32]> {
 }
 
 impl Wraps {
-    pub(super) fn of(scope: &Scope, author: &MemberId, wraps: &[u8]) -> Self {
+    /// As the transaction carries them.
+    #[must_use]
+    pub fn of(scope: &Scope, author: &MemberId, wraps: &[u8]) -> Self {
         if wraps.len() <= WRAPS_INLINE {
             return Self::Inline(wraps.to_vec());
         }

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::replica::{Header, MemberId, Transaction, TransactionId};
 
 /// How many of a member's own ratchet keys are kept, for wraps whose authors had not seen a later one.
-pub const RATCHET_KEYS: usize = 8;
+pub const RATCHET_KEYS: usize = 32;
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -148,8 +148,15 @@ impl<R: Rows> Ring<'_, R> {
         }
         let seed = self.scope.secret(entropy, "entropy-seed", &[]);
         let commit = commit(&self.scope, &self.me, &seed);
-        let (ratchet_key, own) = self.refresh(entropy)?;
-        let mut changes = vec![own];
+        // A key with which a first wrap was opened goes; otherwise an author that rotates often would outrun the wraps to it.
+        let own = self.own()?;
+        let (ratchet_key, mut changes) = if own.exposed {
+            let (key, change) = self.refresh(entropy)?;
+            (key, vec![change])
+        } else {
+            let (index, private) = own.keys.last().ok_or(Trouble::State)?;
+            (RatchetKey { index: *index, key: self.scope.suite.public(private)? }, Vec::new())
+        };
         let mut wraps = Vec::with_capacity(recipients.len() * self.scope.suite.wrap());
         for to in recipients {
             let pair: Pair = self.read(&Key::To(to.member))?.unwrap_or_default();

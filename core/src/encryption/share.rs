@@ -173,9 +173,12 @@ pub fn check_package(scope: &Scope, add: &Add, now: u64, used: bool) -> Result<(
     scope.suite.check_key(&package.ratchet_key)
 }
 
-/// Whether a published ratchet key may follow the member's previous one.
-pub fn check_refresh(scope: &Scope, previous: u32, refresh: &RatchetKey) -> Result<(), Trouble> {
-    if previous.checked_add(1) != Some(refresh.index) {
+/// Whether a published ratchet key may follow the member's previous one: it is the next one, or in an `Epoch` the same.
+pub fn check_refresh(scope: &Scope, previous: &RatchetKey, refresh: &RatchetKey) -> Result<(), Trouble> {
+    if refresh == previous {
+        return Ok(());
+    }
+    if previous.index.checked_add(1) != Some(refresh.index) {
         return Err(Trouble::KeyIndex);
     }
     scope.suite.check_key(&refresh.key)

@@ -99,6 +99,17 @@ impl Suite {
         }
     }
 
+    pub(super) fn public(self, private: &Secret) -> Result<Vec<u8>, Trouble> {
+        fn of<K: Kem>(private: &Secret) -> Result<Vec<u8>, Trouble> {
+            let private = K::PrivateKey::from_bytes(private.expose()).map_err(|_| Trouble::State)?;
+            Ok(K::sk_to_pk(&private).to_bytes().to_vec())
+        }
+        match self {
+            Self::X25519 => of::<X25519HkdfSha256>(private),
+            Self::XWing => of::<XWing>(private),
+        }
+    }
+
     /// Whether this is a public key to which one may seal: of the suite's length, decodable, and of no small order.
     pub fn check_key(self, key: &[u8]) -> Result<(), Trouble> {
         fn decodes<K: Kem>(key: &[u8]) -> Result<(), Trouble> {
