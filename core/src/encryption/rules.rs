@@ -73,13 +73,14 @@ fn rank(view: &impl View, epoch: &TransactionId) -> Option<(u64, std::cmp::Rever
     view.epoch(epoch).map(|(_, lamport)| (lamport, std::cmp::Reverse(*epoch)))
 }
 
-/// The epoch under which a member sends: the best of those that are usable and have it as a recipient, unless it has been in a better one.
+/// The epoch under which a member sends: the best of all that are usable, if it is a recipient of that and has not been in a better one. It does
+/// not fall back to a lesser one: that may be from before others were healed, and two epochs would go on side by side.
 pub fn best(view: &impl View, member: &MemberId, last: Option<&TransactionId>) -> Option<TransactionId> {
-    let floor = last.and_then(|last| rank(view, last));
     let mut epochs = view.epochs();
-    epochs.retain(|epoch| rank(view, epoch) >= floor);
     epochs.sort_by_key(|epoch| std::cmp::Reverse(rank(view, epoch)));
-    epochs.into_iter().find(|epoch| view.members_at(epoch).contains(member) && usable(view, epoch).is_ok())
+    let best = epochs.into_iter().find(|epoch| usable(view, epoch).is_ok())?;
+    let floor = last.and_then(|last| rank(view, last));
+    (rank(view, &best) >= floor && view.members_at(&best).contains(member)).then_some(best)
 }
 
 /// What a member knows of its own sending in the epoch that is the best.
@@ -108,8 +109,8 @@ pub enum Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rotate {
-    /// None is usable by this member.
-    NoneUsable,
+    /// The best is not for this member, or worse than one that it was in; or none is usable.
+    NoneFits,
     /// As many messages as there may be were sent in this one.
     Messages,
     /// It is old.
@@ -128,7 +129,7 @@ pub fn choose(
     usage: impl Fn(&TransactionId) -> Usage,
 ) -> Choice {
     let Some(epoch) = best(view, member, last) else {
-        return Choice::Rotate(Rotate::NoneUsable);
+        return Choice::Rotate(Rotate::NoneFits);
     };
     let usage = usage(&epoch);
     let old = if usage.members <= 64 { DAY } else { 7 * DAY };
