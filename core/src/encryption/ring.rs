@@ -281,11 +281,16 @@ impl<R: Rows> Ring<'_, R> {
         own.keys.into_iter().find(|(index, _)| *index == 0).map(|(_, key)| key).ok_or(Trouble::WrapKey)
     }
 
-    /// The changes that a welcome brings. Epochs that are here already stay as they are: a chain never goes back.
-    pub fn accept(&self, welcome: &Welcome) -> Result<Vec<Change>, Trouble> {
+    /// The changes that a welcome brings. `before` says which epochs precede this member's own `Add`: of others it takes no keys from a welcome, or
+    /// a liar could put its own in the place of those that are wrapped for it. What is here already stays: a chain never goes back.
+    pub fn accept(
+        &self,
+        welcome: &Welcome,
+        before: impl Fn(&TransactionId) -> bool,
+    ) -> Result<Vec<Change>, Trouble> {
         let mut changes = Vec::new();
         for keys in &welcome.epochs {
-            if self.rows.row(&Key::Envelope(keys.epoch))?.is_some() {
+            if !before(&keys.epoch) || self.rows.row(&Key::Envelope(keys.epoch))?.is_some() {
                 continue;
             }
             changes.push(Change::put(Key::Envelope(keys.epoch), &keys.envelope));

@@ -94,6 +94,8 @@ pub struct Usage {
     pub members: usize,
     /// The host asked for new keys, or a rollback was found.
     pub asked: bool,
+    /// Its own keys of it are not here: the wrap did not open, or nobody has it.
+    pub locked_out: bool,
 }
 
 /// What to do before a send.
@@ -117,6 +119,8 @@ pub enum Rotate {
     Age,
     /// It was asked for.
     Asked,
+    /// Its author gave this member no keys.
+    LockedOut,
 }
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -133,7 +137,9 @@ pub fn choose(
     };
     let usage = usage(&epoch);
     let old = if usage.members <= 64 { DAY } else { 7 * DAY };
-    if usage.asked {
+    if usage.locked_out {
+        Choice::Rotate(Rotate::LockedOut)
+    } else if usage.asked {
         Choice::Rotate(Rotate::Asked)
     } else if usage.sent >= MESSAGES {
         Choice::Rotate(Rotate::Messages)

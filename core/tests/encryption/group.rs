@@ -204,7 +204,9 @@ impl Group {
         let (sealed, open) = self.welcome(actor, &id, &add);
         let welcome = sealed.open(&self.ring(subject), &id).unwrap();
         assert_eq!(welcome.epochs.len(), open);
-        let changes = self.ring(subject).accept(&welcome).unwrap();
+        let view = self.view(actor);
+        let before = |epoch: &TransactionId| kith_core::encryption::rules::View::precedes(&view, epoch, &id);
+        let changes = self.ring(subject).accept(&welcome, before).unwrap();
         self.actors[subject].apply(changes);
         self.meet(actor, subject);
     }
@@ -283,6 +285,7 @@ impl Group {
             let usage = |epoch: &TransactionId| Usage {
                 sent: author.sent.get(epoch).copied().unwrap_or(0),
                 members: 5,
+                locked_out: !author.rows.0.contains_key(&Key::Chain(*epoch, author.id)),
                 ..Usage::default()
             };
             match choose(&self.view(actor), &author.id, author.last.as_ref(), usage) {

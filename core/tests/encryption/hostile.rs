@@ -359,6 +359,51 @@ fn welcomes_of_elsewhere_are_refused() {
 }
 
 #[test]
+fn a_welcome_puts_no_keys_in_the_place_of_wrapped_ones() {
+    let mut group = Group::all(Suite::X25519, 3);
+    group.send(0, "an epoch");
+    let epoch = group.rotate(0);
+    let (id, ids) = (group.history.events[epoch].id, group.history.ids.clone());
+    let mut lies = group.ring(0).for_joiner(&id, &ids).unwrap();
+    lies.envelope = secret(66);
+    let welcome = Welcome { frontier: Vec::new(), members: Vec::new(), epochs: vec![lies], snapshot: None };
+    assert!(group.ring(1).accept(&welcome, |_| false).unwrap().is_empty());
+    let taken = group.ring(1).accept(&welcome, |_| true).unwrap();
+    assert_eq!(taken.len(), 4, "control: three chains and an envelope's key");
+    let mut rows = group.actors[1].rows.clone();
+    rows.apply(taken);
+    let What::Epoch(said, _) = &group.history.events[epoch].what else { unreachable!() };
+    let mut members = ids.clone();
+    members.sort();
+    let ring = Ring { rows: &rows, ..group.ring(1) };
+    let ignored = ring.receive_epoch(&id, &ids[0], said, &members, None).unwrap();
+    assert!(ignored.is_empty(), "control: this is what the lie would do");
+}
+
+#[test]
+fn who_is_given_no_keys_makes_an_epoch_of_its_own() {
+    let mut group = Group::all(Suite::X25519, 3);
+    let at = group.rotate(0);
+    let me = group.history.ids[1];
+    let place = {
+        let mut members = group.history.ids.clone();
+        members.sort();
+        index(&members, &group.history.ids[0], &me) * Suite::X25519.wrap()
+    };
+    let What::Epoch(epoch, wraps) = &mut group.history.events[at].what else { unreachable!() };
+    wraps[place + 60] ^= 1;
+    epoch.wraps = Wraps::Inline(wraps.clone());
+    group.meet_all();
+    assert_eq!(group.actors[1].troubles.get(&at), Some(&Trouble::Wrap));
+    let sent = group.send(1, "from one that was locked out");
+    assert_ne!(group.message(sent).header.epoch, group.history.events[at].id.0);
+    group.meet_all();
+    assert!((0..3).all(|actor| group.reads(actor, sent)));
+    let next = group.send(0, "and all are in the same one again");
+    assert_eq!(group.message(next).header.epoch, group.message(sent).header.epoch);
+}
+
+#[test]
 fn masses_of_bogus_epochs_and_wraps_cost_little_and_change_nothing() {
     let (group, id, epoch, members) = offered();
     let before = group.actors[1].rows.clone();

@@ -132,6 +132,7 @@ fn rotation_is_due_by_number_age_and_wish() {
     assert_eq!(ask(Usage { age: 7 * day, ..large }), Choice::Send(epoch));
     assert_eq!(ask(Usage { age: 7 * day + 1, ..large }), Choice::Rotate(Rotate::Age));
     assert_eq!(ask(Usage { asked: true, ..small }), Choice::Rotate(Rotate::Asked));
+    assert_eq!(ask(Usage { locked_out: true, ..small }), Choice::Rotate(Rotate::LockedOut));
 }
 
 #[test]
