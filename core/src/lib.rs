@@ -30,6 +30,7 @@
 //! clocks, sockets and threads. Everything else keeps or moves transactions.
 
 pub mod application;
+pub mod encryption;
 mod error;
 pub mod invitation;
 pub mod limits;

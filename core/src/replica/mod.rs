@@ -28,7 +28,7 @@ mod receipt;
 mod replacing;
 mod state_read;
 mod tables;
-mod transaction;
+pub(crate) mod transaction;
 mod verify;
 mod view;
 mod waiting;

@@ -196,6 +196,18 @@ impl Header {
 
     /// Checks all that needs no other transaction and no signature.
     pub fn check(&self) -> Result<(), Malformed> {
+        self.check_shape()?;
+        if self.epoch != [0; 32] || self.counter != 0 {
+            return Err(Malformed::Sealed);
+        }
+        if self.payload_len < 32 {
+            return Err(Malformed::Payload);
+        }
+        Ok(())
+    }
+
+    /// The same of a header whose payload may be sealed.
+    pub(crate) fn check_shape(&self) -> Result<(), Malformed> {
         if self.version != HEADER_VERSION {
             return Err(Malformed::Version);
         }
@@ -216,13 +228,14 @@ impl Header {
         if self.lamport == 0 || self.lamport == u64::MAX || (self.is_genesis() && self.lamport != 1) {
             return Err(Malformed::Lamport);
         }
-        if self.payload_len as usize > limits::PAYLOAD || (self.payload_len as usize) < 32 {
+        if self.payload_len as usize > limits::PAYLOAD {
             return Err(Malformed::Payload);
         }
-        if self.epoch != [0; 32] || self.counter != 0 {
-            return Err(Malformed::Sealed);
-        }
         Ok(())
+    }
+
+    pub(crate) fn sign(&self, key: &SigningKey) -> [u8; 64] {
+        key.sign(&signed_bytes(&self.id())).to_bytes()
     }
 
     /// Verifies a signature on this header, strictly.
@@ -304,16 +317,21 @@ impl Draft {
             epoch: [0; 32],
             counter: 0,
             commitment: commitment(&payload),
-            payload_hash: blake3::derive_key(PAYLOAD_DOMAIN, &payload),
+            payload_hash: payload_hash(&payload),
             payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         };
-        let signature = key.sign(&signed_bytes(&header.id())).to_bytes();
+        let signature = header.sign(key);
         Transaction { header, payload, signature: Some(signature), cover: None }
     }
 }
 
-fn commitment(payload: &[u8]) -> [u8; 32] {
+/// Of the commitment's key ‖ plaintext.
+pub(crate) fn commitment(payload: &[u8]) -> [u8; 32] {
     blake3::derive_key(COMMITMENT_DOMAIN, payload)
+}
+
+pub(crate) fn payload_hash(payload: &[u8]) -> [u8; 32] {
+    blake3::derive_key(PAYLOAD_DOMAIN, payload)
 }
 
 impl Transaction {
@@ -357,7 +375,7 @@ impl Transaction {
     /// Checks that it carries what its header says.
     pub(crate) fn check_payload(&self) -> Result<(), Malformed> {
         if self.payload.len() != self.header.payload_len as usize
-            || blake3::derive_key(PAYLOAD_DOMAIN, &self.payload) != self.header.payload_hash
+            || payload_hash(&self.payload) != self.header.payload_hash
         {
             return Err(Malformed::Payload);
         }

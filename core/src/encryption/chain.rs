@@ -1,0 +1,201 @@
+//! One author's chain of keys in one epoch: a key for each message, gone once it was used.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use ed25519_dalek::SigningKey;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::{MESSAGES, Scope, Secret, Trouble};
+use crate::limits;
+use crate::replica::{Header, MemberId, Transaction, TransactionId, transaction};
+
+/// Bytes that sealing adds to a plaintext.
+const TAG: usize = 16;
+
+/// Where a chain stands. Holds what is still to come, and the keys of messages that were passed over; never what was used.
+#[derive(Clone, Debug, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
+pub struct Chain {
+    next: u32,
+    key: Option<Secret>,
+    skipped: Vec<(u32, Secret)>,
+}
+
+/// What a message says, with the key of its commitment: together they are what history is shared as.
+#[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
+pub struct Opened {
+    /// 32-byte key of the commitment ‖ plaintext: the payload of an unsealed transaction.
+    pub payload: Vec<u8>,
+}
+
+impl Opened {
+    /// The plaintext.
+    #[must_use]
+    pub fn plaintext(&self) -> &[u8] {
+        self.payload.get(32..).unwrap_or_default()
+    }
+
+    /// Whether this is what the header commits to.
+    pub fn check(&self, header: &Header) -> Result<(), Trouble> {
+        let length = self.payload.len().checked_sub(32).ok_or(Trouble::Commitment)? + TAG;
+        if length != header.payload_len as usize
+            || transaction::commitment(&self.payload) != header.commitment
+        {
+            return Err(Trouble::Commitment);
+        }
+        Ok(())
+    }
+}
+
+impl Chain {
+    pub(super) fn start(scope: &Scope, seed: &Secret, epoch: &TransactionId, author: &MemberId) -> Self {
+        let key = scope.secret(seed, "sender", &[&epoch.0, &author.0]);
+        Self { next: 0, key: Some(key), skipped: Vec::new() }
+    }
+
+    /// The counter of the next message, if there can be one more.
+    #[must_use]
+    pub const fn next(&self) -> Option<u32> {
+        if self.key.is_some() { Some(self.next) } else { None }
+    }
+
+    /// This chain as a joiner gets it: without the keys of what was passed over.
+    #[must_use]
+    pub fn for_joiner(&self) -> Self {
+        Self { next: self.next, key: self.key.clone(), skipped: Vec::new() }
+    }
+
+    pub(super) fn within_limits(&self) -> bool {
+        self.next <= MESSAGES
+            && self.key.is_some() == (self.next < MESSAGES)
+            && self.skipped.len() <= MESSAGES as usize
+    }
+
+    /// The key of one message, and the chain without it.
+    fn take(&self, scope: &Scope, counter: u32) -> Result<(Secret, Self), Trouble> {
+        if counter >= MESSAGES {
+            return Err(Trouble::Counter);
+        }
+        let mut after = self.clone();
+        if counter < self.next {
+            let at = after.skipped.iter().position(|(number, _)| *number == counter).ok_or(Trouble::Used)?;
+            return Ok((after.skipped.swap_remove(at).1, after));
+        }
+        loop {
+            let key = after.key.take().ok_or(Trouble::Counter)?;
+            let message = scope.secret(&key, "msg", &[]);
+            let number = after.next;
+            after.next += 1;
+            if after.next < MESSAGES {
+                after.key = Some(scope.secret(&key, "chain", &[]));
+            }
+            if number == counter {
+                return Ok((message, after));
+            }
+            after.skipped.push((number, message));
+        }
+    }
+
+    /// Seals and signs one's own next message. Of the header, everything is given but epoch, counter and what follows from the plaintext.
+    pub(super) fn seal(
+        &self,
+        scope: &Scope,
+        epoch: TransactionId,
+        mut header: Header,
+        plaintext: &[u8],
+        signer: &SigningKey,
+    ) -> Result<(Transaction, Opened, Self), Trouble> {
+        if header.belongs_to() != scope.context || header.author.0 != signer.verifying_key().to_bytes() {
+            return Err(Trouble::Elsewhere);
+        }
+        if plaintext.len() + 32 > limits::PAYLOAD {
+            return Err(Trouble::TooLarge);
+        }
+        let counter = self.next().ok_or(Trouble::Counter)?;
+        let (message, after) = self.take(scope, counter)?;
+        let mut payload = Vec::with_capacity(32 + plaintext.len());
+        payload.extend_from_slice(scope.derive::<32>(&message, "commit", &[]).as_ref());
+        payload.extend_from_slice(plaintext);
+        let opened = Opened { payload };
+        header.epoch = epoch.0;
+        header.counter = counter;
+        header.commitment = transaction::commitment(&opened.payload);
+        header.payload_len = u32::try_from(plaintext.len() + TAG).map_err(|_| Trouble::TooLarge)?;
+        let (aad, nonce, cipher) = keys(scope, &message, &header);
+        let payload = cipher
+            .encrypt(&XNonce::from(*nonce), Payload { msg: plaintext, aad: &aad })
+            .map_err(|_| Trouble::TooLarge)?;
+        header.payload_hash = transaction::payload_hash(&payload);
+        let signature = Some(header.sign(signer));
+        Ok((Transaction { header, payload, signature }, opened, after))
+    }
+
+    /// Opens a message, whose signature has been verified.
+    pub(super) fn open(&self, scope: &Scope, sealed: &Transaction) -> Result<(Opened, Self), Trouble> {
+        let header = &sealed.header;
+        if header.belongs_to() != scope.context {
+            return Err(Trouble::Elsewhere);
+        }
+        if sealed.payload.len() != header.payload_len as usize
+            || sealed.payload.len() > limits::PAYLOAD
+            || transaction::payload_hash(&sealed.payload) != header.payload_hash
+        {
+            return Err(Trouble::Payload);
+        }
+        let (message, after) = self.take(scope, header.counter)?;
+        let (aad, nonce, cipher) = keys(scope, &message, header);
+        let plaintext = Zeroizing::new(
+            cipher
+                .decrypt(&XNonce::from(*nonce), Payload { msg: &sealed.payload, aad: &aad })
+                .map_err(|_| Trouble::Sealed)?,
+        );
+        let mut payload = Vec::with_capacity(32 + plaintext.len());
+        payload.extend_from_slice(scope.derive::<32>(&message, "commit", &[]).as_ref());
+        payload.extend_from_slice(&plaintext);
+        let opened = Opened { payload };
+        opened.check(header)?;
+        Ok((opened, after))
+    }
+}
+
+/// Associated data, nonce and cipher of a message. The nonce hangs on the commitment, so that two texts under one key, as a restored backup writes
+/// them, have two nonces.
+fn keys(
+    scope: &Scope,
+    message: &Secret,
+    header: &Header,
+) -> (Vec<u8>, Zeroizing<[u8; 24]>, XChaCha20Poly1305) {
+    let aad = borsh::to_vec(&Header { payload_hash: [0; 32], ..header.clone() }).unwrap_or_default();
+    let nonce = scope.derive::<24>(message, "nonce", &[&aad]);
+    let key = scope.derive::<32>(message, "aead", &[]);
+    (aad, nonce, XChaCha20Poly1305::new((&*key).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::encryption::Suite;
+    use crate::replica::ContextId;
+
+    #[test]
+    fn a_million_messages_have_a_million_keys() {
+        let scope = Scope { suite: Suite::X25519, context: ContextId([9; 32]) };
+        let mut seen = HashSet::new();
+        for epoch in 0..64 {
+            // Every fourth epoch has its predecessor's seed: the id alone sets them apart.
+            let seed = Secret::new([epoch / 4; 32]);
+            for author in 0..64 {
+                let mut chain =
+                    Chain::start(&scope, &seed, &TransactionId([epoch; 32]), &MemberId([author; 32]));
+                while let Some(counter) = chain.next() {
+                    let (message, after) = chain.take(&scope, counter).unwrap();
+                    assert!(seen.insert(*message.expose()), "epoch {epoch}, author {author}, {counter}");
+                    chain = after;
+                }
+            }
+        }
+        assert_eq!(seen.len(), 1 << 20);
+    }
+}

@@ -1,0 +1,303 @@
+//! All that one member keeps of a context's keys. Every operation reads rows and gives changes of rows, to be stored in one batch with what
+//! else comes out of it, and before anything of that is sent. Nothing changes where an error is given.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
+
+use super::epoch::{Pair, commit};
+use super::secret::{decode, encode};
+use super::{
+    Chain, Epoch, Leaf, Opened, RatchetKey, Recipient, RefreshKey, Scope, Secret, Trouble, Welcome, Wraps,
+};
+use crate::limits;
+use crate::replica::{Header, MemberId, Transaction, TransactionId};
+
+/// How many of a member's own ratchet keys are kept, for wraps whose authors had not seen a later one.
+pub const RATCHET_KEYS: usize = 32;
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub enum Key {
+    /// One's own ratchet keys.
+    Ratchet,
+    /// The chain of roots to a member …
+    To(MemberId),
+    /// … and from it.
+    From(MemberId),
+    /// An author's chain in an epoch.
+    Chain(TransactionId, MemberId),
+    /// What envelopes are sealed with in an epoch.
+    Envelope(TransactionId),
+}
+
+impl Key {
+    /// As the key of a store; rows of one epoch lie together.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        // Writing into a vector cannot fail.
+        borsh::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// A row's new value, or its end.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which row.
+    pub key: Key,
+    /// The new value; none: the row goes.
+    pub value: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Change {
+    pub(super) fn put(key: Key, value: &impl BorshSerialize) -> Self {
+        Self { key, value: Some(encode(value)) }
+    }
+}
+
+/// Reads the rows that [`Change`]s have written.
+pub trait Rows {
+    /// The row's value. A store that fails says [`Trouble::State`], and not that there is none.
+    fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble>;
+}
+
+/// One's own private ratchet keys, the newest last.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Own {
+    keys: Vec<(u32, Secret)>,
+    /// Whether something opened with the newest key alone: whoever takes that key opens it too, until it is gone.
+    exposed: bool,
+}
+
+/// One member's keys in one context.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring<'a, R> {
+    /// Suite and context.
+    pub scope: Scope,
+    /// Whose keys they are.
+    pub me: MemberId,
+    /// Where they are.
+    pub rows: &'a R,
+}
+
+/// An epoch that has no id yet: to be signed, and then begun.
+#[derive(Debug)]
+pub struct EpochDraft {
+    /// What the transaction says.
+    pub epoch: Epoch,
+    /// All wraps, also where the transaction has their root only: to be stored and handed out.
+    pub wraps: Vec<u8>,
+    seed: Secret,
+    members: Vec<MemberId>,
+    changes: Vec<Change>,
+}
+
+impl<R: Rows> Ring<'_, R> {
+    pub(super) fn read<T: BorshDeserialize>(&self, key: &Key) -> Result<Option<T>, Trouble> {
+        self.rows.row(key)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn own(&self) -> Result<Own, Trouble> {
+        self.read(&Key::Ratchet)?.ok_or(Trouble::State)
+    }
+
+    fn chain(&self, epoch: &TransactionId, author: &MemberId) -> Result<Chain, Trouble> {
+        let chain: Chain = self.read(&Key::Chain(*epoch, *author))?.ok_or(Trouble::NoKeys)?;
+        if chain.within_limits() { Ok(chain) } else { Err(Trouble::State) }
+    }
+
+    /// The first ratchet key, for a key package. `entropy` is 32 bytes from the system's generator, used for nothing else, as everywhere here.
+    #[must_use]
+    pub fn start(&self, entropy: &Secret) -> (RatchetKey, Change) {
+        let (private, key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
+        let own = Own { keys: vec![(0, private)], exposed: false };
+        (RatchetKey { index: 0, key }, Change::put(Key::Ratchet, &own))
+    }
+
+    /// A new ratchet key, to be published. Whoever has copied the old ones opens nothing that is sealed to it.
+    pub fn refresh(&self, entropy: &Secret) -> Result<(RefreshKey, Change), Trouble> {
+        let mut own = self.own()?;
+        let index = own.keys.last().ok_or(Trouble::State)?.0.checked_add(1).ok_or(Trouble::KeyIndex)?;
+        let (private, key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
+        own.keys.push((index, private));
+        let surplus = own.keys.len().saturating_sub(RATCHET_KEYS);
+        own.keys.drain(..surplus);
+        own.exposed = false;
+        Ok((RatchetKey { index, key }, Change::put(Key::Ratchet, &own)))
+    }
+
+    /// Wipes the private ratchet keys before `index`, once every member is known to have seen that one. The newest stays.
+    pub fn forget_keys(&self, index: u32) -> Result<Change, Trouble> {
+        let mut own = self.own()?;
+        let newest = own.keys.last().map_or(0, |(index, _)| *index);
+        own.keys.retain(|(number, _)| *number >= index || *number == newest);
+        Ok(Change::put(Key::Ratchet, &own))
+    }
+
+    /// Whether the newest ratchet key alone opens something that was sent: a refresh, and forgetting, ends that.
+    pub fn wants_refresh(&self) -> Result<bool, Trouble> {
+        Ok(self.own()?.exposed)
+    }
+
+    /// Makes an epoch for the other members. Nothing is changed before [`Self::begin_epoch`].
+    pub fn draft_epoch(&self, recipients: &[Recipient], entropy: &Secret) -> Result<EpochDraft, Trouble> {
+        let sorted = recipients.windows(2).all(|pair| pair[0].member < pair[1].member);
+        if !sorted || recipients.len() >= limits::MEMBERS || recipients.iter().any(|to| to.member == self.me)
+        {
+            return Err(Trouble::Recipients);
+        }
+        let seed = self.scope.secret(entropy, "entropy-seed", &[]);
+        let commit = commit(&self.scope, &self.me, &seed);
+        // A key with which a first wrap was opened goes; otherwise an author that rotates often would outrun the wraps to it.
+        let own = self.own()?;
+        let (ratchet_key, mut changes) = if own.exposed {
+            let (key, change) = self.refresh(entropy)?;
+            (key, vec![change])
+        } else {
+            let (index, private) = own.keys.last().ok_or(Trouble::State)?;
+            (RatchetKey { index: *index, key: self.scope.suite.public(private)? }, Vec::new())
+        };
+        let mut wraps = Vec::with_capacity(recipients.len() * self.scope.suite.wrap());
+        for to in recipients {
+            let pair: Pair = self.read(&Key::To(to.member))?.unwrap_or_default();
+            let drawn = self.scope.secret(entropy, "entropy-wrap", &[&to.member.0]);
+            let (wrap, after) = pair.wrap(&self.scope, &self.me, to, &commit, &seed, &drawn)?;
+            wraps.extend(wrap);
+            changes.push(Change::put(Key::To(to.member), &after));
+        }
+        let epoch = Epoch {
+            suite: self.scope.suite as u8,
+            commit,
+            ratchet_key,
+            recipients: u32::try_from(recipients.len()).map_err(|_| Trouble::Recipients)?,
+            wraps: Wraps::of(&self.scope, &self.me, &wraps),
+        };
+        let mut members: Vec<_> = recipients.iter().map(|to| to.member).collect();
+        members.push(self.me);
+        Ok(EpochDraft { epoch, wraps, seed, members, changes })
+    }
+
+    /// The changes that go with the signed transaction of a draft.
+    #[must_use]
+    pub fn begin_epoch(&self, draft: EpochDraft, id: &TransactionId) -> Vec<Change> {
+        let EpochDraft { seed, members, mut changes, .. } = draft;
+        changes.extend(self.derived(id, &seed, &members));
+        changes
+    }
+
+    /// Begins the next wrap to this member at step 0: it has complained that it cannot open what is sealed along the chain.
+    #[must_use]
+    pub fn restart(&self, member: MemberId) -> Change {
+        Change { key: Key::To(member), value: None }
+    }
+
+    fn derived(&self, id: &TransactionId, seed: &Secret, members: &[MemberId]) -> Vec<Change> {
+        let chains = members.iter().map(|author| {
+            Change::put(Key::Chain(*id, *author), &Chain::start(&self.scope, seed, id, author))
+        });
+        let envelope = self.scope.secret(seed, "envelope", &[&id.0]);
+        chains.chain([Change::put(Key::Envelope(*id), &envelope)]).collect()
+    }
+
+    /// Takes an epoch in. `members` are those that its author saw, by the causal past of the transaction, sorted; the author is one of them.
+    /// An epoch that is here already changes nothing.
+    pub fn receive_epoch(
+        &self,
+        id: &TransactionId,
+        author: &MemberId,
+        epoch: &Epoch,
+        members: &[MemberId],
+        leaf: Option<&Leaf>,
+    ) -> Result<Vec<Change>, Trouble> {
+        if self.rows.row(&Key::Envelope(*id))?.is_some() {
+            return Ok(Vec::new());
+        }
+        epoch.check(&self.scope)?;
+        let sorted = members.windows(2).all(|pair| pair[0] < pair[1]);
+        if !sorted || members.len() != epoch.recipients as usize + 1 || !members.contains(author) {
+            return Err(Trouble::Recipients);
+        }
+        let mut others = members.iter().filter(|member| *member != author);
+        let index = others.position(|member| *member == self.me).ok_or(Trouble::NoRecipient)?;
+        let wrap = epoch.wrap(&self.scope, author, index, leaf)?;
+        let (step, key_index) = Pair::head(wrap)?;
+        let mut own = self.own()?;
+        let private = own.keys.iter().find(|(number, _)| *number == key_index).ok_or(Trouble::WrapKey)?;
+        let pair: Pair = self.read(&Key::From(*author))?.unwrap_or_default();
+        let (seed, after) = pair.unwrap(&self.scope, [author, &self.me], &private.1, &epoch.commit, wrap)?;
+        let mut changes = self.derived(id, &seed, members);
+        changes.push(Change::put(Key::From(*author), &after));
+        if step == 0 && !own.exposed && own.keys.last().is_some_and(|(newest, _)| *newest == key_index) {
+            own.exposed = true;
+            changes.push(Change::put(Key::Ratchet, &own));
+        }
+        Ok(changes)
+    }
+
+    /// Wipes an epoch's keys. What is still unopened of it comes as shared history.
+    #[must_use]
+    pub fn retire(&self, epoch: &TransactionId, members: &[MemberId]) -> Vec<Change> {
+        let chains = members.iter().map(|author| Key::Chain(*epoch, *author));
+        chains.chain([Key::Envelope(*epoch)]).map(|key| Change { key, value: None }).collect()
+    }
+
+    /// Seals and signs one's own next message in an epoch. The changes are to be durable before the transaction is sent.
+    pub fn seal(
+        &self,
+        epoch: &TransactionId,
+        header: Header,
+        plaintext: &[u8],
+        signer: &SigningKey,
+    ) -> Result<(Transaction, Opened, Change), Trouble> {
+        let chain = self.chain(epoch, &self.me)?;
+        let (sealed, opened, after) = chain.seal(&self.scope, *epoch, header, plaintext, signer)?;
+        Ok((sealed, opened, Change::put(Key::Chain(*epoch, self.me), &after)))
+    }
+
+    /// Opens a message of another member. That its signature verifies, or is covered, is the caller's to see to.
+    pub fn open(&self, sealed: &Transaction) -> Result<(Opened, Change), Trouble> {
+        let (epoch, author) = (TransactionId(sealed.header.epoch), sealed.header.author);
+        let (opened, after) = self.chain(&epoch, &author)?.open(&self.scope, sealed)?;
+        Ok((opened, Change::put(Key::Chain(epoch, author), &after)))
+    }
+
+    /// The chains of an epoch for a joiner; whether it may have them is [`super::rules::may_give`]'s to say.
+    pub fn for_joiner(
+        &self,
+        epoch: &TransactionId,
+        members: &[MemberId],
+    ) -> Result<super::EpochKeys, Trouble> {
+        let chains = members
+            .iter()
+            .map(|author| Ok((*author, self.chain(epoch, author)?.for_joiner())))
+            .collect::<Result<_, Trouble>>()?;
+        let envelope = self.read(&Key::Envelope(*epoch))?.ok_or(Trouble::NoKeys)?;
+        Ok(super::EpochKeys { epoch: *epoch, envelope, chains })
+    }
+
+    /// The private half of the first ratchet key, while it is there.
+    pub(super) fn first_key(&self) -> Result<Secret, Trouble> {
+        let own = self.own()?;
+        own.keys.into_iter().find(|(index, _)| *index == 0).map(|(_, key)| key).ok_or(Trouble::WrapKey)
+    }
+
+    /// The changes that a welcome brings. `before` says which epochs precede this member's own `Add`: of others it takes no keys from a welcome, or
+    /// a liar could put its own in the place of those that are wrapped for it. What is here already stays: a chain never goes back.
+    pub fn accept(
+        &self,
+        welcome: &Welcome,
+        before: impl Fn(&TransactionId) -> bool,
+    ) -> Result<Vec<Change>, Trouble> {
+        let mut changes = Vec::new();
+        for keys in &welcome.epochs {
+            if !before(&keys.epoch) || self.rows.row(&Key::Envelope(keys.epoch))?.is_some() {
+                continue;
+            }
+            changes.push(Change::put(Key::Envelope(keys.epoch), &keys.envelope));
+            for (author, chain) in &keys.chains {
+                changes.push(Change::put(Key::Chain(keys.epoch, *author), chain));
+            }
+        }
+        Ok(changes)
+    }
+}

@@ -1,0 +1,189 @@
+//! Under which epoch one may send, which one to take, and when there must be a new one. Pure functions over a causally closed view of the
+//! history: of a member that is about to send, all that it has; of a message, its causal past.
+
+use super::MESSAGES;
+use crate::replica::{MemberId, TransactionId};
+
+/// A causally closed part of the history, as the rules see it. What is accepted is judged by this part alone.
+pub trait View {
+    /// All `Epoch` transactions.
+    fn epochs(&self) -> Vec<TransactionId>;
+    /// Who made an epoch, and its lamport number; none if it is no epoch of this view.
+    fn epoch(&self, epoch: &TransactionId) -> Option<(MemberId, u64)>;
+    /// Whether the epoch decodes, with as many wraps as there are other members in its own causal past.
+    fn well_formed(&self, epoch: &TransactionId) -> bool;
+    /// The members in the epoch's own causal past: its recipients and its author.
+    fn members_at(&self, epoch: &TransactionId) -> Vec<MemberId>;
+    /// Whether `one` is in the causal past of `other`, and is not it.
+    fn precedes(&self, one: &TransactionId, other: &TransactionId) -> bool;
+    /// The accepted `Remove`s, `Leave`s and `Fork`s.
+    fn cuts(&self) -> Vec<TransactionId>;
+    /// The `Add`s that are accepted in their own causal past, are rejected in this view, and whose subject is no member in it.
+    fn lapsed(&self) -> Vec<TransactionId>;
+    /// The subject of an `Add` that is accepted in this view and in its own causal past.
+    fn admitted(&self, add: &TransactionId) -> Option<MemberId>;
+    /// Whether this is a member now.
+    fn is_member(&self, member: &MemberId) -> bool;
+}
+
+/// Why nobody may send under an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// It is not in the view.
+    Unknown,
+    /// It is not what an epoch must be, or its author or somebody that it does not know as a member made it.
+    Malformed,
+    /// A removal, a leaving or a fork does not precede it: who was cut has its keys.
+    Cut(TransactionId),
+    /// The keys may have been given to somebody whose admission came to nothing.
+    Lapsed(TransactionId),
+    /// A recipient is no member.
+    Recipient(MemberId),
+}
+
+/// Whether messages may be sealed under an epoch.
+pub fn usable(view: &impl View, epoch: &TransactionId) -> Result<(), Unusable> {
+    let (author, _) = view.epoch(epoch).ok_or(Unusable::Unknown)?;
+    let members = view.members_at(epoch);
+    if !view.well_formed(epoch) || !members.contains(&author) {
+        return Err(Unusable::Malformed);
+    }
+    if let Some(cut) = view.cuts().into_iter().find(|cut| !view.precedes(cut, epoch)) {
+        return Err(Unusable::Cut(cut));
+    }
+    if let Some(add) = view.lapsed().into_iter().find(|add| view.precedes(epoch, add)) {
+        return Err(Unusable::Lapsed(add));
+    }
+    match members.into_iter().find(|member| !view.is_member(member)) {
+        Some(gone) => Err(Unusable::Recipient(gone)),
+        None => Ok(()),
+    }
+}
+
+/// Whether the chains of an epoch may be given to the subject of an `Add`. Everybody else gets shared history.
+pub fn may_give(view: &impl View, epoch: &TransactionId, add: &TransactionId) -> bool {
+    usable(view, epoch).is_ok()
+        && view.precedes(epoch, add)
+        && view.admitted(add).is_some_and(|m| view.is_member(&m))
+}
+
+/// The place of an epoch among others: the greatest lamport is the best, then the lowest id.
+fn rank(view: &impl View, epoch: &TransactionId) -> Option<(u64, std::cmp::Reverse<TransactionId>)> {
+    view.epoch(epoch).map(|(_, lamport)| (lamport, std::cmp::Reverse(*epoch)))
+}
+
+/// The epoch under which a member sends: the best of all that are usable, if it is a recipient of that and has not been in a better one. It does
+/// not fall back to a lesser one: that may be from before others were healed, and two epochs would go on side by side.
+pub fn best(view: &impl View, member: &MemberId, last: Option<&TransactionId>) -> Option<TransactionId> {
+    let mut epochs = view.epochs();
+    epochs.sort_by_key(|epoch| std::cmp::Reverse(rank(view, epoch)));
+    let best = epochs.into_iter().find(|epoch| usable(view, epoch).is_ok())?;
+    let floor = last.and_then(|last| rank(view, last));
+    (rank(view, &best) >= floor && view.members_at(&best).contains(member)).then_some(best)
+}
+
+/// What a member knows of its own sending in the epoch that is the best.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Its own messages in it.
+    pub sent: u32,
+    /// Since when it knows the epoch, in ms.
+    pub age: u64,
+    /// How many members there are.
+    pub members: usize,
+    /// The host asked for new keys, or a rollback was found.
+    pub asked: bool,
+    /// Its own keys of it are not here: the wrap did not open, or nobody has it.
+    pub locked_out: bool,
+}
+
+/// What to do before a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Send under this epoch.
+    Send(TransactionId),
+    /// Make a new epoch, and send under that.
+    Rotate(Rotate),
+}
+
+/// Why a new epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rotate {
+    /// The best is not for this member, or worse than one that it was in; or none is usable.
+    NoneFits,
+    /// As many messages as there may be were sent in this one.
+    Messages,
+    /// It is old.
+    Age,
+    /// It was asked for.
+    Asked,
+    /// Its author gave this member no keys.
+    LockedOut,
+}
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// Under which epoch to send. `usage` tells of an epoch what is asked about it.
+pub fn choose(
+    view: &impl View,
+    member: &MemberId,
+    last: Option<&TransactionId>,
+    usage: impl Fn(&TransactionId) -> Usage,
+) -> Choice {
+    let Some(epoch) = best(view, member, last) else {
+        return Choice::Rotate(Rotate::NoneFits);
+    };
+    let usage = usage(&epoch);
+    let old = if usage.members <= 64 { DAY } else { 7 * DAY };
+    if usage.locked_out {
+        Choice::Rotate(Rotate::LockedOut)
+    } else if usage.asked {
+        Choice::Rotate(Rotate::Asked)
+    } else if usage.sent >= MESSAGES {
+        Choice::Rotate(Rotate::Messages)
+    } else if usage.age > old {
+        Choice::Rotate(Rotate::Age)
+    } else {
+        Choice::Send(epoch)
+    }
+}
+
+/// What is wrong with how a message was sent. It is a message all the same; every member says the same of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// Its epoch was not usable.
+    Unusable(Unusable),
+    /// Its author is no recipient of the epoch.
+    NotRecipient,
+    /// Its author could have sent under a better epoch, or had already.
+    Stale,
+    /// The counter is not the next one, or beyond what an epoch allows.
+    Counter,
+}
+
+/// Judges a message by its own causal past. `before` is the epoch and counter of the author's previous sealed message, by its own chain.
+pub fn violation(
+    past: &impl View,
+    author: &MemberId,
+    epoch: &TransactionId,
+    counter: u32,
+    before: Option<(TransactionId, u32)>,
+) -> Option<Violation> {
+    if let Err(why) = usable(past, epoch) {
+        return Some(Violation::Unusable(why));
+    }
+    if !past.members_at(epoch).contains(author) {
+        return Some(Violation::NotRecipient);
+    }
+    if best(past, author, before.as_ref().map(|(last, _)| last)) != Some(*epoch) {
+        return Some(Violation::Stale);
+    }
+    let due = match before {
+        Some((last, counter)) if last == *epoch => counter.checked_add(1),
+        _ => Some(0),
+    };
+    (due != Some(counter) || counter >= MESSAGES).then_some(Violation::Counter)
+}

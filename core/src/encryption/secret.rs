@@ -1,0 +1,97 @@
+//! Secrets that wipe themselves, and the one way in which keys are derived.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use hkdf::Hkdf;
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{Suite, Trouble};
+use crate::replica::ContextId;
+
+const DOMAIN: &[u8] = b"kith 2026 encryption";
+const STATE_VERSION: u8 = 1;
+
+/// 32 secret bytes: shown to nobody, wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// Takes the bytes over; what they were copied from is the caller's to wipe.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// What every derived key, every `info` and every `aad` begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The suite of the context.
+    pub suite: Suite,
+    /// The context.
+    pub context: ContextId,
+}
+
+impl Scope {
+    /// domain ‖ suite (u8) ‖ context ‖ length of the label (u8) ‖ label ‖ parts. All parts but the last have a length of their own.
+    pub(super) fn info(&self, label: &str, parts: &[&[u8]]) -> Vec<u8> {
+        let mut info = DOMAIN.to_vec();
+        info.push(self.suite as u8);
+        info.extend_from_slice(&self.context.0);
+        info.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+        info.extend_from_slice(label.as_bytes());
+        parts.iter().for_each(|part| info.extend_from_slice(part));
+        info
+    }
+
+    /// HKDF-SHA256 without salt.
+    pub(super) fn derive<const N: usize>(
+        &self,
+        from: &Secret,
+        label: &str,
+        parts: &[&[u8]],
+    ) -> Zeroizing<[u8; N]> {
+        let mut out = Zeroizing::new([0; N]);
+        let hkdf = Hkdf::<Sha256>::new(None, &from.0);
+        hkdf.expand(&self.info(label, parts), out.as_mut()).expect("N is far below 255 hashes");
+        out
+    }
+
+    pub(super) fn secret(&self, from: &Secret, label: &str, parts: &[&[u8]]) -> Secret {
+        Secret(*self.derive::<32>(from, label, parts))
+    }
+
+    pub(super) fn hash(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+        Sha256::digest(self.info(label, parts)).into()
+    }
+}
+
+/// A value as it is stored: a version, then borsh. Wiped, since most hold secrets.
+pub(super) fn encode(value: &impl BorshSerialize) -> Zeroizing<Vec<u8>> {
+    // Sized beforehand: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1 + borsh::object_length(value).unwrap_or(0)));
+    bytes.push(STATE_VERSION);
+    // Writing into a vector cannot fail.
+    let _ = borsh::to_writer(&mut *bytes, value);
+    bytes
+}
+
+pub(super) fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, Trouble> {
+    match bytes.split_first() {
+        Some((&STATE_VERSION, rest)) => borsh::from_slice(rest).map_err(|_| Trouble::State),
+        Some(_) => Err(Trouble::StateVersion),
+        None => Err(Trouble::State),
+    }
+}

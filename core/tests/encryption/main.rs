@@ -1,0 +1,10 @@
+//! The encryption core: what members can read, and nobody else can; with a small model of the history.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod group;
+mod history;
+mod hostile;
+mod keys;
+mod secrecy;
+mod vectors;
+mod worlds;
