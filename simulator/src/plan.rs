@@ -172,14 +172,7 @@ impl Plan {
             1 + dice.below((nodes - 1) / 3 + 1).min(3)
         };
         let until = 20_000 + 1_000 * dice.below(180) as u64;
-        let mut plan = Self {
-            seed,
-            nodes,
-            liars,
-            power: dice.below(4) > 0,
-            until,
-            steps: Vec::new(),
-        };
+        let mut plan = Self { seed, nodes, liars, power: dice.below(4) > 0, until, steps: Vec::new() };
         plan.joins(&mut dice, wanted.calm);
         let honest = nodes - liars;
         for _ in 0..calls {
