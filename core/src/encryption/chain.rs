@@ -127,7 +127,7 @@ impl Chain {
             .map_err(|_| Trouble::TooLarge)?;
         header.payload_hash = transaction::payload_hash(&payload);
         let signature = Some(header.sign(signer));
-        Ok((Transaction { header, payload, signature }, opened, after))
+        Ok((Transaction { header, payload, signature, cover: None }, opened, after))
     }
 
     /// Opens a message, whose signature has been verified.
