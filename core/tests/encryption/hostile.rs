@@ -429,7 +429,12 @@ fn masses_of_bogus_epochs_and_wraps_cost_little_and_change_nothing() {
         let mut bogus = group.header(1, Kind::Call);
         bogus.epoch[..4].copy_from_slice(&number.to_le_bytes());
         bogus.counter = number;
-        let bogus = kith_core::replica::Transaction { header: bogus, payload: Vec::new(), signature: None, cover: None };
+        let bogus = kith_core::replica::Transaction {
+            header: bogus,
+            payload: Vec::new(),
+            signature: None,
+            cover: None,
+        };
         assert!(matches!(group.ring(1).open(&bogus), Err(Trouble::NoKeys | Trouble::Payload)));
     }
     assert!(before == group.actors[1].rows);
