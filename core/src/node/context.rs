@@ -33,7 +33,9 @@ impl Context {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         let closed = || self.shared.closed_error();
-        let commands = self.shared.running()?.commands;
+        // One whose store failed still answers, and says so.
+        let running = self.shared.running.borrow().clone();
+        let commands = running.ok_or_else(closed)?.commands;
         commands.send(command(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }

@@ -32,6 +32,9 @@ pub(crate) async fn after_shutdown(table: &mut Table) {
     table.shows("Node::context", kind, node.context(context.id()));
     let nobody = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
     table.shows("Node::connect", kind, node.connect(nobody).await);
+    table.shows("Node::suspend", kind, node.suspend(nodes::PATIENCE).await);
+    table.shows("Node::resume", kind, node.resume().await);
+    table.shows("Node::sync_once", kind, node.sync_once(nodes::PATIENCE).await);
     table.all(kind, calls(&context, || ()).await);
     table.all(kind, governing(&context, invite, || ()).await);
     table.all(kind, questions(&context, || ()).await);

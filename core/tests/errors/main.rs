@@ -16,6 +16,7 @@ mod opening;
 mod page;
 mod roles;
 mod sizes;
+mod suspended;
 mod table;
 mod unwell;
 
@@ -25,6 +26,7 @@ use table::Table;
 async fn every_cell_is_shown_or_has_a_reason() {
     let mut table = Table::default();
     let hanging = tokio::spawn(closing::hanging());
+    let suspending = tokio::spawn(suspended::hanging());
     sizes::shapes_and_sizes(&mut table).await;
     sizes::an_application_of_the_hosts_own(&mut table).await;
     sizes::what_is_not_there_yet(&mut table).await;
@@ -36,6 +38,7 @@ async fn every_cell_is_shown_or_has_a_reason() {
     inviting::nobody_to_reach(&mut table).await;
     opening::bad_options(&mut table).await;
     opening::directories(&mut table).await;
+    suspended::directories(&mut table).await;
     unwell::full_disk(&mut table).await;
     unwell::failing_store(&mut table).await;
     unwell::damaged_records(&mut table).await;
@@ -46,5 +49,8 @@ async fn every_cell_is_shown_or_has_a_reason() {
     closing::after_leaving(&mut table).await;
     table.case("a thread that hangs");
     table.shows("Node::shutdown", kith_core::ErrorKind::Timeout, hanging.await.unwrap());
+    for (call, outcome) in suspending.await.unwrap() {
+        table.shows(call, kith_core::ErrorKind::Timeout, outcome);
+    }
     page::check(&table);
 }

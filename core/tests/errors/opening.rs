@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::faulty::key;
 use crate::table::Table;
 
-fn at(path: &std::path::Path) -> Options {
+pub(crate) fn at(path: &std::path::Path) -> Options {
     let mut options = Options::default();
     options.path = Some(path.to_owned());
     options
@@ -70,22 +70,28 @@ pub(crate) async fn directories(table: &mut Table) {
 
     table.case("a directory of a newer build");
     let mark = directory.path().join("node/high-water");
-    let good = std::fs::read(&mark).unwrap();
-    let mut newer = good.clone();
-    newer[VERSION_AT] = 200;
-    let sum = blake3::derive_key("kith 2026 high-water block", &newer[..SUM_AT]);
-    newer[SUM_AT..SUM_AT + 16].copy_from_slice(&sum[..16]);
+    let (good, newer, damaged) = marks(&mark);
     std::fs::write(&mark, newer).unwrap();
     table.shows("Node::open", ErrorKind::VersionMismatch, open("node").await);
 
     table.case("a directory with a damaged file");
-    let mut damaged = good.clone();
-    *damaged.last_mut().unwrap() ^= 1;
     std::fs::write(&mark, damaged).unwrap();
     table.shows("Node::open", ErrorKind::Corrupt, open("node").await);
     // The control: as it was, it opens.
     std::fs::write(&mark, good).unwrap();
     open("node").await.unwrap().shutdown().await.unwrap();
+}
+
+/// A high-water mark's file as it is, as a newer build would have written it, and damaged.
+pub(crate) fn marks(file: &std::path::Path) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let good = std::fs::read(file).unwrap();
+    let mut newer = good.clone();
+    newer[VERSION_AT] = 200;
+    let sum = blake3::derive_key("kith 2026 high-water block", &newer[..SUM_AT]);
+    newer[SUM_AT..SUM_AT + 16].copy_from_slice(&sum[..16]);
+    let mut damaged = good.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    (good, newer, damaged)
 }
 
 /// Where the high-water mark's file has its version.
