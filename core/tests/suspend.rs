@@ -20,6 +20,27 @@ fn on_disk(directory: &tempfile::TempDir) -> Options {
     options
 }
 
+/// Two members of a context: one in memory, and one with a directory, which is to be suspended.
+struct Two {
+    _directory: tempfile::TempDir,
+    anna: Node,
+    ben: Node,
+    mine: Context,
+    yours: Context,
+}
+
+async fn two() -> Two {
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let anna = open(&hub).await;
+    let mut options = Options::in_memory(&hub);
+    options.path = Some(directory.path().join("node"));
+    let ben = Node::open(options).await.unwrap();
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    Two { _directory: directory, anna, ben, mine, yours }
+}
+
 /// That a call was refused since the node is suspended.
 fn refused<T: std::fmt::Debug>(outcome: kith_core::Result<T>) {
     let error = outcome.unwrap_err();
@@ -113,14 +134,7 @@ async fn a_node_in_memory_keeps_what_it_has() {
 
 #[tokio::test]
 async fn one_round_of_syncing_from_sleep_to_sleep() {
-    let directory = tempfile::tempdir().unwrap();
-    let hub = Hub::new();
-    let anna = open(&hub).await;
-    let mut options = Options::in_memory(&hub);
-    options.path = Some(directory.path().join("node"));
-    let ben = Node::open(options).await.unwrap();
-    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
-    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let Two { _directory, anna, ben, mine, yours } = two().await;
     let alone = ben.create_context(CreateOptions::default()).await.unwrap();
     ben.suspend(PATIENCE).await.unwrap();
     mine.put(key("a"), b"while you slept").await.unwrap();
@@ -134,7 +148,7 @@ async fn one_round_of_syncing_from_sleep_to_sleep() {
 
     anna.shutdown().await.unwrap();
     // Nobody is there: the budget is not waited for.
-    let report = ben.sync_once(Duration::from_secs(3600)).await.unwrap();
+    let report = ben.sync_once(Duration::MAX).await.unwrap();
     assert_eq!((report.peers, report.behind.len()), (0, 2));
     assert!(!ben.is_suspended(), "one that was awake stays awake");
     ben.shutdown().await.unwrap();
@@ -217,6 +231,36 @@ async fn joining_goes_on_after_a_suspension() {
     equal(&mine, &yours).await;
 }
 
+#[tokio::test]
+async fn leaving_goes_on_after_a_suspension() {
+    let Two { _directory, anna, ben, mine, yours } = two().await;
+    // Nobody is there to hear of it.
+    anna.suspend(PATIENCE).await.unwrap();
+    let leaving = {
+        let context = yours.clone();
+        tokio::spawn(async move { context.leave().await })
+    };
+    let gone = async {
+        while yours.role().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    assert_eq!(ben.contexts().unwrap().len(), 1);
+    anna.resume().await.unwrap();
+    ben.resume().await.unwrap();
+    leaving.await.unwrap().unwrap();
+    assert_eq!(ben.contexts().unwrap().len(), 0);
+    let alone = async {
+        while mine.members().await.unwrap().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, alone).await.unwrap();
+    ben.shutdown().await.unwrap();
+}
+
 /// Writes until it is told to stop; gives what was acknowledged.
 async fn write(context: Context, writer: usize, stop: Arc<AtomicBool>) -> Vec<(String, Vec<u8>)> {
     let mut acknowledged = Vec::new();
@@ -239,14 +283,7 @@ async fn write(context: Context, writer: usize, stop: Arc<AtomicBool>) -> Vec<(S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged() {
-    let directory = tempfile::tempdir().unwrap();
-    let hub = Hub::new();
-    let anna = open(&hub).await;
-    let mut options = Options::in_memory(&hub);
-    options.path = Some(directory.path().join("node"));
-    let ben = Node::open(options).await.unwrap();
-    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
-    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let Two { _directory, anna: _anna, ben, mine, yours } = two().await;
     let stop = Arc::new(AtomicBool::new(false));
     let writing: Vec<_> =
         (0..4).map(|writer| tokio::spawn(write(yours.clone(), writer, Arc::clone(&stop)))).collect();
@@ -274,14 +311,7 @@ async fn a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
-    let directory = tempfile::tempdir().unwrap();
-    let hub = Hub::new();
-    let anna = open(&hub).await;
-    let mut options = Options::in_memory(&hub);
-    options.path = Some(directory.path().join("node"));
-    let ben = Node::open(options).await.unwrap();
-    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
-    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let Two { _directory, anna: _anna, ben, mine, yours } = two().await;
     let mut interrupted = 0;
     for round in 0..100 {
         let mut events = yours.events(None).await.unwrap();

@@ -202,7 +202,7 @@ class NodeStatus:
     sealed: bool
     """Whether what is kept is sealed. (Sealing is not there yet.)"""
     copied: bool
-    """Whether the directory is a copy of another node's."""
+    """Whether the directory is a copy of another node's, or lacks its store's high-water mark: it signs nothing."""
 
     @classmethod
     def _of(cls, status: _native.NodeStatus) -> NodeStatus:

@@ -47,7 +47,10 @@ impl Registry {
             let commands = context.shared.running()?.commands;
             commands.send(Command::Leave { reply }).await.map_err(|_| context.shared.closed_error())?;
             answer.await.map_err(closed)??;
-            if tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok() {
+            let heard = tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_ok();
+            // Suspended meanwhile: it goes on with the node.
+            wait_live(node.live.subscribe()).await;
+            if heard {
                 return node.forget(context.id()).await;
             }
             // Nobody is there to hear of it: what is kept waits for somebody.

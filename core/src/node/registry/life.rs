@@ -22,6 +22,8 @@ use crate::node::shared::{Running, suspended};
 use crate::replica::ContextId;
 use crate::{Error, ErrorKind, Result};
 
+/// Longest budget of `sync_once`: a moment so far away that adding it cannot overflow.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long a suspension waits for the contexts' threads before it says goodbye to the peers all the same.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -160,13 +162,13 @@ impl Registry {
             let store = Arc::clone(&opened.0);
             let started = Live::start(&node.options, opened.0, opened.1);
             let (live, rows) = started.inspect_err(|_| node.close_store(&*store))?;
+            // First, since a context that runs asks its node for addresses.
+            node.live.send_replace(Some(Arc::clone(&live)));
             if let Err(error) = node.take_up(&live, rows, &mut last) {
-                node.live.send_replace(Some(live));
                 // As it was before; the first error is the one to be told.
                 let _ = node.stop(Some(PATIENCE)).await;
                 return Err(error);
             }
-            node.live.send_replace(Some(Arc::clone(&live)));
             drop(last);
             node.meet(&live).await;
             Ok(())
@@ -176,7 +178,7 @@ impl Registry {
 
     pub(crate) async fn sync_once(self: &Arc<Self>, budget: Duration) -> Result<SyncReport> {
         self.on_runtime(move |node| async move {
-            let until = tokio::time::Instant::now() + budget;
+            let until = tokio::time::Instant::now() + budget.min(LONGEST);
             let was_suspended = !node.is_live();
             if was_suspended {
                 node.resume().await?;
