@@ -35,6 +35,8 @@ pub use info::{
 };
 pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
 use registry::Registry;
+#[doc(hidden)]
+pub use registry::inspection;
 
 /// A node. Cheap to clone; all clones are the same node.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! What a node holds: its store, its contexts, its peers, its runtime.
 
+pub mod inspection;
 mod joining;
 mod leaving;
 mod life;

@@ -36,11 +36,29 @@ impl DirectoryLock {
         named.map_err(|error| io_error("writing the lock file", &error))?;
         Ok(Self { file })
     }
+
+    /// Takes the lock of a directory that a node has used, and changes nothing there: nobody is named in the file.
+    /// [`crate::ErrorKind::NotFound`] if no node ever had the directory, [`crate::ErrorKind::Busy`] if one has it now.
+    pub fn hold(directory: &Path) -> Result<Self> {
+        let file = File::open(directory.join(NAME)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::new(
+                crate::ErrorKind::NotFound,
+                format!("no node was ever opened in {}", directory.display()),
+            ),
+            _ => io_error("opening the lock file", &error),
+        })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::WouldBlock) => Err(busy(file)),
+            Err(TryLockError::Error(error)) => Err(io_error("locking the directory", &error)),
+        }
+    }
 }
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // The name is a courtesy to others and the lock ends with the handle: neither failure matters.
+        // The name is a courtesy to others and the lock ends with the handle: neither failure matters. Through the handle of
+        // `hold` nothing can be written.
         let _ = self.file.set_len(0);
         let _ = self.file.unlock();
     }
@@ -75,6 +93,21 @@ mod tests {
         assert!(refused.message().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         drop(DirectoryLock::acquire(&path).unwrap());
+    }
+
+    #[test]
+    fn holding_keeps_others_out_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(DirectoryLock::hold(directory.path()).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(!directory.path().join(NAME).exists());
+        fs::write(directory.path().join(NAME), "what a dead process left").unwrap();
+        let held = DirectoryLock::hold(directory.path()).unwrap();
+        assert_eq!(DirectoryLock::hold(directory.path()).unwrap_err().kind(), ErrorKind::Busy);
+        drop(held);
+        assert_eq!(fs::read_to_string(directory.path().join(NAME)).unwrap(), "what a dead process left");
+        let taken = DirectoryLock::acquire(directory.path()).unwrap();
+        assert_eq!(DirectoryLock::hold(directory.path()).unwrap_err().kind(), ErrorKind::Busy);
+        drop(taken);
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod view_lock;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use files::{copy_tree, io_error};
+
 pub use context_tables::{ContextTables, add_writes, context_end, context_key};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
