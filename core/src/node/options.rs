@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Hub;
 use crate::replica::Role;
-use crate::storage::Store;
+use crate::storage::{StorageEngine, Store};
 
 /// What a node is opened with. The defaults are a node in memory that is reached by nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,7 +31,9 @@ pub struct Options {
     /// Where the node's links go.
     #[serde(skip)]
     pub transport: Transport,
-    /// The engine that keeps everything.
+    /// The storage engine of the directory.
+    pub storage: StorageEngine,
+    /// What keeps everything.
     #[serde(skip)]
     pub engine: Engine,
     /// The time of day, which people read and invitations expire by.
@@ -49,6 +51,7 @@ impl Default for Options {
             durability: Durability::Power,
             event_retention: 10_000,
             transport: Transport::Sockets,
+            storage: StorageEngine::Auto,
             engine: Engine::Own,
             clock: Clock::default(),
         }

@@ -4,11 +4,15 @@
 //! not at all. Records carry a checksum of their own, so a damaged one is an error and never a wrong answer.
 
 mod context_tables;
+mod engine_name;
 mod files;
+mod format;
 mod high_water;
 mod lock;
+mod marker;
 mod memory;
 mod record;
+mod redb_store;
 mod shared_work;
 mod sled_store;
 mod view_lock;
@@ -19,16 +23,35 @@ mod tests;
 pub(crate) use files::{copy_tree, io_error};
 
 pub use context_tables::{ContextTables, add_writes, context_end, context_key};
+pub use engine_name::{EngineName, StorageEngine};
+pub use format::{SCHEMA, Verify};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
+pub use redb_store::{RedbOptions, RedbStore};
 #[cfg(feature = "fault-switches")]
 pub use sled_store::Rules;
-pub use sled_store::{SCHEMA, SledOptions, SledStore, Verify};
+pub use sled_store::{SledOptions, SledStore};
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::{Error, ErrorKind, Result};
+
+/// Opens the store in a directory with its default settings, or creates it there. Blocks. The errors are those of
+/// [`SledStore::open`] and [`RedbStore::open`].
+pub fn open(directory: &Path, engine: StorageEngine) -> Result<Arc<dyn Store>> {
+    let name = match engine {
+        StorageEngine::Auto => format::engine_of(directory)?.unwrap_or(EngineName::DEFAULT),
+        StorageEngine::Sled => EngineName::Sled,
+        StorageEngine::Redb => EngineName::Redb,
+    };
+    Ok(match name {
+        EngineName::Sled => Arc::new(SledStore::open(directory, SledOptions::default())?),
+        EngineName::Redb => Arc::new(RedbStore::open(directory, RedbOptions::default())?),
+    })
+}
 
 /// Longest key, in bytes.
 pub const MAX_KEY: usize = 1024;

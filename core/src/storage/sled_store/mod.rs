@@ -7,7 +7,6 @@ mod chunks;
 mod commit;
 mod create;
 mod engine;
-mod marker;
 mod read;
 mod recover;
 #[cfg_attr(not(feature = "fault-switches"), allow(unreachable_pub))]
@@ -19,11 +18,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::commit::Writer;
-use self::create::{Format, Places};
 use self::engine::Engine;
 use self::read::SledSnapshot;
 use super::files::{Files, io_error};
+use super::format::{Format, MIGRATIONS, Migration, Places, SCHEMA, Verify};
 use super::lock::DirectoryLock;
+use super::marker;
 use super::view_lock::ViewLock;
 use super::{Batch, Durability, Keyspace, Snapshot, Store};
 use crate::{Error, ErrorKind, Result};
@@ -32,32 +32,6 @@ use crate::{Error, ErrorKind, Result};
 pub use rules::Rules;
 #[cfg(not(feature = "fault-switches"))]
 use rules::Rules;
-
-/// The version of what the layers above write. Raised with a migration in `MIGRATIONS`.
-pub const SCHEMA: u32 = 2;
-
-/// Brings a store from one schema version to the next. Run again after a crash in it, it has to end the same.
-#[derive(Clone, Copy)]
-pub(crate) struct Migration {
-    /// The version that it starts from.
-    pub(crate) from: u32,
-    /// What it does.
-    pub(crate) run: fn(&dyn Store) -> Result<()>,
-}
-
-const MIGRATIONS: &[Migration] = &[];
-
-/// When to read and verify everything at open, besides the cheap check of the marker that is always made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verify {
-    /// Not at open; [`SledStore::verify`] does it at any time.
-    Never,
-    /// When the store was not closed in order.
-    #[default]
-    AfterCrash,
-    /// At every open.
-    Always,
-}
 
 /// How to open a store.
 #[derive(Clone, Debug)]

@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use super::SledOptions;
-use super::create::{ACKNOWLEDGED, Format, Places, copy_for_recovery, open_sled};
+use super::create::{copy_for_recovery, open_sled};
 use super::engine::{Engine, guarded};
 use super::marker::{Marker, Progress};
 use super::{Verify, chunks, commit, read};
 use crate::storage::files::{entries, io_error};
+use crate::storage::format::{ACKNOWLEDGED, Format, Places};
 use crate::{Error, ErrorKind, Result};
 
 /// Free space to open with: sled writes a new snapshot of its page table, and clears a segment.
@@ -104,13 +105,8 @@ fn attempt(store: &Path, options: &SledOptions, format: &Format, verify: Verify)
     let engine =
         Engine::new(db, store, format.checksum_key(), options.files.clone(), options.rules(), progress)?;
     let found = engine.marker()?;
-    let back = found.batch < acknowledged.batch
-        || (found.batch == acknowledged.batch && found.digest != acknowledged.digest);
-    if back && options.rules().check_marker {
-        return Err(Error::corrupt(format!(
-            "the store has gone back: batch {} was acknowledged, and batch {} is the last one here",
-            acknowledged.batch, found.batch
-        )));
+    if options.rules().check_marker {
+        acknowledged.check(&found)?;
     }
     let unclean = engine.progress().last();
     let unclean = super::marker::Acknowledged { clean: false, ..unclean };
@@ -120,12 +116,7 @@ fn attempt(store: &Path, options: &SledOptions, format: &Format, verify: Verify)
     chunks::clean_up(&engine, marker.next_chunk)?;
     engine.set_applied(&marker);
     engine.barrier(engine.ticket())?;
-    let deep = match verify {
-        Verify::Always => true,
-        Verify::AfterCrash => !acknowledged.clean,
-        Verify::Never => false,
-    };
-    if deep {
+    if verify.now(acknowledged.clean) {
         read::verify(&engine)?;
     }
     Ok((engine, marker))

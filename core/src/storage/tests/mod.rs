@@ -8,6 +8,7 @@ mod kill;
 mod memory;
 #[cfg(unix)]
 mod power_loss;
+mod redb;
 #[cfg(all(unix, feature = "fault-switches"))]
 mod rules;
 mod sled;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::conformance::{Engine, conformance};
 use super::workload::Random;
 use crate::storage::files::{Event, Files, Observer, copy_tree};
-use crate::storage::sled_store::Migration;
+use crate::storage::format::Migration;
 use crate::storage::{Batch, Durability, Keyspace, SCHEMA, SledOptions, SledStore, Store, Verify};
 use crate::{Error, ErrorKind, Result};
 

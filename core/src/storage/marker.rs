@@ -13,54 +13,67 @@ use crate::{Error, Result};
 
 /// Written in the same transaction as each batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     /// How many batches there have been.
-    pub(super) batch: u64,
+    pub(crate) batch: u64,
     /// A hash over all batches, each over the one before it.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
     /// No chunk with this id or a greater one belongs to anything.
-    pub(super) next_chunk: u64,
+    pub(crate) next_chunk: u64,
     /// For each key space: how many records it has, and the sum of their checksums.
-    pub(super) sums: [Sum; Keyspace::ALL.len()],
+    pub(crate) sums: [Sum; Keyspace::ALL.len()],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) struct Sum {
-    pub(super) records: u64,
-    pub(super) checksums: u64,
+pub(crate) struct Sum {
+    pub(crate) records: u64,
+    pub(crate) checksums: u64,
     /// A damaged record was replaced, so that what it had counted for is not known: not to be compared.
-    pub(super) unknown: bool,
+    pub(crate) unknown: bool,
 }
 
 impl Sum {
-    pub(super) fn add(&mut self, checksum: [u8; 8]) {
+    pub(crate) fn add(&mut self, checksum: [u8; 8]) {
         self.records = self.records.wrapping_add(1);
         self.checksums = self.checksums.wrapping_add(u64::from_le_bytes(checksum));
     }
 
-    pub(super) fn remove(&mut self, checksum: [u8; 8]) {
+    pub(crate) fn remove(&mut self, checksum: [u8; 8]) {
         self.records = self.records.wrapping_sub(1);
         self.checksums = self.checksums.wrapping_sub(u64::from_le_bytes(checksum));
     }
 }
 
 impl Marker {
-    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         borsh::to_vec(self).map_err(|error| Error::internal(format!("encoding the marker: {error}")))
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         borsh::from_slice(bytes).map_err(|_| Error::corrupt("the store's marker is damaged"))
     }
 }
 
 /// What was acknowledged as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Acknowledged {
-    pub(super) batch: u64,
-    pub(super) digest: [u8; 32],
+pub(crate) struct Acknowledged {
+    pub(crate) batch: u64,
+    pub(crate) digest: [u8; 32],
     /// The store was closed in order, and not opened since.
-    pub(super) clean: bool,
+    pub(crate) clean: bool,
+}
+
+impl Acknowledged {
+    /// Whether a store that has this marker has all that was acknowledged.
+    pub(crate) fn check(&self, found: &Marker) -> Result<()> {
+        if found.batch < self.batch || (found.batch == self.batch && found.digest != self.digest) {
+            return Err(Error::corrupt(format!(
+                "the store has gone back: batch {} was acknowledged, and batch {} is the last one here",
+                self.batch, found.batch
+            )));
+        }
+        Ok(())
+    }
 }
 
 const SLOT: usize = 64;
@@ -70,7 +83,7 @@ const SLOT_DISTANCE: u64 = 4096;
 /// The file `acknowledged`: two slots, written in turn. It is written after the sync that makes a batch durable, so what
 /// it says can never be ahead of the truth; it is not synced itself, so it may be behind.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     path: PathBuf,
     file: File,
     key: ChecksumKey,
@@ -79,7 +92,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn open(path: &Path, key: ChecksumKey) -> Result<Self> {
+    pub(crate) fn open(path: &Path, key: ChecksumKey) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = file.map_err(|error| io_error("opening the file `acknowledged`", &error))?;
         let mut bytes = Vec::new();
@@ -92,11 +105,11 @@ impl Progress {
         Ok(Self { path: path.to_owned(), file, key, writes, last })
     }
 
-    pub(super) const fn last(&self) -> Acknowledged {
+    pub(crate) const fn last(&self) -> Acknowledged {
         self.last
     }
 
-    pub(super) fn write(&mut self, acknowledged: Acknowledged) -> Result<()> {
+    pub(crate) fn write(&mut self, acknowledged: Acknowledged) -> Result<()> {
         self.writes += 1;
         let slot = encode_slot(&self.key, self.writes, &acknowledged);
         let written = self.file.seek(SeekFrom::Start(self.writes % 2 * SLOT_DISTANCE));
@@ -106,7 +119,7 @@ impl Progress {
         Ok(())
     }
 
-    pub(super) fn write_durably(&mut self, files: &Files, acknowledged: Acknowledged) -> Result<()> {
+    pub(crate) fn write_durably(&mut self, files: &Files, acknowledged: Acknowledged) -> Result<()> {
         self.write(acknowledged)?;
         let synced = files.sync_file(&self.path, &self.file);
         synced.map_err(|error| io_error("syncing the file `acknowledged`", &error))

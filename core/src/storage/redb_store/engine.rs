@@ -1,0 +1,267 @@
+//! An open redb database with what every engine here has: records with checksums, the marker, poisoning.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition};
+
+use super::RedbOptions;
+use super::backend::Backend;
+use crate::storage::files::{Files, io_error};
+use crate::storage::format::{ACKNOWLEDGED, Format};
+use crate::storage::marker::{Acknowledged, Marker, Progress};
+use crate::storage::record::{self, ChecksumKey, Kind, Place, Record};
+use crate::storage::{Keyspace, LastWrites};
+use crate::{Error, Result};
+
+/// The file in the store's directory.
+const FILE: &str = "data.redb";
+const MARKER: &[u8] = b"marker";
+/// The table of the engine's own records. Its number is the one after the key spaces'.
+const ENGINE_TABLE: Table = TableDefinition::new("engine");
+
+pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// The key spaces that are tables: large values need no chunks here.
+pub(super) fn tables() -> impl Iterator<Item = Keyspace> {
+    Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Chunks)
+}
+
+pub(super) const fn table(keyspace: Keyspace) -> Table {
+    TableDefinition::new(keyspace.name())
+}
+
+pub(super) fn place(keyspace: Keyspace, key: &[u8]) -> Place<'_> {
+    Place { number: keyspace as u8, name: keyspace.name(), key }
+}
+
+const fn marker_place() -> Place<'static> {
+    Place { number: Keyspace::ALL.len() as u8, name: "engine", key: MARKER }
+}
+
+/// What redb says, as Kith's error.
+fn redb_error(doing: &str, error: &redb::Error) -> Error {
+    match error {
+        redb::Error::Io(error) => io_error(doing, error),
+        redb::Error::Corrupted(_)
+        | redb::Error::TableDoesNotExist(_)
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted => Error::corrupt(format!("{doing}: {error}")),
+        _ => Error::storage(format!("{doing}: {error}")),
+    }
+}
+
+/// Calls redb; its panics become errors, and say that the outcome is open.
+fn guarded<T>(doing: &str, call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, (Error, bool)> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err((redb_error(doing, &error), false)),
+        Err(panic) => {
+            let what = panic.downcast_ref::<String>().map(String::as_str);
+            let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err((Error::internal(format!("{doing}: redb panicked: {what}")), true))
+        }
+    }
+}
+
+pub(super) struct Engine {
+    db: Database,
+    key: ChecksumKey,
+    files: Files,
+    progress: Mutex<Progress>,
+    failed: OnceLock<Error>,
+}
+
+impl Engine {
+    /// Makes an empty store in the directory.
+    pub(super) fn create(directory: &Path, options: &RedbOptions, format: &Format) -> Result<Self> {
+        let engine = Self::start(directory, true, options, format)?;
+        let empty = Marker::default();
+        let record = engine.marker_record(&empty)?;
+        let made = guarded("creating the store", || {
+            let transaction = engine.db.begin_write()?;
+            for keyspace in tables() {
+                transaction.open_table(table(keyspace))?;
+            }
+            transaction.open_table(ENGINE_TABLE)?.insert(MARKER, record.as_slice())?;
+            Ok(transaction.commit()?)
+        });
+        made.map_err(|(error, _)| error)?;
+        engine.progress().write(Acknowledged { batch: 0, digest: empty.digest, clean: true })?;
+        Ok(engine)
+    }
+
+    /// Opens the store in the directory and looks whether it is what was acknowledged. Whatever redb cannot do with it is damage.
+    pub(super) fn open(directory: &Path, options: &RedbOptions, format: &Format) -> Result<(Self, Marker)> {
+        let mut engine = Self::start(directory, false, options, format)?;
+        let acknowledged = engine.progress().last();
+        if !acknowledged.clean {
+            // What is not sound and was made so again is found by what follows.
+            let sound = guarded("checking the store", || Ok(engine.db.check_integrity()?)).map_err(damage)?;
+            if !sound {
+                tracing::warn!("the store was not closed in order and has been repaired");
+            }
+        }
+        let marker = engine.marker()?;
+        acknowledged.check(&marker)?;
+        engine.progress().write_durably(&engine.files, Acknowledged { clean: false, ..acknowledged })?;
+        if options.verify.now(acknowledged.clean) {
+            super::read::verify(&engine)?;
+        }
+        Ok((engine, marker))
+    }
+
+    fn start(directory: &Path, create: bool, options: &RedbOptions, format: &Format) -> Result<Self> {
+        let backend = Backend::open(&directory.join(FILE), create, &options.files)?;
+        let length = std::fs::metadata(directory.join(FILE))
+            .map_err(|error| io_error("looking at the store's file", &error))?
+            .len();
+        if !create && length == 0 {
+            // redb would take it for a new one.
+            return Err(Error::corrupt("the store's file is empty"));
+        }
+        let key = format.checksum_key();
+        let progress = Progress::open(&directory.join(ACKNOWLEDGED), key)?;
+        let opened = guarded("opening the store", || {
+            Ok(Database::builder().set_cache_size(options.cache).create_with_backend(backend)?)
+        });
+        let db = opened.map_err(damage)?;
+        Ok(Self {
+            db,
+            key,
+            files: options.files.clone(),
+            progress: Mutex::new(progress),
+            failed: OnceLock::new(),
+        })
+    }
+
+    /// Fails if anything failed before whose outcome is open.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.failed.get() {
+            Some(error) => {
+                let message =
+                    format!("the store has failed before and must be opened again: {}", error.message());
+                Err(Error::new(error.kind(), message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn fail(&self, error: Error) -> Error {
+        let _ = self.failed.set(error.clone());
+        error
+    }
+
+    /// A call that reads: an error leaves everything as it was, a panic does not.
+    pub(super) fn read<T>(&self, doing: &str, call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T> {
+        guarded(doing, call).map_err(|failure| if failure.1 { self.fail(damage(failure)) } else { failure.0 })
+    }
+
+    pub(super) fn begin(&self) -> Result<ReadTransaction> {
+        self.read("taking a snapshot", || Ok(self.db.begin_read()?))
+    }
+
+    pub(super) fn decode<'a>(&self, keyspace: Keyspace, key: &[u8], bytes: &'a [u8]) -> Result<Record<'a>> {
+        record::decode(&self.key, &place(keyspace, key), bytes)
+    }
+
+    fn marker_record(&self, marker: &Marker) -> Result<Vec<u8>> {
+        Ok(record::encode(&self.key, Kind::Inline, &marker_place(), &marker.encode()?))
+    }
+
+    pub(super) fn marker(&self) -> Result<Marker> {
+        let transaction = self.begin()?;
+        let bytes = self.read("reading the marker", || {
+            let found = transaction.open_table(ENGINE_TABLE)?.get(MARKER)?;
+            Ok(found.map(|bytes| bytes.value().to_vec()))
+        })?;
+        let bytes = bytes.ok_or_else(|| Error::corrupt("the store has lost its marker"))?;
+        Marker::decode(record::decode(&self.key, &marker_place(), &bytes)?.payload)
+    }
+
+    /// Carries out the batch durably and gives the marker after it. On an error either nothing has happened, or the engine has
+    /// failed and says so from then on.
+    pub(super) fn commit(&self, before: &Marker, writes: &LastWrites<'_>) -> Result<Marker> {
+        let done = guarded("writing a batch", || self.write(before, writes));
+        // After an error of the medium redb refuses to go on; after one of the encoding nothing has begun.
+        let marker = done.map_err(|(error, _)| self.fail(error))??;
+        let acknowledged = Acknowledged { batch: marker.batch, digest: marker.digest, clean: false };
+        self.progress().write(acknowledged).map_err(|error| self.fail(error))?;
+        Ok(marker)
+    }
+
+    fn write(&self, before: &Marker, writes: &LastWrites<'_>) -> Result<Result<Marker>, redb::Error> {
+        let mut marker = before.clone();
+        let mut digest = blake3::Hasher::new_keyed(&self.key.0);
+        digest.update(&marker.digest);
+        let transaction = self.db.begin_write()?;
+        for keyspace in tables() {
+            let of_this = (keyspace, &[][..])..;
+            let mut writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace).peekable();
+            if writes.peek().is_none() {
+                continue;
+            }
+            let mut table = transaction.open_table(table(keyspace))?;
+            let sum = &mut marker.sums[keyspace as usize];
+            for ((_, key), value) in writes {
+                let place = place(keyspace, key);
+                let record = value.map(|value| record::encode(&self.key, Kind::Inline, &place, value));
+                let old = match &record {
+                    Some(record) => table.insert(*key, record.as_slice())?,
+                    None => table.remove(*key)?,
+                };
+                match old.as_ref().map(|old| record::decode(&self.key, &place, old.value())) {
+                    Some(Ok(old)) => sum.remove(old.checksum),
+                    // A damaged record may be replaced: that is how it is repaired.
+                    Some(Err(_)) => sum.unknown = true,
+                    None if record.is_none() => continue,
+                    None => {}
+                }
+                digest.update(&[keyspace as u8]).update(&(key.len() as u32).to_le_bytes()).update(key);
+                if let Some(record) = &record {
+                    let checksum = match record::parse(&place, record) {
+                        Ok(record) => record.checksum,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    sum.add(checksum);
+                    digest.update(&checksum);
+                }
+            }
+        }
+        marker.batch += 1;
+        marker.digest = *digest.finalize().as_bytes();
+        let record = match self.marker_record(&marker) {
+            Ok(record) => record,
+            Err(error) => return Ok(Err(error)),
+        };
+        transaction.open_table(ENGINE_TABLE)?.insert(MARKER, record.as_slice())?;
+        transaction.commit()?;
+        Ok(Ok(marker))
+    }
+
+    /// Two slots written in turn: a write that broke off leaves the other.
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends in order, and notes it.
+    pub(super) fn close(self) -> Result<()> {
+        let noted = self.check().and_then(|()| {
+            let mut progress = self.progress();
+            let clean = Acknowledged { clean: true, ..progress.last() };
+            progress.write_durably(&self.files, clean)
+        });
+        let dropped = guarded("closing the store", || {
+            drop(self.db);
+            Ok(())
+        });
+        noted.and(dropped.map_err(|(error, _)| error))
+    }
+}
+
+/// Where redb only reads, its panics are about what it has read.
+fn damage((error, panicked): (Error, bool)) -> Error {
+    if panicked { Error::corrupt(error.message()) } else { error }
+}

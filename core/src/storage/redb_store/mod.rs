@@ -1,0 +1,216 @@
+//! The second engine: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
+//!
+//! A batch is one transaction with a sync of its own, whatever durability it asks for: what redb does not sync it keeps in
+//! the process, which would survive neither.
+
+mod backend;
+mod engine;
+mod read;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::engine::Engine;
+use self::read::RedbSnapshot;
+use super::files::{Files, io_error};
+use super::format::{Format, MIGRATIONS, Migration, Places, SCHEMA, Verify};
+use super::lock::DirectoryLock;
+use super::marker::Marker;
+use super::view_lock::ViewLock;
+use super::{Batch, Durability, EngineName, Snapshot, Store};
+use crate::{Error, ErrorKind, Result};
+
+/// Free space to open with.
+const SPACE_TO_OPEN: u64 = 8 << 20;
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct RedbOptions {
+    /// Size of redb's cache, in bytes; it keeps to it.
+    pub cache: usize,
+    /// When to read and verify everything at open.
+    pub verify: Verify,
+    /// Space to leave free: with less, commits fail with [`ErrorKind::StorageFull`] before anything happens.
+    pub reserve: u64,
+    pub(crate) files: Files,
+}
+
+impl Default for RedbOptions {
+    fn default() -> Self {
+        Self { cache: 32 << 20, verify: Verify::default(), reserve: 32 << 20, files: Files::default() }
+    }
+}
+
+/// A store in a directory.
+pub struct RedbStore {
+    engine: Mutex<Option<Arc<Engine>>>,
+    /// What only one commit at a time may touch.
+    writer: Mutex<Marker>,
+    view: ViewLock,
+    options: RedbOptions,
+    places: Places,
+    lock: Mutex<Option<DirectoryLock>>,
+}
+
+/// What these guard is set in one step each: right after a panic, too.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RedbStore {
+    /// Opens the store in the directory, or creates it there. [`ErrorKind::Busy`] at once if it is open already, in this
+    /// process or another; [`ErrorKind::VersionMismatch`] if a newer build has written it; [`ErrorKind::InvalidArgument`] if it
+    /// is another engine's; [`ErrorKind::Corrupt`] if it is damaged, with nothing removed; [`ErrorKind::StorageFull`]
+    /// without room to open.
+    pub fn open(directory: &Path, options: RedbOptions) -> Result<Self> {
+        Self::open_with(directory, options, SCHEMA, MIGRATIONS)
+    }
+
+    pub(crate) fn open_with(
+        directory: &Path,
+        options: RedbOptions,
+        schema: u32,
+        migrations: &[Migration],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
+        let held = DirectoryLock::acquire(directory)?;
+        let places = Places::new(directory);
+        let mut format = match places.find(&options.files, schema, EngineName::Redb)? {
+            Some(format) => format,
+            None => create(&places, &options, schema)?,
+        };
+        check_space(&places, &options, SPACE_TO_OPEN)?;
+        let opened = Engine::open(&places.store, &options, &format);
+        let (engine, marker) = opened.map_err(|error| explain(error, &places))?;
+        let store = Self {
+            engine: Mutex::new(Some(Arc::new(engine))),
+            writer: Mutex::new(marker),
+            view: ViewLock::new(),
+            options,
+            places,
+            lock: Mutex::new(Some(held)),
+        };
+        store.migrate(&mut format, schema, migrations)?;
+        Ok(store)
+    }
+
+    fn migrate(&self, format: &mut Format, schema: u32, migrations: &[Migration]) -> Result<()> {
+        while format.schema < schema {
+            let Some(migration) = migrations.iter().find(|migration| migration.from == format.schema) else {
+                let message =
+                    format!("the store's schema is version {}, too old for this build", format.schema);
+                return Err(Error::new(ErrorKind::VersionMismatch, message));
+            };
+            (migration.run)(self)?;
+            format.schema += 1;
+            format.write(&self.places.store, &self.options.files)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies everything, and that nothing is missing or older than it should be.
+    pub fn verify(&self) -> Result<()> {
+        let _view = self.view.view();
+        read::verify(&*self.engine()?)
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>> {
+        let engine = lock(&self.engine).clone().ok_or_else(|| Error::closed("the store is closed"))?;
+        engine.check()?;
+        Ok(engine)
+    }
+}
+
+fn create(places: &Places, options: &RedbOptions, schema: u32) -> Result<Format> {
+    let fail = |error: std::io::Error| io_error("creating the store", &error);
+    check_space(places, options, SPACE_TO_OPEN)?;
+    let format = Format::new(schema, EngineName::Redb)?;
+    std::fs::create_dir(&places.creating).map_err(fail)?;
+    Engine::create(&places.creating, options, &format)?.close()?;
+    places.install(&options.files, &format, &places.creating, true)?;
+    Ok(format)
+}
+
+/// What somebody can do who meets a damaged store.
+fn explain(error: Error, places: &Places) -> Error {
+    if error.kind() != ErrorKind::Corrupt {
+        return error;
+    }
+    Error::corrupt(format!(
+        "the store in {} is damaged; nothing in it was removed. Restore the whole node's directory from a backup or an export, or \
+         move it away and join again from another member. ({})",
+        places.store.display(),
+        error.message()
+    ))
+}
+
+fn check_space(places: &Places, options: &RedbOptions, needed: u64) -> Result<()> {
+    let free =
+        options.files.free_space(&places.node).map_err(|error| io_error("asking for free space", &error))?;
+    if free < needed {
+        let message = format!("this needs {needed} bytes of free space; there are {free}");
+        return Err(Error::new(ErrorKind::StorageFull, message));
+    }
+    Ok(())
+}
+
+impl Store for RedbStore {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        let view = self.view.view();
+        Ok(Box::new(RedbSnapshot::new(self.engine()?, view)?))
+    }
+
+    fn commit(&self, batch: &Batch, _durability: Durability) -> Result<()> {
+        self.view.check_no_view()?;
+        let writes = batch.last_writes()?;
+        let mut marker = lock(&self.writer);
+        let engine = self.engine()?;
+        if writes.is_empty() {
+            return Ok(());
+        }
+        // The factor is for the pages that are copied on the way, and for the file's growing in steps.
+        let bytes: usize =
+            batch.writes.iter().map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len) + 64).sum();
+        check_space(&self.places, &self.options, self.options.reserve.saturating_add(8 * bytes as u64))?;
+        // redb itself could go on beside snapshots; but two snapshots of one thread are to show the same.
+        let _alone = self.view.change()?;
+        *marker = engine.commit(&marker, &writes)?;
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let writer = lock(&self.writer);
+        let alone = self.view.change()?;
+        let engine = lock(&self.engine).take();
+        drop(alone);
+        drop(writer);
+        let mut closed = Ok(());
+        if let Some(mut engine) = engine {
+            // Who still holds it has just been refused or is about to end; nobody else can get it any more.
+            closed = loop {
+                match Arc::try_unwrap(engine) {
+                    Ok(engine) => break engine.close(),
+                    Err(shared) => engine = shared,
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+        }
+        drop(lock(&self.lock).take());
+        closed
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the store");
+        }
+    }
+}
+
+impl std::fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedbStore").field("directory", &self.places.node).finish_non_exhaustive()
+    }
+}

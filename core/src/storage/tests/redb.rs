@@ -1,0 +1,188 @@
+//! The redb engine: the suite, locking, what belongs to another engine, damage.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::conformance::{Engine, conformance};
+use super::workload::Random;
+use crate::storage::files::copy_tree;
+use crate::storage::format::Migration;
+use crate::storage::{
+    Batch, Durability, Keyspace, RedbOptions, RedbStore, SCHEMA, SledOptions, SledStore, StorageEngine,
+    Store, Verify, open,
+};
+use crate::{ErrorKind, Result};
+
+struct Redb {
+    directory: TempDir,
+}
+
+impl Engine for Redb {
+    type Store = RedbStore;
+
+    fn create() -> (Self, Self::Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+        (Self { directory }, store)
+    }
+
+    fn reopen(&self, store: Self::Store) -> Self::Store {
+        store.verify().unwrap();
+        store.close().unwrap();
+        drop(store);
+        RedbStore::open(self.directory.path(), RedbOptions::default()).unwrap()
+    }
+}
+
+conformance!(Redb);
+
+fn put(store: &dyn Store, key: &[u8], value: &[u8]) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.put(Keyspace::State, key, value);
+    store.commit(&batch, Durability::Power)
+}
+
+fn value(store: &dyn Store, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    store.snapshot()?.get(Keyspace::State, key)
+}
+
+#[test]
+fn a_second_opener_is_busy_until_the_first_closes() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+    let second = RedbStore::open(directory.path(), RedbOptions::default());
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Busy);
+    first.close().unwrap();
+    RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+}
+
+#[test]
+fn a_directory_keeps_its_engine() {
+    for (own, other) in
+        [(StorageEngine::Sled, StorageEngine::Redb), (StorageEngine::Redb, StorageEngine::Sled)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), own).unwrap();
+        put(&*store, b"a", b"1").unwrap();
+        store.close().unwrap();
+        let refused = open(directory.path(), other).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+        assert!(refused.message().contains("sled") && refused.message().contains("redb"), "{refused}");
+        let store = open(directory.path(), StorageEngine::Auto).unwrap();
+        assert_eq!(value(&*store, b"a").unwrap().unwrap(), b"1");
+        store.close().unwrap();
+    }
+    // What a new directory gets is the platform's default.
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), StorageEngine::Auto).unwrap().close().unwrap();
+    assert!(SledStore::open(directory.path(), SledOptions::default()).is_ok());
+}
+
+#[test]
+fn a_creation_that_broke_off_leaves_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("store.creating")).unwrap();
+    fs::write(directory.path().join("store.creating/data.redb"), b"half").unwrap();
+    let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+    put(&store, b"a", b"1").unwrap();
+    assert!(!directory.path().join("store.creating").exists());
+}
+
+#[test]
+fn no_space_means_that_nothing_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = RedbOptions { reserve: u64::MAX, ..RedbOptions::default() };
+    let store = RedbStore::open(directory.path(), options).unwrap();
+    assert_eq!(put(&store, b"a", b"1").unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(value(&store, b"a").unwrap(), None);
+}
+
+#[test]
+fn a_newer_schema_is_a_version_mismatch_and_an_older_one_migrates() {
+    let directory = tempfile::tempdir().unwrap();
+    let newer = RedbStore::open_with(directory.path(), RedbOptions::default(), SCHEMA + 1, &[]);
+    drop(newer.unwrap());
+    let refused = RedbStore::open(directory.path(), RedbOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::VersionMismatch);
+    let refused =
+        RedbStore::open_with(directory.path(), RedbOptions::default(), SCHEMA + 2, &[]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::VersionMismatch);
+    let migration = Migration { from: SCHEMA + 1, run: |store| put(store, b"migrated", b"1") };
+    let store =
+        RedbStore::open_with(directory.path(), RedbOptions::default(), SCHEMA + 2, &[migration]).unwrap();
+    assert_eq!(value(&store, b"migrated").unwrap().unwrap(), b"1");
+}
+
+/// A store that goes back to an earlier state of its file is found out, also when that state is sound in itself.
+#[test]
+fn an_older_file_is_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store/data.redb");
+    let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+    put(&store, b"a", b"1").unwrap();
+    store.close().unwrap();
+    let old = fs::read(&file).unwrap();
+    let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+    put(&store, b"a", b"2").unwrap();
+    store.close().unwrap();
+    fs::write(&file, old).unwrap();
+    let refused = RedbStore::open(directory.path(), RedbOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.message().contains("gone back"), "{refused}");
+}
+
+/// Wherever a bit flips, a page is zeroed or the tail is missing: an error, or the right answer.
+#[test]
+fn damage_is_an_error_or_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+    let key = |number: u32| number.to_be_bytes();
+    let content = |number: u32| vec![number as u8; 200 + number as usize];
+    for number in 0..200 {
+        put(&store, &key(number), &content(number)).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    let file = directory.path().join("store/data.redb");
+    let good = fs::read(&file).unwrap();
+    let mut random = Random(5);
+    let (mut told, mut harmless) = (0, 0);
+    for round in 0..120 {
+        let image = tempfile::tempdir().unwrap();
+        copy_tree(directory.path(), image.path()).unwrap();
+        let mut bad = good.clone();
+        let at = random.below(good.len() as u64) as usize;
+        match round % 3 {
+            0 => bad[at] ^= 1 << random.below(8),
+            1 => {
+                let page = at / 4096 * 4096;
+                let end = bad.len().min(page + 4096);
+                bad[page..end].fill(0);
+            }
+            _ => bad.truncate(at),
+        }
+        fs::write(image.path().join("store/data.redb"), bad).unwrap();
+        let options = RedbOptions { verify: Verify::Always, ..RedbOptions::default() };
+        let read = || -> Result<()> {
+            let store = RedbStore::open(image.path(), options)?;
+            for number in 0..200 {
+                assert_eq!(
+                    value(&store, &key(number))?,
+                    Some(content(number)),
+                    "silently wrong in round {round}"
+                );
+            }
+            store.close()
+        };
+        match read() {
+            Ok(()) => harmless += 1,
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage), "{error}");
+                told += 1;
+            }
+        }
+    }
+    println!("{told} told, {harmless} without harm");
+    assert!(told >= 30 && harmless > 0, "{told} told, {harmless} without harm");
+}
