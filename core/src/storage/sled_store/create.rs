@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::engine::{Engine, Failure, guarded};
 use super::marker::{Acknowledged, Marker, Progress};
 use super::{Rules, SledOptions};
-use crate::storage::files::{Files, copy_tree, entries, io_error, parent, read_at_most};
+use crate::storage::files::{Files, copy_tree, entries, io_error, read_at_most};
 use crate::storage::record::ChecksumKey;
 use crate::{Error, ErrorKind, Result};
 
@@ -229,7 +229,7 @@ fn create(places: &Places, options: &SledOptions, schema: u32) -> Result<Format>
         files.sync_tree(at).map_err(fail)?;
         files.rename(at, &places.store).map_err(fail)?;
         files.sync_directory(&places.node).map_err(fail)?;
-        files.sync_directory(parent(&places.node)).map_err(fail)?;
+        files.sync_above(&places.node).map_err(fail)?;
     }
     Ok(format)
 }
