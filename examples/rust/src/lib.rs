@@ -2,6 +2,11 @@
 
 pub mod board;
 
+/// The code in the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/rust.md")]
+pub struct Guide;
+
 /// Bytes as hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
