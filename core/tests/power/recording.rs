@@ -122,7 +122,7 @@ pub fn record(role: &str, arguments: &[String], fault: Option<String>) -> Result
 }
 
 /// Far more than a writer takes: one that hangs is killed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 fn limited(command: &mut Command) -> Result<(Output, bool), String> {
     let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
