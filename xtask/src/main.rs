@@ -10,6 +10,7 @@ mod errors;
 mod install;
 mod kotlin;
 mod notes;
+mod powerloss;
 mod program;
 mod python;
 mod rust;
@@ -29,6 +30,7 @@ cargo xtask demo                  a Python node and a C node share a context, ar
 cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
 cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
+cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
@@ -60,6 +62,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["board"] => board::run(&options),
         ["test", parts @ ..] => test(&options, parts),
         ["simulate", words @ ..] => simulate::simulate(words),
+        ["powerloss", words @ ..] => powerloss::powerloss(words),
         ["bench", words @ ..] => bench::measure(words),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),

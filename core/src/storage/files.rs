@@ -68,6 +68,21 @@ impl Files {
         if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
     }
 
+    /// Makes the entry of a directory durable, and those of all directories above it, as far as the path goes: any of them may
+    /// have been made with it, or by a process that died before it could sync.
+    pub(crate) fn sync_above(&self, directory: &Path) -> io::Result<()> {
+        self.sync_directory(parent(directory))?;
+        for above in parent(directory).ancestors().skip(1) {
+            let above = if above == Path::new("") { Path::new(".") } else { above };
+            match self.sync_directory(above) {
+                // Not ours to make entries in, so none of them is ours.
+                Err(error) if is_foreign(&error) => return Ok(()),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.announce(Event::Rename)?;
         fs::rename(from, to)
@@ -127,6 +142,12 @@ fn free_space(path: &Path) -> io::Result<u64> {
 #[cfg(not(unix))]
 fn free_space(_path: &Path) -> io::Result<u64> {
     Ok(u64::MAX)
+}
+
+/// A directory that this process may not open, or that cannot be synced.
+fn is_foreign(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
 }
 
 /// The directory of an entry; every path that is asked for here has one.

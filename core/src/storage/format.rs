@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::files::{Files, entries, io_error, parent, read_at_most};
+use super::files::{Files, entries, io_error, read_at_most};
 use super::record::ChecksumKey;
 use super::{EngineName, Store};
 use crate::{Error, ErrorKind, Result};
@@ -240,7 +240,7 @@ impl Places {
             files.sync_tree(at).map_err(fail)?;
             files.rename(at, &self.store).map_err(fail)?;
             files.sync_directory(&self.node).map_err(fail)?;
-            files.sync_directory(parent(&self.node)).map_err(fail)?;
+            files.sync_above(&self.node).map_err(fail)?;
         }
         Ok(())
     }

@@ -43,8 +43,10 @@ const fn marker_place() -> Place<'static> {
 /// What redb says, as Kith's error.
 fn redb_error(doing: &str, error: &redb::Error) -> Error {
     match error {
-        redb::Error::Io(error) => io_error(doing, error),
-        redb::Error::Corrupted(_)
+        // What redb finds wrong by itself has no number of the system's.
+        redb::Error::Io(error) if error.raw_os_error().is_some() => io_error(doing, error),
+        redb::Error::Io(_)
+        | redb::Error::Corrupted(_)
         | redb::Error::TableDoesNotExist(_)
         | redb::Error::TableTypeMismatch { .. }
         | redb::Error::UpgradeRequired(_)

@@ -104,6 +104,13 @@ fn failure(error: &sled::Error) -> Failure {
     }
 }
 
+/// sled unwraps some of what the system answers, such as to its last sync: the panic's text has the system's number then.
+fn refused_by_the_system(panic: &str) -> Option<std::io::Error> {
+    let (_, number) = panic.split_once("Os { code: ")?;
+    let number = number.split(',').next()?.parse().ok()?;
+    Some(std::io::Error::from_raw_os_error(number))
+}
+
 /// Calls sled; its panics become errors.
 pub(super) fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, (Error, Failure)> {
     match catch_unwind(AssertUnwindSafe(call)) {
@@ -112,7 +119,9 @@ pub(super) fn guarded<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) ->
         Err(panic) => {
             let what = panic.downcast_ref::<String>().map(String::as_str);
             let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err((Error::internal(format!("{doing}: sled panicked: {what}")), Failure::Panic))
+            let doing = format!("{doing}: sled panicked: {what}");
+            let error = refused_by_the_system(what).map(|error| io_error(&doing, &error));
+            Err((error.unwrap_or_else(|| Error::internal(doing)), Failure::Panic))
         }
     }
 }

@@ -154,6 +154,8 @@ impl Observer for Recorder {
                 let inode = fs::metadata(path)?.ino();
                 state.synced.insert(inode, Arc::new(fs::read(path)?));
             }
+            // Others change what lies beside the root.
+            Event::SyncDirectory(path) if !path.starts_with(&self.root) => {}
             Event::SyncDirectory(path) => {
                 let mut entries = BTreeMap::new();
                 for entry in fs::read_dir(path)? {

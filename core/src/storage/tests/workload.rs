@@ -32,7 +32,7 @@ pub(super) enum Shape {
     Mixed,
 }
 
-const SPACES: [Keyspace; 3] = [Keyspace::State, Keyspace::Versions, Keyspace::Transactions];
+pub(super) const SPACES: [Keyspace; 3] = [Keyspace::State, Keyspace::Versions, Keyspace::Transactions];
 const COUNTER: &[u8] = b"\xffcounter";
 
 /// Batch `number` (from 1) of a seed.
