@@ -44,12 +44,17 @@ fn each(settings: &Settings, role: &str, fault: &str, until_reopened: bool, coun
             let calls = calm.ops.iter().filter(|op| counts(op)).count() as u64;
             assert!(lines(&calm).contains(&"failed: false".to_owned()), "the control");
             let (mut told, mut images, mut unseen) = (BTreeMap::<String, u64>::new(), 0, 0);
-            let mut hung = 0;
+            let (mut hung, mut missed) = (0, 0);
             let numbers = some(calls, settings);
             for number in &numbers {
                 let recording = run(role, &scenario, Some(format!("{fault}:{number}")));
                 let hit = recording.ops.iter().position(|op| matches!(op, Op::Fault { .. }));
-                let hit = hit.unwrap_or_else(|| panic!("fault {number} of {calls} was not met"));
+                // sled's flushes come by the clock too, so there may be fewer calls than in the calm run.
+                let Some(hit) = hit else {
+                    assert!(lines(&recording).contains(&"failed: false".to_owned()), "{fault}:{number}");
+                    missed += 1;
+                    continue;
+                };
                 hung += u64::from(recording.hung);
                 for line in lines(&recording) {
                     let word = line.split(':').next().unwrap_or_default();
@@ -73,6 +78,7 @@ fn each(settings: &Settings, role: &str, fault: &str, until_reopened: bool, coun
                 "    `{scenario}`: {} of {calls} failures, {images} images; {told:?}, {hung} hung",
                 numbers.len()
             );
+            assert!(missed * 5 <= numbers.len() as u64, "{missed} of {} were not met", numbers.len());
             assert!(hung * 5 <= numbers.len() as u64, "{hung} of {} hung", numbers.len());
             // Some failures concern nothing that matters, such as the name of who holds the lock; most do.
             assert!(unseen * 2 < numbers.len() as u64, "{unseen} of {} were not noticed", numbers.len());
