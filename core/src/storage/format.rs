@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::files::{Files, entries, io_error, read_at_most};
 use super::record::ChecksumKey;
-use super::{EngineName, Store};
+use super::{Batch, Durability, EngineName, Store};
 use crate::{Error, ErrorKind, Result};
 
 /// The version of what the layers above write. Raised with a migration in `MIGRATIONS`.
@@ -149,6 +149,29 @@ impl Format {
             "the directory was made with the engine {}; it cannot be opened with {wanted}",
             self.engine
         )))
+    }
+
+    /// Brings an older store up to this schema, step by step, each durable before the record says so.
+    pub(crate) fn migrate(
+        &mut self,
+        store: &dyn Store,
+        (places, files): (&Places, &Files),
+        schema: u32,
+        migrations: &[Migration],
+    ) -> Result<()> {
+        while self.schema < schema {
+            let Some(migration) = migrations.iter().find(|migration| migration.from == self.schema) else {
+                let message =
+                    format!("the store's schema is version {}, too old for this build", self.schema);
+                return Err(Error::new(ErrorKind::VersionMismatch, message));
+            };
+            (migration.run)(store)?;
+            // Nothing to write, but what was written before is durable when it returns.
+            store.commit(&Batch::default(), Durability::Power)?;
+            self.schema += 1;
+            self.write(&places.store, files)?;
+        }
+        Ok(())
     }
 
     /// Replaces both copies, durably.

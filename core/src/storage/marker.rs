@@ -33,6 +33,19 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    /// Compares what was found in a key space with what the marker says of it: nothing is missing, and nothing older.
+    pub(crate) fn check(&self, found: Sum, keyspace: Keyspace) -> Result<()> {
+        if self.unknown || *self == found {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "the key space `{}` has {} records where {} were written, or older ones",
+            keyspace.name(),
+            found.records,
+            self.records
+        )))
+    }
+
     pub(crate) fn add(&mut self, checksum: [u8; 8]) {
         self.records = self.records.wrapping_add(1);
         self.checksums = self.checksums.wrapping_add(u64::from_le_bytes(checksum));

@@ -91,22 +91,8 @@ impl RedbStore {
             places,
             lock: Mutex::new(Some(held)),
         };
-        store.migrate(&mut format, schema, migrations)?;
+        format.migrate(&store, (&store.places, &store.options.files), schema, migrations)?;
         Ok(store)
-    }
-
-    fn migrate(&self, format: &mut Format, schema: u32, migrations: &[Migration]) -> Result<()> {
-        while format.schema < schema {
-            let Some(migration) = migrations.iter().find(|migration| migration.from == format.schema) else {
-                let message =
-                    format!("the store's schema is version {}, too old for this build", format.schema);
-                return Err(Error::new(ErrorKind::VersionMismatch, message));
-            };
-            (migration.run)(self)?;
-            format.schema += 1;
-            format.write(&self.places.store, &self.options.files)?;
-        }
-        Ok(())
     }
 
     /// Reads and verifies everything, and that nothing is missing or older than it should be.

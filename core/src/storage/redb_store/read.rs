@@ -113,15 +113,7 @@ pub(super) fn verify(engine: &Engine) -> Result<()> {
                 sum.add(engine.decode(keyspace, key, bytes)?.checksum);
             }
         }
-        let expected = marker.sums[keyspace as usize];
-        if !expected.unknown && expected != sum {
-            return Err(Error::corrupt(format!(
-                "the key space `{}` has {} records where {} were written, or older ones",
-                keyspace.name(),
-                sum.records,
-                expected.records
-            )));
-        }
+        marker.sums[keyspace as usize].check(sum, keyspace)?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use self::commit::Writer;
 use self::engine::Engine;
 use self::read::SledSnapshot;
 use super::files::{Files, io_error};
-use super::format::{Format, MIGRATIONS, Migration, Places, SCHEMA, Verify};
+use super::format::{MIGRATIONS, Migration, Places, SCHEMA, Verify};
 use super::lock::DirectoryLock;
 use super::marker;
 use super::view_lock::ViewLock;
@@ -140,7 +140,7 @@ impl SledStore {
             stopped: Condvar::new(),
         });
         let store = Self { shared, timer: Mutex::new(None), lock: Mutex::new(held) };
-        store.migrate(&mut format, schema, migrations, &files)?;
+        format.migrate(&store, (&store.shared.places, &files), schema, migrations)?;
         if timed {
             let shared = store.shared.clone();
             let timer = std::thread::Builder::new()
@@ -149,28 +149,6 @@ impl SledStore {
             *lock(&store.timer) = Some(timer.map_err(|error| io_error("starting the flush timer", &error))?);
         }
         Ok(store)
-    }
-
-    fn migrate(
-        &self,
-        format: &mut Format,
-        schema: u32,
-        migrations: &[Migration],
-        files: &Files,
-    ) -> Result<()> {
-        while format.schema < schema {
-            let Some(migration) = migrations.iter().find(|migration| migration.from == format.schema) else {
-                let message =
-                    format!("the store's schema is version {}, too old for this build", format.schema);
-                return Err(Error::new(ErrorKind::VersionMismatch, message));
-            };
-            (migration.run)(self)?;
-            let engine = self.shared.engine()?;
-            engine.barrier(engine.ticket())?;
-            format.schema += 1;
-            format.write(&self.shared.places.store, files)?;
-        }
-        Ok(())
     }
 
     /// Reads and verifies everything, and that nothing is missing or older than it should be. Commits wait.
