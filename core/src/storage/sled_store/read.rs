@@ -7,10 +7,10 @@ use super::chunks::{self, ChunkRef};
 use super::engine::Engine;
 use super::marker::Sum;
 use super::{Keyspace, Snapshot};
+use crate::Result;
 use crate::storage::check_keyspace;
 use crate::storage::record::Kind;
 use crate::storage::view_lock::View;
-use crate::Result;
 
 pub(super) struct SledSnapshot<'a> {
     pub(super) engine: Arc<Engine>,
