@@ -3,6 +3,7 @@ import Testing
 
 @testable import Kith
 import func KithNative.errorKinds
+import func KithNative.parts
 import func KithNative.version
 
 @Suite struct PackageTests {
@@ -26,6 +27,10 @@ import func KithNative.version
         }
         #expect(KithError.permissionDenied("no").errorDescription == "Permission denied: no")
         #expect("\(KithError.timeout(""))" == "Timeout")
+    }
+
+    @Test func thePartsAreThoseOfTheLibrary() {
+        #expect(Part.allCases.map(\.rawValue) == parts())
     }
 
     @Test func keysHave32BytesAndSaySo() async throws {
