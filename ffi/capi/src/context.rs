@@ -351,7 +351,7 @@ pub unsafe extern "C" fn kith_context_commitment(
 }
 
 /// How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
-/// for each connected peer: peer, member, equal, lacking, lacks, since.
+/// peers: of each connected one peer, member, equal, lacking, lacks, since.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL.
