@@ -95,17 +95,16 @@ async def test_who_was_rejected_for_what_it_read_is_among_them():
         await mine.put(key("seat"), b"free")
         await theirs.wait_synced()
         await part(hub, one, other, mine, theirs)
-        before = len(await mine.history())
         both = {
             await context.compare_and_set(key("seat"), b"free", name)
             for context, name in ((mine, b"mine"), (theirs, b"theirs"))
         }
         hub.heal(one, other)
 
-        async def equal():
-            return await mine.commitment() == await theirs.commitment() and len(await mine.history()) == before + 2
+        async def both_hold_both():
+            return [len(await context.explain(key("seat"))) for context in (mine, theirs)] == [3, 3]
 
-        await eventually(equal, "they are equal")
+        await eventually(both_hold_both, "both hold both")
         taken, refused = (await theirs.explain(key("seat")))[1:]
         assert {taken.transaction.id, refused.transaction.id} == both
         assert (taken.written, refused.written) == (kith.Written.VALUE, kith.Written.NOTHING)

@@ -81,13 +81,12 @@ import KithTesting
                 let (here, there) = (try await mine.status(), try await theirs.status())
                 return here.peers.isEmpty && there.peers.isEmpty
             }
-            let before = try await mine.history().count
             try await mine.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("mine"))
             try await theirs.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("theirs"))
             try hub.heal(one, other)
-            try await eventually("they are equal") {
-                let (here, there) = (try await mine.commitment(), try await theirs.commitment())
-                return try await here == there && mine.history().count == before + 2
+            try await eventually("both hold both") {
+                let (here, there) = (try await mine.explain(key("seat")), try await theirs.explain(key("seat")))
+                return here.count == 3 && there.count == 3
             }
             let page = try await theirs.explain(key("seat"))
             try #require(page.count == 3)
