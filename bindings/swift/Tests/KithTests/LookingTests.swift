@@ -36,18 +36,23 @@ import KithTesting
         }
     }
 
+    /// Lets two nodes have the same and keeps them apart; they know that they are.
+    private func part(_ hub: Hub, _ one: Node, _ other: Node, _ mine: Context, _ theirs: Context) async throws {
+        try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+        try hub.partition(one, other)
+        try await eventually("they are apart") {
+            let (here, there) = (try await mine.status(), try await theirs.status())
+            return here.peers.isEmpty && there.peers.isEmpty
+        }
+    }
+
     @Test func aKeyIsExplainedByItsWriters() async throws {
         let hub = Hub()
         try await withTwoNodes(in: hub) { one, other in
             let mine = try await one.createContext()
             let theirs = try await other.join(try await mine.invite())
             let first = try await mine.put(key("x"), bytes("1"))
-            try await theirs.waitSynced()
-            try hub.partition(one, other)
-            try await eventually("they are apart") {
-                let (here, there) = (try await mine.status(), try await theirs.status())
-                return here.peers.isEmpty && there.peers.isEmpty
-            }
+            try await part(hub, one, other, mine, theirs)
             // Neither knows of the other's.
             let both: Set = [
                 try await mine.put(key("x"), bytes("2")), try await theirs.put(key("x"), bytes("3")),
@@ -75,12 +80,7 @@ import KithTesting
             let mine = try await one.createContext()
             let theirs = try await other.join(try await mine.invite())
             try await mine.put(key("seat"), bytes("free"))
-            try await theirs.waitSynced()
-            try hub.partition(one, other)
-            try await eventually("they are apart") {
-                let (here, there) = (try await mine.status(), try await theirs.status())
-                return here.peers.isEmpty && there.peers.isEmpty
-            }
+            try await part(hub, one, other, mine, theirs)
             try await mine.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("mine"))
             try await theirs.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("theirs"))
             try hub.heal(one, other)

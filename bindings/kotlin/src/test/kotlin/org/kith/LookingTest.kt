@@ -54,6 +54,13 @@ internal class LookingTest {
         assertEquals(org.kith.internal.parts(), Part.entries.map { it.name.lowercase() })
     }
 
+    /** Lets two nodes have the same and keeps them apart; they know that they are. */
+    private suspend fun part(hub: Hub, one: Node, other: Node, mine: Context, theirs: Context) {
+        eventually("they are equal") { mine.commitment() == theirs.commitment() }
+        hub.partition(one, other)
+        eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
+    }
+
     @Test
     fun `a key is explained by its writers`() = test {
         val hub = Hub()
@@ -61,9 +68,7 @@ internal class LookingTest {
             val mine = one.createContext()
             val theirs = other.join(mine.invite().text)
             val first = mine.put(key("x"), bytes("1"))
-            theirs.waitSynced()
-            hub.partition(one, other)
-            eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
+            part(hub, one, other, mine, theirs)
             // Neither knows of the other's.
             val both = setOf(mine.put(key("x"), bytes("2")), theirs.put(key("x"), bytes("3")))
             hub.heal(one, other)
@@ -89,9 +94,7 @@ internal class LookingTest {
             val mine = one.createContext()
             val theirs = other.join(mine.invite().text)
             mine.put(key("seat"), bytes("free"))
-            theirs.waitSynced()
-            hub.partition(one, other)
-            eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
+            part(hub, one, other, mine, theirs)
             for ((context, name) in listOf(mine to "mine", theirs to "theirs")) {
                 context.compareAndSet(key("seat"), bytes("free"), bytes(name))
             }
