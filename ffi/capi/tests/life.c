@@ -256,6 +256,47 @@ static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledge
     kith_node_free(node);
 }
 
+static int equal(kith_context *one, kith_context *other) {
+    uint8_t commitments[2][32];
+    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
+           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
+}
+
+static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
+    static uint8_t value[2000];
+    kith_node *one = NULL, *other = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    CHECK_OK(kith_test_nodes(&one, &other));
+    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    for (int i = 0; i < 100; i++) {
+        kith_events *events = NULL;
+        kith_event *event;
+        CHECK_OK(kith_context_events(theirs, NULL, &events));
+        CHECK_OK(kith_node_suspend(other, WAIT_MS));
+        for (uint8_t each = 0; each < 5; each++) {
+            uint8_t key[32] = {(uint8_t)i, each};
+            CHECK_OK(kith_context_put(mine, key, value, sizeof value, NULL));
+        }
+        CHECK_OK(kith_node_resume(other));
+        event = next_of_kind(events, KITH_EVENT_EXECUTED);
+        CHECK(event != NULL);
+        kith_event_free(event);
+        kith_events_free(events);
+    }
+    UNTIL(equal(mine, theirs));
+    CHECK(equal(mine, theirs));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_buffer_free(&token);
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(other);
+}
+
 static void a_directory_keeps_its_engine(void) {
     static const uint32_t engines[] = {KITH_ENGINE_SLED, KITH_ENGINE_REDB};
     static const char *const names[] = {"sled", "redb"};
@@ -338,12 +379,6 @@ static int alone(kith_context *context) {
     none = strstr((char *)json.data, "\"peers\":[]") != NULL;
     kith_buffer_free(&json);
     return none;
-}
-
-static int equal(kith_context *one, kith_context *other) {
-    uint8_t commitments[2][32];
-    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
-           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
 }
 
 static void a_key_is_explained_by_its_writers(void) {
@@ -441,6 +476,7 @@ int main(int argc, char **argv) {
     RUN(an_application_that_hangs_holds_the_suspension_up_but_not_its_caller);
     RUN(syncing_once_brings_what_others_wrote);
     RUN(a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged);
+    RUN(a_hundred_suspensions_in_mid_catch_up_end_in_step);
     RUN(a_directory_keeps_its_engine);
     RUN(what_is_kept_is_compared_with_the_history);
     RUN(a_key_is_explained_by_its_writers);
