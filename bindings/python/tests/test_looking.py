@@ -48,21 +48,6 @@ def test_every_part_has_the_librarys_name():
     assert [part.value for part in kith.Part] == kith._native.parts()
 
 
-async def part(hub, one, other, mine, theirs):
-    """Lets two nodes have the same and keeps them apart; they know that they are."""
-
-    async def equal():
-        return await mine.commitment() == await theirs.commitment()
-
-    await eventually(equal, "they are equal")
-    hub.partition(one, other)
-
-    async def apart():
-        return (await mine.status()).peers == [] and (await theirs.status()).peers == []
-
-    await eventually(apart, "they are apart")
-
-
 async def test_a_key_is_explained_by_its_writers():
     hub = Hub()
     async with await memory_node(hub) as one, await memory_node(hub) as other:
@@ -131,3 +116,18 @@ async def test_a_transaction_tells_what_its_call_emitted():
         transaction = await context.transaction(receipt.transaction)
         assert transaction.emitted == [kith.Message("said", b"hello"), kith.Message("again", b"")]
         assert (await context.history())[0].emitted == []
+
+
+async def part(hub, one, other, mine, theirs):
+    """Lets two nodes have the same and keeps them apart; they know that they are."""
+
+    async def equal():
+        return await mine.commitment() == await theirs.commitment()
+
+    await eventually(equal, "they are equal")
+    hub.partition(one, other)
+
+    async def apart():
+        return (await mine.status()).peers == [] and (await theirs.status()).peers == []
+
+    await eventually(apart, "they are apart")

@@ -197,6 +197,35 @@ static void syncing_once_brings_what_others_wrote(void) {
     kith_node_free(other);
 }
 
+static void a_directory_keeps_its_engine(void) {
+    static const uint32_t engines[] = {KITH_ENGINE_SLED, KITH_ENGINE_REDB};
+    static const char *const names[] = {"sled", "redb"};
+    kith_node *node = NULL;
+    for (int i = 0; i < 2; i++) {
+        char words[40];
+        snprintf(words, sizeof words, "\"storage\":\"%s\"", names[i]);
+        CHECK_OK(open_node(names[i], engines[i], &node));
+        CHECK(says(node, words));
+        CHECK_OK(kith_node_shutdown(node));
+        kith_node_free(node);
+        node = NULL;
+        CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node(names[i], engines[1 - i], &node));
+        CHECK(node == NULL);
+        CHECK_OK(open_node(names[i], KITH_ENGINE_AUTO, &node));
+        CHECK(says(node, words));
+        CHECK_OK(kith_node_shutdown(node));
+        kith_node_free(node);
+    }
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node("none", 7, &node));
+    CHECK_SAYS("7 is no storage engine");
+    CHECK_OK(lone_node(&node));
+    CHECK(says(node, "\"storage\":null"));
+    CHECK_OK(kith_node_shutdown(node));
+    kith_node_free(node);
+}
+
+static int equal(kith_context *one, kith_context *other);
+
 #define WRITTEN 20000
 
 static atomic_int ended;
@@ -256,12 +285,6 @@ static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledge
     kith_node_free(node);
 }
 
-static int equal(kith_context *one, kith_context *other) {
-    uint8_t commitments[2][32];
-    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
-           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
-}
-
 static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
     static uint8_t value[2000];
     kith_node *one = NULL, *other = NULL;
@@ -295,33 +318,6 @@ static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
     kith_context_free(theirs);
     kith_node_free(one);
     kith_node_free(other);
-}
-
-static void a_directory_keeps_its_engine(void) {
-    static const uint32_t engines[] = {KITH_ENGINE_SLED, KITH_ENGINE_REDB};
-    static const char *const names[] = {"sled", "redb"};
-    kith_node *node = NULL;
-    for (int i = 0; i < 2; i++) {
-        char words[40];
-        snprintf(words, sizeof words, "\"storage\":\"%s\"", names[i]);
-        CHECK_OK(open_node(names[i], engines[i], &node));
-        CHECK(says(node, words));
-        CHECK_OK(kith_node_shutdown(node));
-        kith_node_free(node);
-        node = NULL;
-        CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node(names[i], engines[1 - i], &node));
-        CHECK(node == NULL);
-        CHECK_OK(open_node(names[i], KITH_ENGINE_AUTO, &node));
-        CHECK(says(node, words));
-        CHECK_OK(kith_node_shutdown(node));
-        kith_node_free(node);
-    }
-    CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node("none", 7, &node));
-    CHECK_SAYS("7 is no storage engine");
-    CHECK_OK(lone_node(&node));
-    CHECK(says(node, "\"storage\":null"));
-    CHECK_OK(kith_node_shutdown(node));
-    kith_node_free(node);
 }
 
 static atomic_int otherwise;
@@ -379,6 +375,12 @@ static int alone(kith_context *context) {
     none = strstr((char *)json.data, "\"peers\":[]") != NULL;
     kith_buffer_free(&json);
     return none;
+}
+
+static int equal(kith_context *one, kith_context *other) {
+    uint8_t commitments[2][32];
+    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
+           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
 }
 
 static void a_key_is_explained_by_its_writers(void) {

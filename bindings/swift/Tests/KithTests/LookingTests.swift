@@ -36,16 +36,6 @@ import KithTesting
         }
     }
 
-    /// Lets two nodes have the same and keeps them apart; they know that they are.
-    private func part(_ hub: Hub, _ one: Node, _ other: Node, _ mine: Context, _ theirs: Context) async throws {
-        try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
-        try hub.partition(one, other)
-        try await eventually("they are apart") {
-            let (here, there) = (try await mine.status(), try await theirs.status())
-            return here.peers.isEmpty && there.peers.isEmpty
-        }
-    }
-
     @Test func aKeyIsExplainedByItsWriters() async throws {
         let hub = Hub()
         try await withTwoNodes(in: hub) { one, other in
@@ -111,6 +101,16 @@ import KithTesting
             let emitted = try #require(try await context.transaction(receipt.transaction)?.emitted)
             #expect(emitted.map(\.name) == ["said", "again"] && emitted.map(\.data) == [bytes("hello"), Data()])
             #expect(try await context.history()[0].emitted.isEmpty)
+        }
+    }
+
+    /// Lets two nodes have the same and keeps them apart; they know that they are.
+    private func part(_ hub: Hub, _ one: Node, _ other: Node, _ mine: Context, _ theirs: Context) async throws {
+        try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+        try hub.partition(one, other)
+        try await eventually("they are apart") {
+            let (here, there) = (try await mine.status(), try await theirs.status())
+            return here.peers.isEmpty && there.peers.isEmpty
         }
     }
 }

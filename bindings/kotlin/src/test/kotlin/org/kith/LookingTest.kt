@@ -54,13 +54,6 @@ internal class LookingTest {
         assertEquals(org.kith.internal.parts(), Part.entries.map { it.name.lowercase() })
     }
 
-    /** Lets two nodes have the same and keeps them apart; they know that they are. */
-    private suspend fun part(hub: Hub, one: Node, other: Node, mine: Context, theirs: Context) {
-        eventually("they are equal") { mine.commitment() == theirs.commitment() }
-        hub.partition(one, other)
-        eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
-    }
-
     @Test
     fun `a key is explained by its writers`() = test {
         val hub = Hub()
@@ -126,5 +119,12 @@ internal class LookingTest {
             assertEquals(listOf("said" to "hello", "again" to ""), emitted.map { it.name to text(it.data) })
             assertEquals(emptyList<Message>(), context.history().first().emitted)
         }
+    }
+
+    /** Lets two nodes have the same and keeps them apart; they know that they are. */
+    private suspend fun part(hub: Hub, one: Node, other: Node, mine: Context, theirs: Context) {
+        eventually("they are equal") { mine.commitment() == theirs.commitment() }
+        hub.partition(one, other)
+        eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
     }
 }
