@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::count::{self, Count};
 use crate::install::STATIC_NEEDS;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
@@ -85,12 +86,16 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
         .collect();
     sources.sort();
+    let mut ran = Ran::default();
     for source in sources {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
             headline(&format!("{name}.c, {}", way.name));
             count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
-                Ok(count) => count,
+                Ok((count, shown)) => {
+                    ran.add(shown);
+                    count
+                }
                 Err(Failed(message)) => {
                     eprintln!("failed: {message}");
                     Count { failed: 1, ..Count::default() }
@@ -98,6 +103,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             };
         }
     }
+    scenarios::keep(Language::C, &ran)?;
     headline("the C API again and again: nothing may grow");
     count += soak(&installed, false)?;
     Ok(count)
@@ -149,7 +155,7 @@ const WAYS: [Way; 5] = [
 ];
 
 /// Builds and runs one test program one way, in an empty folder of its own.
-fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<Count> {
+fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
     if way.shared {
         installed.compile(way.compiler, source, program, way.flags)?;
     } else {
@@ -181,7 +187,11 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     let (succeeded, lines) = tee(command.arg(&scratch))?;
     std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
     let count = Count::of(&lines, succeeded, count::plain);
-    if count.passed + count.failed == 0 { Err(Failed("no test ran".into())) } else { Ok(count) }
+    if count.passed + count.failed == 0 {
+        Err(Failed("no test ran".into()))
+    } else {
+        Ok((count, Ran::plain(&lines)))
+    }
 }
 
 fn readme(installed: &Installed) -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::scenarios::{self, Language, Ran};
 use crate::setup;
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
@@ -129,6 +130,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("the tests in Kotlin and Java, and installing the package");
     let mut maven = maven(&tools::root().join(PACKAGE));
     let (succeeded, lines) = tee(maven.args(&settings).arg("install"))?;
+    scenarios::keep(Language::Kotlin, &reports()?)?;
     let mut count = count::surefire(&lines, succeeded);
     if !succeeded {
         return Ok(count);
@@ -147,6 +149,21 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         }
     }
     Ok(count)
+}
+
+/// What Surefire has written of the tests that ran.
+fn reports() -> Result<Ran> {
+    let mut ran = Ran::default();
+    let folder = tools::target().join("xtask/kotlin/build/surefire-reports");
+    // Without the folder nothing ran: it did not compile.
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.during("reading Surefire's reports")?.path();
+        if path.extension().is_some_and(|ending| ending == "xml") {
+            let report = std::fs::read_to_string(&path).during(format!("reading {}", path.display()))?;
+            ran.add(Ran::surefire(&report));
+        }
+    }
+    Ok(ran)
 }
 
 /// Every public class has a page, and the generated layer has none.

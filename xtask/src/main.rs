@@ -14,6 +14,7 @@ mod powerloss;
 mod program;
 mod python;
 mod rust;
+mod scenarios;
 mod setup;
 mod simulate;
 mod soak;
@@ -34,6 +35,7 @@ cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded 
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
+cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c or python
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
@@ -68,6 +70,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
+        ["scenarios"] => scenarios::write(),
+        ["scenarios", "--check"] => scenarios::check(),
         ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
             setup::programs()?;
@@ -109,11 +113,11 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
         return Err(Failed(format!("`{unknown}` is no part of the tests: {all}")));
     }
     setup::programs()?;
+    let wanted: Vec<&str> =
+        PARTS.iter().map(|(name, _)| *name).filter(|name| parts.is_empty() || parts.contains(name)).collect();
+    scenarios::forget(&wanted)?;
     let mut total = Count::default();
-    for (name, part) in PARTS {
-        if !parts.is_empty() && !parts.contains(&name) {
-            continue;
-        }
+    for (name, part) in PARTS.into_iter().filter(|(name, _)| wanted.contains(name)) {
         tools::headline(&format!("{name} tests"));
         // A part that cannot run counts as a failure, and the others still run.
         let count = part(options).unwrap_or_else(|Failed(message)| {
@@ -121,6 +125,12 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
             Count { failed: 1, ..Count::default() }
         });
         println!("{name}: {count}");
+        total += count;
+    }
+    if scenarios::concern(&wanted) {
+        tools::headline("scenarios");
+        let count = scenarios::judge(&wanted)?;
+        println!("scenarios: {count}");
         total += count;
     }
     println!("{total}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::count::{self, Count};
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
 };
@@ -82,20 +83,22 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     }
 
     headline("pytest");
-    count += pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    let (tests, ran) = pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    scenarios::keep(Language::Python, &ran)?;
+    count += tests;
     Ok(count)
 }
 
 /// Runs tests; the long form of those for leaks prints what it finds.
-pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<Count> {
+pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<(Count, Ran)> {
     let mut pytest = isolated(python, scratch, "pytest");
-    pytest.args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
+    pytest.args(["--color=no", "--verbose", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
     if long {
         pytest.env(crate::soak::LONG, "1").arg("-s");
     }
     let configuration = tools::root().join("bindings/python/pyproject.toml");
     let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).arg(tests))?;
-    Ok(Count::of(&lines, succeeded, count::pytest))
+    Ok((Count::of(&lines, succeeded, count::pytest), Ran::pytest(&lines)))
 }
 
 /// A module of the environment, run outside of the source folders, so that only the installed package is found.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run,
     tee,
@@ -86,6 +87,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
     headline("the tests in Swift");
     let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
+    scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
     headline("the package's example, in a project with nothing but the package");
     match readme(&toolchain, &package) {
