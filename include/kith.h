@@ -1872,6 +1872,22 @@ kith_status kith_hub_new(kith_hub **hub);
 void kith_hub_free(kith_hub *hub);
 
 /**
+ * Breaks the link between two nodes of the hub and keeps them apart until `kith_hub_heal`.
+ *
+ * Needs:
+ * `hub`, `one` and `other` are of this library or NULL.
+ */
+kith_status kith_hub_partition(const kith_hub *hub, const kith_node *one, const kith_node *other);
+
+/**
+ * Lets two nodes meet again; they do so by themselves.
+ *
+ * Needs:
+ * `hub`, `one` and `other` are of this library or NULL.
+ */
+kith_status kith_hub_heal(const kith_hub *hub, const kith_node *one, const kith_node *other);
+
+/**
  * For tests: two nodes that keep everything in memory and reach each other and nobody else. They meet when one joins a context of the
  * other. Both are to be shut down and freed as others are.
  *

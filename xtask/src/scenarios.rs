@@ -106,7 +106,9 @@ impl List {
             }
         }
         let shown: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.calls).collect();
-        faults.extend(self.api.iter().filter(|call| !shown.contains(call)).map(|c| format!("no scenario shows `{c}`")));
+        faults.extend(
+            self.api.iter().filter(|call| !shown.contains(call)).map(|c| format!("no scenario shows `{c}`")),
+        );
         let provoked: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.kinds).collect();
         for kind in kinds {
             match (provoked.contains(kind), self.unprovoked.contains_key(kind)) {
@@ -134,7 +136,7 @@ impl List {
             }
             for kind in &scenario.kinds {
                 let spelled = spelling(language, kind);
-                if !tests.is_empty() && !tests.iter().any(|test| test.body.contains(&spelled)) {
+                if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
                     faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
                 }
             }
@@ -202,11 +204,18 @@ impl List {
     }
 
     fn last_of_chapter(&self, scenario: &Scenario) -> bool {
-        self.scenario.iter().rfind(|other| other.chapter == scenario.chapter).is_some_and(|last| last.id == scenario.id)
+        self.scenario
+            .iter()
+            .rfind(|other| other.chapter == scenario.chapter)
+            .is_some_and(|last| last.id == scenario.id)
     }
 
     fn with(&self, wanted: impl Fn(&Scenario) -> bool) -> String {
-        let ids = self.scenario.iter().filter(|scenario| wanted(scenario)).map(|scenario| format!("`{}`", scenario.id));
+        let ids = self
+            .scenario
+            .iter()
+            .filter(|scenario| wanted(scenario))
+            .map(|scenario| format!("`{}`", scenario.id));
         ids.collect::<Vec<_>>().join(", ")
     }
 
@@ -371,7 +380,8 @@ mod tests {
         let mut more = two_kinds();
         more.insert("Busy".into());
         assert_eq!(list(SMALL).faults(&more), ["no scenario provokes `Busy`"]);
-        let wrong = SMALL.replace("calls = [\"put\"]", "calls = [\"get\"]").replace("without.c", "without.cobol");
+        let wrong =
+            SMALL.replace("calls = [\"put\"]", "calls = [\"get\"]").replace("without.c", "without.cobol");
         assert_eq!(list(&wrong).faults(&two_kinds()).len(), 3);
     }
 
@@ -385,9 +395,15 @@ mod tests {
         assert_eq!(list.compared(Language::Python, &tagged), Vec::<String>::new());
         let ran = Ran::pytest(&["x/test_a.py::test_it PASSED [ 50%]".to_owned()]);
         assert_eq!(list.not_shown(Language::Python, &tagged, &ran), Vec::<String>::new());
-        assert_eq!(list.not_shown(Language::Python, &tagged, &Ran::default()), ["one: `test_it` did not run"]);
+        assert_eq!(
+            list.not_shown(Language::Python, &tagged, &Ran::default()),
+            ["one: `test_it` did not run"]
+        );
         let failed = Ran::pytest(&["x/test_a.py::test_it FAILED".to_owned()]);
-        assert_eq!(list.not_shown(Language::Python, &tagged, &failed), ["one: `test_it` failed or was skipped"]);
+        assert_eq!(
+            list.not_shown(Language::Python, &tagged, &failed),
+            ["one: `test_it` failed or was skipped"]
+        );
 
         let nothing = Sources::of_text(Language::Python, "def test_it():\n");
         assert_eq!(list.compared(Language::Python, &nothing), ["one: no test"]);
@@ -404,8 +420,13 @@ mod tests {
     #[test]
     fn kinds_are_spelled_as_each_language_does() {
         let spelled = Language::ALL.map(|language| spelling(language, "NotMember"));
-        let wanted =
-            ["ErrorKind::NotMember", "KITH_NOT_MEMBER", "kith.NotMemberError", "KithException.NotMember", ".notMember"];
+        let wanted = [
+            "ErrorKind::NotMember",
+            "KITH_NOT_MEMBER",
+            "kith.NotMemberError",
+            "KithException.NotMember",
+            ".notMember",
+        ];
         assert_eq!(spelled, wanted);
         assert_eq!(title("NOT_MEMBER"), "NotMember");
     }

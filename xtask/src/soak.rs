@@ -45,6 +45,7 @@ fn through_c(options: &Options) -> Result<()> {
 
 fn through_python(options: &Options) -> Result<()> {
     let (python, scratch) = python::for_tests(options, "venv-soak")?;
-    let (count, _) = python::pytest(&python, &scratch, &root().join("bindings/python/tests/test_soak.py"), true)?;
+    let (count, _) =
+        python::pytest(&python, &scratch, &root().join("bindings/python/tests/test_soak.py"), true)?;
     sound(&count)
 }

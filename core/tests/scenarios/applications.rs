@@ -23,7 +23,9 @@ impl Application for Moody {
         state.put(&key(call.method), call.arguments)?;
         match call.arguments {
             b"refuse" => Err(ApplicationError::Rejected("no such thing".into())),
-            b"bad" if self.ailing.load(Ordering::SeqCst) => Err(ApplicationError::Fault("the disk is gone".into())),
+            b"bad" if self.ailing.load(Ordering::SeqCst) => {
+                Err(ApplicationError::Fault("the disk is gone".into()))
+            }
             _ => {
                 state.emit("stored", call.arguments)?;
                 Ok(b"done".to_vec())

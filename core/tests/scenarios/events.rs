@@ -40,7 +40,8 @@ async fn a_cursor_outlives_its_node() {
     close(&[&node]).await;
     let node = at().await.unwrap();
     let mut events = node.context(context.id()).unwrap().events(Some(cursor)).await.unwrap();
-    until(&mut events, |event| matches!(event, Event::Executed { transaction, .. } if *transaction == two)).await;
+    until(&mut events, |event| matches!(event, Event::Executed { transaction, .. } if *transaction == two))
+        .await;
     close(&[&node]).await;
 }
 
@@ -112,7 +113,8 @@ async fn writes_that_are_dropped_happen_whole_or_not_at_all() {
     use kith_core::application::kv::{Operation, Put};
     let (node, context) = alone().await;
     for number in 0..50u8 {
-        let put = |name: &str| Operation::Put(Put { key: key(&format!("{name}{number}")), value: Vec::new() });
+        let put =
+            |name: &str| Operation::Put(Put { key: key(&format!("{name}{number}")), value: Vec::new() });
         let write = context.batch(vec![put("a"), put("b")]);
         // One poll begins it, at most; then it is dropped.
         let _ = tokio::time::timeout(Duration::ZERO, write).await;

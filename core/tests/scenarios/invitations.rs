@@ -55,7 +55,9 @@ async fn garbage_is_no_invitation() {
     let text = good.to_text();
     let damaged = format!("{}{}", &text[..text.len() - 1], if text.ends_with('q') { 'p' } else { 'q' });
     let endless = format!("kith1{}", "q".repeat(10_000));
-    for token in ["", "kith1", "kith1nonsense", "http://example.org", "k\0th1", "ķith1qqqq", &damaged, &endless] {
+    for token in
+        ["", "kith1", "kith1nonsense", "http://example.org", "k\0th1", "ķith1qqqq", &damaged, &endless]
+    {
         refused(node.inspect(token), ErrorKind::InvitationInvalid, "");
         refused(node.join(token, JoinOptions::default()).await, ErrorKind::InvitationInvalid, "");
     }

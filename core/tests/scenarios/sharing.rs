@@ -1,7 +1,7 @@
 //! Members.
 
-use std::sync::Mutex;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kith_core::ErrorKind;
@@ -98,7 +98,9 @@ async fn a_peer_that_is_gone_is_named_with_the_reason() {
     let told = async {
         loop {
             let peers = node.status().await.unwrap().peers;
-            if let [peer] = &peers[..] && peer.last_failure.is_some() {
+            if let [peer] = &peers[..]
+                && peer.last_failure.is_some()
+            {
                 assert_eq!((&peer.peer, peer.connected), (&gone.id(), false));
                 return;
             }
@@ -162,7 +164,8 @@ async fn who_is_removed_writes_no_more() {
     let (one, other, mine, theirs) = two(&Hub::new(), Role::Writer).await;
     let mut events = theirs.events(None).await.unwrap();
     mine.remove(theirs.me()).await.unwrap();
-    until(&mut events, |event| matches!(event, Event::MemberRemoved { member } if *member == theirs.me())).await;
+    until(&mut events, |event| matches!(event, Event::MemberRemoved { member } if *member == theirs.me()))
+        .await;
     assert_eq!(theirs.role(), None);
     refused(theirs.put(key("x"), b"y").await, ErrorKind::NotMember, "");
     refused(mine.remove(theirs.me()).await, ErrorKind::NotMember, "");

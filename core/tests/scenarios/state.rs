@@ -58,7 +58,11 @@ async fn a_batch_happens_whole_or_not_at_all() {
     let (node, context) = alone().await;
     let put = |name: &str, value: &[u8]| Operation::Put(Put { key: key(name), value: value.to_vec() });
     context.batch(vec![put("one", b"a"), put("two", b"b")]).await.unwrap();
-    let never = Operation::CompareAndSet(CompareAndSet { key: key("two"), expected: Some(b"never".to_vec()), value: None });
+    let never = Operation::CompareAndSet(CompareAndSet {
+        key: key("two"),
+        expected: Some(b"never".to_vec()),
+        value: None,
+    });
     refused(context.batch(vec![put("one", b"c"), never]).await, ErrorKind::Rejected, "");
     assert_eq!(context.get(key("one"), Level::Tentative).await.unwrap().unwrap(), b"a");
     close(&[&node]).await;
@@ -136,7 +140,8 @@ async fn a_mebibyte_is_kept_whole_and_no_byte_more() {
 #[tokio::test]
 async fn texts_come_back_as_they_were() {
     let (node, context) = alone().await;
-    for text in ["", "ä ö ü", "漢字", "👩‍👩‍👧‍👦", "e\u{301}", "עברית", "a\u{202e}b"] {
+    for text in ["", "ä ö ü", "漢字", "👩‍👩‍👧‍👦", "e\u{301}", "עברית", "a\u{202e}b"]
+    {
         context.set_name(text).await.unwrap();
         context.set_display_name(text).await.unwrap();
         context.put(key(text), text.as_bytes()).await.unwrap();

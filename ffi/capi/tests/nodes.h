@@ -56,6 +56,22 @@ static inline kith_status lone_node(kith_node **node) {
     return kith_node_open(NULL, &options, node);
 }
 
+/* A node on this machine only, in a folder of this name below `folder`; NULL: in memory. */
+static inline kith_status open_in(const char *folder, const char *name, kith_node **node) {
+    static const char *const only_this_machine[] = {"/ip4/127.0.0.1/tcp/0"};
+    char path[1024];
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.listen = only_this_machine;
+    options.listen_count = 1;
+    options.discovery = false;
+    if (name == NULL) {
+        return kith_node_open(NULL, &options, node);
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return kith_node_open(path, &options, node);
+}
+
 static inline void rest(void) {
     struct timespec moment = {0, 2 * 1000 * 1000};
     thrd_sleep(&moment, NULL);

@@ -81,6 +81,8 @@ static void what_is_needed_is_asked_for(void) {
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_receipt_emitted_at(NULL, 0, NULL, NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_on_event(NULL, NULL, NULL, NULL, NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_new(NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_partition(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_heal(NULL, NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_test_nodes(NULL, NULL));
 }
 

@@ -35,7 +35,8 @@ impl Ran {
     pub(crate) fn cargo(lines: &[String]) -> Self {
         let mut ran = Self::default();
         for line in lines {
-            let Some((path, outcome)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... ")) else {
+            let Some((path, outcome)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... "))
+            else {
                 continue;
             };
             let name = path.trim_end_matches(" - should panic").rsplit("::").next().unwrap_or(path);
@@ -72,9 +73,12 @@ impl Ran {
     pub(crate) fn surefire(report: &str) -> Self {
         let mut ran = Self::default();
         for case in report.split("<testcase ").skip(1) {
-            let Some(name) = case.split_once("name=\"").and_then(|(_, rest)| rest.split('"').next()) else { continue };
+            let Some(name) = case.split_once("name=\"").and_then(|(_, rest)| rest.split('"').next()) else {
+                continue;
+            };
             let (head, body) = case.split_once('>').unwrap_or((case, ""));
-            let inside = if head.ends_with('/') { "" } else { body.split("</testcase>").next().unwrap_or(body) };
+            let inside =
+                if head.ends_with('/') { "" } else { body.split("</testcase>").next().unwrap_or(body) };
             let bad = ["<failure", "<error", "<skipped"].iter().any(|element| inside.contains(element));
             // Parameters follow the name.
             let name = name.split(['(', '{']).next().unwrap_or(name).trim_end();
@@ -99,7 +103,10 @@ impl Ran {
     }
 
     fn text(&self) -> String {
-        self.0.iter().map(|(name, passed)| format!("{} {name}\n", if *passed { "ok" } else { "FAILED" })).collect()
+        self.0
+            .iter()
+            .map(|(name, passed)| format!("{} {name}\n", if *passed { "ok" } else { "FAILED" }))
+            .collect()
     }
 }
 
@@ -165,14 +172,20 @@ mod tests {
     fn each_runners_words_are_known() {
         let cargo = "running 3 tests\ntest a::one ... ok\ntest two ... FAILED\ntest three ... ignored, why\ntest result: ok. 1 passed";
         assert_eq!(Ran::cargo(&lines(cargo)), ran(&[("one", true), ("two", false), ("three", false)]));
-        assert_eq!(Ran::plain(&lines("ok one\nFAILED two\n1 passed, 1 failed")), ran(&[("one", true), ("two", false)]));
+        assert_eq!(
+            Ran::plain(&lines("ok one\nFAILED two\n1 passed, 1 failed")),
+            ran(&[("one", true), ("two", false)])
+        );
         let pytest = "a/test_x.py::test_one[ValueError no] PASSED     [  1%]\na/test_x.py::test_one[b] PASSED [ 2%]\n\
                       test_x.py::test_two SKIPPED (not here) [ 3%]\nFAILED test_x.py::test_two - AssertionError";
         assert_eq!(Ran::pytest(&lines(pytest)), ran(&[("test_one", true), ("test_two", false)]));
         let surefire = "<testcase name=\"it works, really(Path)\" classname=\"A\" time=\"1\"/>\n\
                         <testcase name=\"other{int}[1]\" time=\"1\">\n<failure message=\"x\"/></testcase>\n\
                         <testcase name=\"told\" time=\"1\">\n<system-out>x</system-out></testcase>";
-        assert_eq!(Ran::surefire(surefire), ran(&[("it works, really", true), ("other", false), ("told", true)]));
+        assert_eq!(
+            Ran::surefire(surefire),
+            ran(&[("it works, really", true), ("other", false), ("told", true)])
+        );
         let swift = "◇ Test one() started.\n✔ Test one() passed after 0.1 seconds.\n\
                      ✔ Test two(of:) with 3 test cases passed after 0.1 seconds.\n✘ Test three() recorded an issue at A.swift\n\
                      ✘ Test three() failed after 1 seconds with 1 issue.\n➜ Test four() skipped.\n✔ Test run with 4 tests passed after 1 s.";
@@ -184,7 +197,10 @@ mod tests {
     fn one_failure_of_several_runs_is_a_failure() {
         let mut all = ran(&[("one", true), ("two", true)]);
         all.add(ran(&[("one", false)]));
-        assert_eq!((all.why_not("one").is_some(), all.why_not("two"), all.why_not("three")), (true, None, Some("did not run")));
+        assert_eq!(
+            (all.why_not("one").is_some(), all.why_not("two"), all.why_not("three")),
+            (true, None, Some("did not run"))
+        );
         assert_eq!(Ran::plain(&lines(&all.text())), all);
     }
 }

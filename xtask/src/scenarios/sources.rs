@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Language;
 use crate::tools::{During, Result, root};
@@ -40,8 +41,8 @@ impl Language {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Test {
     pub(super) name: String,
-    /// From its first line to the next function that is not inside of it.
-    pub(super) body: String,
+    /// The text of its file.
+    pub(super) file: Arc<str>,
 }
 
 /// The tests of a language that show scenarios.
@@ -85,22 +86,16 @@ impl Sources {
     }
 
     fn add(&mut self, language: Language, text: &str) {
-        let lines: Vec<&str> = text.lines().collect();
+        let file: Arc<str> = text.into();
         let mut wanted: Vec<&str> = Vec::new();
-        for (number, line) in lines.iter().enumerate() {
+        for line in text.lines() {
             if let Some(tags) = tags(line) {
                 wanted.extend(tags);
                 continue;
             }
             let Some(name) = language.function(line) else { continue };
             *self.names.entry(name.to_owned()).or_default() += 1;
-            if wanted.is_empty() {
-                continue;
-            }
-            let rest = &lines[number + 1..];
-            let ends = |other: &&str| language.function(other).is_some() && indentation(other) <= indentation(line);
-            let length = rest.iter().position(ends).unwrap_or(rest.len());
-            let test = Test { name: name.to_owned(), body: lines[number..=number + length].join("\n") };
+            let test = Test { name: name.to_owned(), file: Arc::clone(&file) };
             for id in wanted.drain(..) {
                 self.tests.entry(id.to_owned()).or_default().push(test.clone());
             }
@@ -117,20 +112,19 @@ impl Sources {
             .map(|test| test.name.as_str())
             .filter(|name| self.names.get(*name).is_some_and(|count| *count > 1))
             .collect();
-        self.faults.extend(twice.into_iter().map(|name| format!("`{name}` is there twice: which one shows a scenario?")));
+        self.faults.extend(
+            twice.into_iter().map(|name| format!("`{name}` is there twice: which one shows a scenario?")),
+        );
     }
 }
 
 /// What follows `scenario: ` in a comment that has nothing else in it.
 fn tags(line: &str) -> Option<impl Iterator<Item = &str>> {
     let line = line.trim();
-    let text = line.strip_prefix("//").or_else(|| line.strip_prefix("/*")).or_else(|| line.strip_prefix('#'))?;
+    let text =
+        line.strip_prefix("//").or_else(|| line.strip_prefix("/*")).or_else(|| line.strip_prefix('#'))?;
     let tags = text.trim_end_matches("*/").trim().strip_prefix("scenario:")?;
     Some(tags.split(',').map(str::trim))
-}
-
-fn indentation(line: &str) -> usize {
-    line.len() - line.trim_start().len()
 }
 
 fn collect(folder: &Path, ending: &str, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -155,9 +149,17 @@ mod tests {
             (Language::Rust, "    async fn it_works() {", "it_works"),
             (Language::C, "static void it_works(void) {", "it_works"),
             (Language::Python, "async def test_it(tmp_path):", "test_it"),
-            (Language::Kotlin, "    fun `it works, over a restart`(@TempDir folder: Path) = test {", "it works, over a restart"),
+            (
+                Language::Kotlin,
+                "    fun `it works, over a restart`(@TempDir folder: Path) = test {",
+                "it works, over a restart",
+            ),
             (Language::Kotlin, "    fun works() {", "works"),
-            (Language::Swift, "    @Test(arguments: [\"\"]) func itWorks(text: String) async throws {", "itWorks"),
+            (
+                Language::Swift,
+                "    @Test(arguments: [\"\"]) func itWorks(text: String) async throws {",
+                "itWorks",
+            ),
             (Language::Swift, "    func itWorks() {", "itWorks"),
         ] {
             assert_eq!(language.function(line), Some(name), "{line}");
@@ -167,11 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_the_next_function_begins() {
-        let text = "// scenario: a, b\n#[test]\nfn one() {\n    fn inside() {}\n    x\n}\nfn two() {\n    y\n}\n";
+    fn a_comment_is_for_the_next_function() {
+        let text = "// scenario: a, b\n#[test]\nfn one() {\n    fn inside() {}\n}\nfn two() {}\n";
         let sources = Sources::of_text(Language::Rust, text);
         let [test] = sources.of("a") else { panic!("one test") };
-        assert!(test.name == "one" && test.body.contains("inside") && !test.body.contains('y'), "{test:?}");
+        assert!(test.name == "one" && test.file.contains("two"), "{test:?}");
         assert_eq!(sources.of("b"), sources.of("a"));
         assert_eq!(sources.of("c"), []);
     }
