@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::guides;
 use crate::install::STATIC_NEEDS;
 use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
@@ -60,6 +61,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let mut count = Count::default();
     for (name, check) in [
         ("the README's example in C", readme as fn(&Installed) -> Result<()>),
+        ("the guide's programs in C", guide),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
         ("every function is tried with NULL", null_table),
@@ -201,6 +203,24 @@ fn readme(installed: &Installed) -> Result<()> {
     let program = folder.join("example");
     installed.compile("gcc", &source, &program, &[])?;
     run(command(&program).current_dir(&folder))
+}
+
+fn guide(installed: &Installed) -> Result<()> {
+    let folder = empty_folder("guide-c")?;
+    for (number, block) in guides::blocks("docs/guide/c.md", "c")?.iter().enumerate() {
+        let (source, program) =
+            (folder.join(format!("{number}.c")), folder.join(format!("program-{number}")));
+        std::fs::write(&source, block).during("writing a program of the guide")?;
+        installed.compile("gcc", &source, &program, &[])?;
+        if number > 0 {
+            run(command(&program).current_dir(&folder))?;
+        }
+    }
+    guides::share("guide-c-devices", |directory| {
+        let mut list = command(folder.join("program-0"));
+        list.arg(directory);
+        Ok(list)
+    })
 }
 
 fn exports(Installed { folder, .. }: &Installed) -> Result<()> {

@@ -7,6 +7,7 @@ mod c;
 mod count;
 mod demo;
 mod errors;
+mod guides;
 mod install;
 mod kotlin;
 mod notes;
@@ -28,7 +29,7 @@ use tools::{Failed, Options, Result};
 
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
-cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
+cargo xtask board                 nodes in five languages share an application of their own, and end equal
 cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
