@@ -64,6 +64,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("the guide's programs in C", guide),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("libkith.so stays where it was loaded", unloading),
         ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
@@ -269,6 +270,14 @@ fn soname(Installed { folder, .. }: &Installed) -> Result<()> {
     } else {
         Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
     }
+}
+
+fn unloading(Installed { folder, .. }: &Installed) -> Result<()> {
+    let program = empty_folder("c-unload")?.join("unload");
+    let source = root().join("ffi/capi/tests/unload/unload.c");
+    // Not linked with the library: it loads it itself.
+    run(strict("gcc", &source, &["-O2", "-D_GNU_SOURCE"]).args(["-ldl", "-o"]).arg(&program))?;
+    run(command(&program).arg(folder.join("libkith.so")))
 }
 
 /// The table of ffi/capi/tests/null.c has every function that takes anything.

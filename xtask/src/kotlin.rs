@@ -121,6 +121,17 @@ impl Examples {
     }
 }
 
+/// One program with nothing but the installed package, run as the JVM does by itself.
+pub(crate) fn program(options: &Options, source: &Path, class: &str) -> Result<Command> {
+    install(options)?;
+    let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(source).during(format!("reading {name}"))?;
+    let class_path = consumer("kotlin-program", &[(name, text)])?;
+    let mut java = command("java");
+    java.args(["-cp", &class_path, class]);
+    Ok(java)
+}
+
 fn java(class_path: &str, class: &str) -> Command {
     let mut java = command("java");
     java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, class]);
@@ -151,6 +162,13 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         }
     }
     Ok(count)
+}
+
+/// The long form of the test for leaks.
+pub(crate) fn soak(options: &Options) -> Result<()> {
+    let settings = prepare(options)?;
+    let mut maven = maven(&tools::root().join(PACKAGE));
+    run(maven.args(&settings).args(["-Dtest=LeakTest", "test"]).env(crate::soak::LONG, "1"))
 }
 
 /// What Surefire has written of the tests that ran.

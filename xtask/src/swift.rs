@@ -90,7 +90,9 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
     scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
-    headline("the programs of README and guide, in a project with nothing but the package");
+    headline(
+        "the programs of README and guide and the test for leaks, in a project with nothing but the package",
+    );
     match programs(&toolchain, &package) {
         Ok(()) => count.passed += 1,
         Err(Failed(message)) => {
@@ -109,6 +111,8 @@ fn programs(toolchain: &Toolchain, package: &Path) -> Result<()> {
         names.push(format!("guide{number}"));
         texts.push(block);
     }
+    names.push("soak".to_owned());
+    texts.push(std::fs::read_to_string(root().join(SOAK)).during(format!("reading {SOAK}"))?);
     for (name, text) in names.iter().zip(texts) {
         let sources = folder.join("Sources").join(name);
         std::fs::create_dir_all(&sources).during("making a project")?;
@@ -122,14 +126,37 @@ fn programs(toolchain: &Toolchain, package: &Path) -> Result<()> {
     if !(printed.contains("changed: 1\n") && printed.contains("kith1")) {
         return Err(Failed(format!("the example said {printed}")));
     }
-    for name in &names[2..] {
+    for name in names.iter().filter(|name| name.starts_with("guide") && *name != "guide0") {
         run(&mut program(name)?)?;
     }
+    run(program("soak")?.arg("1000"))?;
     guides::share("guide-swift", |directory| {
         let mut list = program("guide0")?;
         list.arg(directory);
         Ok(list)
     })
+}
+
+/// The test for leaks, which runs alone.
+const SOAK: &str = "bindings/swift/soak/main.swift";
+
+/// Its long form.
+pub(crate) fn soak(options: &Options) -> Result<()> {
+    run(program(options, &root().join(SOAK), "soak")?.arg("100000"))
+}
+
+/// One program with nothing but the package, built for release.
+pub(crate) fn program(options: &Options, source: &Path, name: &str) -> Result<Command> {
+    let toolchain = Toolchain::find()?;
+    let package = package(options)?;
+    let folder = beside(&package, name);
+    let sources = folder.join("Sources").join(name);
+    std::fs::create_dir_all(&sources).during("making a project")?;
+    std::fs::copy(source, sources.join("main.swift")).during(format!("copying {}", source.display()))?;
+    std::fs::write(folder.join("Package.swift"), manifest(&[name.to_owned()]))
+        .during("writing a manifest")?;
+    run(toolchain.swift("build", &folder)?.args(["--configuration", "release"]).args(STRICT))?;
+    toolchain.program(&folder, &folder.join(".build/release").join(name))
 }
 
 /// What a project says that has these programs, and nothing but the package beside it.
