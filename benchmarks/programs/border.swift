@@ -15,7 +15,7 @@ func micros(_ duration: Duration) -> Double {
     Double(duration.components.seconds) * 1e6 + Double(duration.components.attoseconds) / 1e12
 }
 
-func measure(_ name: String, _ calls: Int, _ body: () async throws -> Void) async throws {
+@MainActor func measure(_ name: String, _ calls: Int, _ body: () async throws -> Void) async throws {
     for _ in 0..<(calls / 10 + 1) { try await body() }
     var times: [Double] = []
     let clock = ContinuousClock()

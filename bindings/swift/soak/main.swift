@@ -27,7 +27,7 @@ let slack = 24 << 20
 let rounds = Int(CommandLine.arguments[1])!
 
 /// Does something so often, and then again; the second time may add nothing but `each` bytes a round.
-func steady(_ what: String, _ count: Int, each: Int = 10, _ body: (Int) async throws -> Void) async throws {
+@MainActor func steady(_ what: String, _ count: Int, each: Int = 10, _ body: (Int) async throws -> Void) async throws {
     for number in 0..<max(count / 4, 100) { try await body(number) }
     let before = try Usage.now()
     for number in 0..<count { try await body(number) }
@@ -61,7 +61,7 @@ struct Picky: Application {
 nonisolated(unsafe) var kept: [UnsafeMutableRawPointer] = []
 var (passed, failed) = (0, 0)
 
-func check(_ name: String, _ body: () async throws -> Void) async {
+@MainActor func check(_ name: String, _ body: () async throws -> Void) async {
     do {
         try await body()
         passed += 1

@@ -349,13 +349,6 @@ static void members_wait_for_their_application(void) {
     CHECK(atomic_load(&freed) == 3);
 }
 
-static int same_state(kith_context *one, kith_context *other) {
-    uint8_t commitments[2][32];
-    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
-           kith_context_commitment(other, commitments[1]) == KITH_OK &&
-           memcmp(commitments[0], commitments[1], 32) == 0;
-}
-
 static int blocked(kith_context *context) {
     kith_buffer status = {NULL, 0};
     int is = kith_context_status(context, &status) == KITH_OK && strstr((char *)status.data, "the disk is full") != NULL;

@@ -42,12 +42,6 @@ static void open_both(kith_node **node, kith_context **context) {
     }
 }
 
-static void close_both(kith_node *node, kith_context *context) {
-    kith_node_shutdown(node);
-    kith_context_free(context);
-    kith_node_free(node);
-}
-
 static void callbacks_are_told_and_may_call_back(void) {
     static struct listener told;
     kith_node *node;

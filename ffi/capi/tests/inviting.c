@@ -3,12 +3,6 @@
 
 static const char *folder;
 
-static void close_both(kith_node *node, kith_context *context) {
-    kith_node_shutdown(node);
-    kith_context_free(context);
-    kith_node_free(node);
-}
-
 /* Whether a node holds no context. */
 static int holds_none(kith_node *node) {
     kith_buffer ids = {NULL, 0};

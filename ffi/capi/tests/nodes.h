@@ -72,6 +72,19 @@ static inline kith_status open_in(const char *folder, const char *name, kith_nod
     return kith_node_open(path, &options, node);
 }
 
+static inline void close_both(kith_node *node, kith_context *context) {
+    kith_node_shutdown(node);
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+/* Whether both are in the same state. */
+static inline int same_state(kith_context *one, kith_context *other) {
+    uint8_t states[2][32];
+    return kith_context_commitment(one, states[0]) == KITH_OK && kith_context_commitment(other, states[1]) == KITH_OK &&
+           memcmp(states[0], states[1], 32) == 0;
+}
+
 static inline void rest(void) {
     struct timespec moment = {0, 2 * 1000 * 1000};
     thrd_sleep(&moment, NULL);

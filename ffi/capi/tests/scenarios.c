@@ -3,12 +3,6 @@
 
 static const char *folder;
 
-static int same_state(kith_context *one, kith_context *other) {
-    uint8_t states[2][32];
-    return kith_context_commitment(one, states[0]) == KITH_OK && kith_context_commitment(other, states[1]) == KITH_OK &&
-           memcmp(states[0], states[1], 32) == 0;
-}
-
 /* Two nodes of a hub, and a context of the first one that the second one has joined. */
 struct pair {
     kith_hub *hub;
@@ -50,12 +44,6 @@ static void close_pair(struct pair *pair) {
     kith_node_free(pair->one);
     kith_node_free(pair->other);
     kith_hub_free(pair->hub);
-}
-
-static void close_both(kith_node *node, kith_context *context) {
-    kith_node_shutdown(node);
-    kith_context_free(context);
-    kith_node_free(node);
 }
 
 /* scenario: directory_that_cannot_be */

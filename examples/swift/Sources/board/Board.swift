@@ -30,8 +30,8 @@ private func little<Number: FixedWidthInteger>(_ number: Number) -> Data {
 ///
 /// Throwing refuses the call, on every member alike.
 struct Board: Application {
-    private let size = 8
-    private let most = 8
+    let size = 8
+    let most = 8
 
     private func cell(_ x: UInt8, _ y: UInt8) -> StateKey { StateKey("board", "\(x),\(y)") }
 

@@ -29,7 +29,7 @@ internal class ScenarioTest {
             check(state[mine] == null) { "you have voted" }
             state.put(mine, call.arguments)
             val total = StateKey.of("total", text(call.arguments)!!)
-            val count = byteArrayOf(((state[total]?.get(0) ?: 0) + 1).toByte())
+            val count = byteArrayOf(((state[total]?.get(0)?.toInt() ?: 0) + 1).toByte())
             state.put(total, count)
             return count
         }
@@ -173,7 +173,7 @@ internal class ScenarioTest {
                 }
             }.awaitAll()
             eventually("equal states") { mine.commitment() == theirs.commitment() }
-            assertEquals(40, mine.get(key("counter"))!![0])
+            assertEquals(40, mine.get(key("counter"))!![0].toInt())
             val orders = listOf(mine, theirs).map { context -> context.history().map { it.id to it.outcome } }
             assertEquals(orders[0], orders[1])
             assertTrue(orders[0].size > 80)
