@@ -38,7 +38,8 @@ import KithTesting
             return context.id
         }
         try await Node.inMemory(here).use { node in
-            #expect(try node.contexts().isEmpty)
+            let held = try node.contexts()
+            #expect(held.isEmpty)
             await expect(.notFound) { _ = try node.context(id) }
         }
     }
