@@ -3,6 +3,7 @@
 mod bench;
 mod bindings;
 mod board;
+mod borders;
 mod c;
 mod count;
 mod demo;
@@ -34,6 +35,7 @@ cargo xtask test [PART …]         all tests; PART is rust, simulator, c, pytho
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
+cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
 cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask bench border          what crossing the border costs in C, Python, Kotlin and Swift (--quick, --write: into docs/border.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
@@ -68,6 +70,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["simulate", words @ ..] => simulate::simulate(words),
         ["powerloss", words @ ..] => powerloss::powerloss(words),
         ["bench", words @ ..] => bench::measure(words),
+        ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
         ["errors"] => errors::run(true),

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from . import _native
-from ._errors import InvalidArgumentError, UnsupportedError, translated
+from ._errors import InvalidArgumentError, translated
 from ._events import Event, Events
-from ._info import ContextStatus, Invitation, IssuedInvitation, Level, Member, Receipt, Role, Transaction
+from ._info import (
+    ContextStatus,
+    Explanation,
+    Invitation,
+    IssuedInvitation,
+    Level,
+    Member,
+    Receipt,
+    Role,
+    Transaction,
+    Verification,
+)
 from ._keys import StateKey, data_of
 
 _Operation: Any = _native.Operation
@@ -74,6 +85,12 @@ def _number(number: int) -> int:
     return number
 
 
+def _limit(limit: int) -> int:
+    if not 0 <= limit < 2**32:
+        raise InvalidArgumentError(f"limit is {limit}")
+    return limit
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """An entry of the state."""
@@ -88,7 +105,7 @@ class Context:
     Methods that write return once what they wrote is durable and on its way. Cancelling one (a task's `cancel`,
     `asyncio.timeout`) lets it finish in the background, whole: whether it still happens is known by looking. Cancelling
     one that reads or waits drops it. Handles are cheap and hold nothing open: the context lives with its node. After the
-    node's shutdown every method raises `ClosedError`.
+    node's shutdown every method raises `ClosedError`, and so do those that need the store while the node is suspended.
     """
 
     def __init__(self, native: _native.Context) -> None:
@@ -161,10 +178,8 @@ class Context:
         At most `limit`, 1,000 entries and 1 MiB. A page without entries is the end.
         """
         start = None if after is None else StateKey(after)
-        if not 0 <= limit < 2**32:
-            raise InvalidArgumentError(f"limit is {limit}")
         with translated():
-            page = await self._native.entries(data_of(prefix, "a prefix"), start, limit, level is Level.FINAL)
+            page = await self._native.entries(data_of(prefix, "a prefix"), start, _limit(limit), level is Level.FINAL)
         return [Entry(StateKey(entry.key), entry.value) for entry in page]
 
     async def all_entries(self, prefix: bytes = b"", *, level: Level = Level.TENTATIVE) -> AsyncIterator[Entry]:
@@ -307,11 +322,9 @@ class Context:
 
     async def history(self, after: bytes | None = None, *, limit: int = 1000) -> list[Transaction]:
         """A page of the order: at most `limit` (and 1,000) transactions after a place (`Transaction.place`)."""
-        if not 0 <= limit < 2**32:
-            raise InvalidArgumentError(f"limit is {limit}")
         start = None if after is None else data_of(after, "a place")
         with translated():
-            return [Transaction._of(info) for info in await self._native.history(start, limit)]
+            return [Transaction._of(info) for info in await self._native.history(start, _limit(limit))]
 
     async def status(self) -> ContextStatus:
         """How it stands with the context, peer by peer."""
@@ -336,10 +349,23 @@ class Context:
         with translated():
             await self._native.rotate_keys()
 
-    async def explain(self, key: bytes) -> Iterable[Transaction]:
-        """Which transactions wrote an entry. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("explain is not there yet")
+    async def verify(self) -> Verification:
+        """Compares everything that is kept of the context with what its history gives, and names the first difference.
 
-    async def verify(self) -> None:
-        """Checks what is stored. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("verify is not there yet")
+        Recomputes the order, every receipt, every value and the state commitment. Nothing is changed. All calls are executed
+        once more, so it takes as long as executing the history did; other callers of the context wait for a slice of it at
+        most. A record that the store cannot read is a `CorruptError`. Cancelling ends it.
+        """
+        with translated():
+            return Verification._of(await self._native.verify())
+
+    async def explain(self, key: bytes, after: bytes | None = None, *, limit: int = 1000) -> list[Explanation]:
+        """Why a key has its value: a page of the calls that wrote it, in order.
+
+        At most `limit` (and 1,000) after a place (`Transaction.place`). Calls that were rejected for what they read of the key are
+        among them. (Who was not permitted has read nothing; that is in `history`.)
+        """
+        start = None if after is None else data_of(after, "a place")
+        with translated():
+            page = await self._native.explain(StateKey(key), start, _limit(limit))
+        return [Explanation._of(explanation) for explanation in page]

@@ -12,7 +12,7 @@ from . import _log, _native
 from ._application import Application, Hosted
 from ._context import Context, id_of, milliseconds
 from ._errors import InvalidArgumentError, UnsupportedError, inside, translated
-from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus
+from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus, SyncReport
 from ._keys import data_of
 
 
@@ -78,6 +78,7 @@ class Node:
         discovery: bool = True,
         durability: Literal["power", "process"] = "power",
         event_retention: int | None = None,
+        storage: Literal["auto", "sled", "redb"] = "auto",
         storage_key: bytes | None = None,
         log_level: str | None = None,
         _hub: _native.Hub | None = None,
@@ -88,7 +89,9 @@ class Node:
         (`/ip4/127.0.0.1/tcp/0`; port 0: the system chooses); `None`: all addresses of this machine. `bootstrap` has peers
         to connect to, as multiaddresses with `/p2p/…`. `discovery`: whether to find peers in the local network and be
         found. `durability`: whether what was acknowledged survives the loss of power, or only the death of the process.
-        `event_retention`: how many batches of events are kept. `log_level`: as by `set_log_level`, for the whole process.
+        `event_retention`: how many batches of events are kept. `storage`: the engine that keeps the directory; `"auto"` is the
+        one that the directory has, and for a new one the system's (redb on Android and iOS, sled elsewhere); a directory of
+        another engine is an `InvalidArgumentError`. `log_level`: as by `set_log_level`, for the whole process.
 
         Not there yet, `UnsupportedError`: `relays`, `storage_key`. Cancelling drops the node once it is open.
         """
@@ -105,6 +108,7 @@ class Node:
             discovery=discovery,
             durability=durability,
             event_retention=event_retention,
+            storage=storage,
             hub=_hub,
         )
         _log.begin(log_level)
@@ -203,14 +207,41 @@ class Node:
         with translated():
             await self._native.shutdown()
 
-    async def suspend(self, deadline: float) -> None:
-        """Stops the network for a while. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("suspend is not there yet")
+    async def suspend(self, deadline: float | datetime.timedelta) -> None:
+        """Puts the node to rest, for systems that stop apps in the background.
+
+        Finishes what was begun, closes connections, sockets and the store, and gives back its files and their locks, so that another
+        process may open the directory. Handles stay good and streams of events wait. Until `resume`, calls that need the
+        store or the network are `ClosedError`; `contexts`, `status` and what handles know by themselves go on. Twice is fine.
+        A node without a directory keeps its store in memory.
+
+        `TimeoutError` if that is not done within `deadline` (seconds or a `timedelta`), since an application does not return
+        from a call: it goes on in the background, and so it does when it is cancelled.
+        """
+        with translated():
+            await self._native.suspend(milliseconds(deadline, "deadline"))
 
     async def resume(self) -> None:
-        """Goes on after `suspend`. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("resume is not there yet")
+        """Takes a suspended node up again.
 
-    async def sync_once(self, budget: float) -> None:
-        """Catches up in a given time. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("sync_once is not there yet")
+        Opens the store, listens at the ports from before where they are free, and dials the known peers. A directory that
+        another process has open by now is a `BusyError`, and the node stays suspended. Of a node that is not suspended nothing
+        changes. Cancelling lets it finish in the background.
+        """
+        with translated():
+            await self._native.resume()
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the node is suspended, or is being so. Also true once it is shut down."""
+        return self._native.is_suspended()
+
+    async def sync_once(self, budget: float | datetime.timedelta) -> SyncReport:
+        """Catches up, for the short times in which systems let apps run in the background.
+
+        Dials all known members' nodes at once, and returns when every context is in step with those that are reached, when
+        nobody is reached, or when the budget (seconds or a `timedelta`; at most a day) is used up. A suspended node is resumed for
+        it and suspended again, which may take up to 10 s more. Cancelling lets it finish in the background.
+        """
+        with translated():
+            return SyncReport._of(await self._native.sync_once(milliseconds(budget, "budget")))

@@ -400,13 +400,8 @@ async def test_what_is_not_there_yet_says_so(tmp_path):
     async with await memory_node() as node:
         context = await node.create_context()
         for call in (
-            node.suspend(1),
-            node.resume(),
-            node.sync_once(1),
             node.create_context(policy="majority"),
             context.rotate_keys(),
-            context.verify(),
-            context.explain(key("x")),
             context.get(key("x"), kith.Level.FINAL),
             context.entries(level=kith.Level.FINAL),
         ):

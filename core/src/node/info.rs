@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::replica::{ContextId, MemberId, Place, Receipt, Role, StateKey, TransactionId, Written};
+use crate::storage::EngineName;
 
 /// What an invitation says. Nothing is joined by reading it.
 #[derive(Clone, Debug)]
@@ -150,6 +151,8 @@ pub struct NodeStatus {
     pub copied: bool,
     /// Whether the node is suspended: it has no peers and no addresses then.
     pub suspended: bool,
+    /// The engine that keeps the node's directory; `None`: everything is in memory.
+    pub storage: Option<EngineName>,
 }
 
 /// What [`crate::node::Node::sync_once`] came to.

@@ -33,7 +33,7 @@ use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::PeerId;
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
-use crate::storage::{Batch, Durability, Keyspace, Mark, Store, add_writes, context_key};
+use crate::storage::{Batch, Durability, EngineName, Keyspace, Mark, Store, add_writes, context_key};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for a context's thread.
@@ -58,6 +58,8 @@ pub(crate) struct Registry {
     live: watch::Sender<Option<Arc<Live>>>,
     /// A store that stays open while the node is suspended.
     kept: Option<Arc<dyn Store>>,
+    /// Of the store that was opened last: while the node is suspended somebody else may have put another one into its place.
+    engine: Mutex<Option<EngineName>>,
     applications: RwLock<BTreeMap<String, Arc<dyn Application>>>,
     contexts: Mutex<BTreeMap<ContextId, Open>>,
     /// Addresses that the host wants to be connected to.
@@ -133,6 +135,7 @@ impl Registry {
                 .and_then(|live| live.high_water.as_ref())
                 .is_some_and(|marks| marks.copied()),
             suspended: live.is_none(),
+            storage: *lock(&self.engine),
         })
     }
 

@@ -246,4 +246,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.
     fn close(&self) -> Result<()>;
+
+    /// Which engine keeps the files; `None`: there are none.
+    fn engine_name(&self) -> Option<EngineName> {
+        None
+    }
 }

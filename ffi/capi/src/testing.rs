@@ -44,10 +44,10 @@ pub unsafe extern "C" fn kith_hub_free(hub: *mut kith_hub) {
     run_quietly(|| drop(unsafe { take(hub) }));
 }
 
-/// Breaks the link between two nodes of the hub and keeps them apart until `kith_hub_heal`.
+/// Breaks the link between two nodes and keeps them apart until kith_hub_heal.
 ///
 /// # Safety
-/// `hub`, `one` and `other` are of this library or NULL.
+/// `hub` is a hub of this library or NULL, and so are the nodes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_hub_partition(
     hub: *const kith_hub,
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn kith_hub_partition(
 ) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
-        let (hub, one, other) = unsafe { (borrow(hub)?, borrow(one)?, borrow(other)?) };
-        hub.partition(peer(one)?, peer(other)?);
+        let (hub, one, other) = unsafe { (borrow(hub)?, peer(one)?, peer(other)?) };
+        hub.partition(one, other);
         Ok(())
     }
 }
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn kith_hub_partition(
 /// Lets two nodes meet again; they do so by themselves.
 ///
 /// # Safety
-/// `hub`, `one` and `other` are of this library or NULL.
+/// `hub` is a hub of this library or NULL, and so are the nodes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_hub_heal(
     hub: *const kith_hub,
@@ -74,14 +74,18 @@ pub unsafe extern "C" fn kith_hub_heal(
 ) -> kith_status {
     border! {
         // SAFETY: as the caller vouches.
-        let (hub, one, other) = unsafe { (borrow(hub)?, borrow(one)?, borrow(other)?) };
-        hub.heal(peer(one)?, peer(other)?);
+        let (hub, one, other) = unsafe { (borrow(hub)?, peer(one)?, peer(other)?) };
+        hub.heal(one, other);
         Ok(())
     }
 }
 
-fn peer(node: &Node) -> Result<PeerId> {
-    node.id().parse().map_err(|error| Error::internal(format!("the id of a node is none: {error}")))
+/// # Safety
+/// `node` is a node of this library or NULL.
+unsafe fn peer(node: *const kith_node) -> Result<PeerId> {
+    // SAFETY: passed on.
+    let id = unsafe { borrow(node)? }.id();
+    id.parse().map_err(|error| Error::internal(format!("`{id}` is no node's id: {error}")))
 }
 
 /// For tests: two nodes that keep everything in memory and reach each other and nobody else. They meet when one joins a context of the

@@ -174,12 +174,7 @@ import KithTesting
         }
         try await Node.forTests().use { node in
             let context = try await node.createContext()
-            await expect(.unsupported) { try await node.suspend(deadline: .seconds(1)) }
-            await expect(.unsupported) { try await node.resume() }
-            await expect(.unsupported) { try await node.syncOnce(budget: .seconds(1)) }
             await expect(.unsupported) { try await context.rotateKeys() }
-            await expect(.unsupported) { try await context.verify() }
-            await expect(.unsupported) { _ = try await context.explain(key("x")) }
             await expect(.unsupported) { _ = try await context.get(key("x"), level: .final) }
             await expect(.unsupported) { _ = try await context.entries(level: .final) }
         }

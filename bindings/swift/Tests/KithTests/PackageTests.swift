@@ -3,6 +3,7 @@ import Testing
 
 @testable import Kith
 import func KithNative.errorKinds
+import func KithNative.parts
 import func KithNative.version
 
 @Suite struct PackageTests {
@@ -27,6 +28,10 @@ import func KithNative.version
         }
         #expect(KithError.permissionDenied("no").errorDescription == "Permission denied: no")
         #expect("\(KithError.timeout(""))" == "Timeout")
+    }
+
+    @Test func thePartsAreThoseOfTheLibrary() {
+        #expect(Part.allCases.map(\.rawValue) == parts())
     }
 
     // scenario: wrong_lengths

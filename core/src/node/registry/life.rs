@@ -67,6 +67,7 @@ impl Registry {
             handle,
             id: live.network.peer_id(),
             live: watch::Sender::new(Some(Arc::clone(&live))),
+            engine: Mutex::new(live.store.engine_name()),
             kept,
             applications: RwLock::new(applications),
             contexts: Mutex::default(),
@@ -164,6 +165,7 @@ impl Registry {
             let store = Arc::clone(&opened.0);
             let started = Live::start(&node.options, opened.0, opened.1);
             let (live, rows) = started.inspect_err(|_| node.close_store(&*store))?;
+            *lock(&node.engine) = live.store.engine_name();
             // First, since a context that runs asks its node for addresses.
             node.live.send_replace(Some(Arc::clone(&live)));
             if let Err(error) = node.take_up(&live, rows, &mut last) {

@@ -142,6 +142,10 @@ fn check_space(places: &Places, options: &RedbOptions, needed: u64) -> Result<()
 }
 
 impl Store for RedbStore {
+    fn engine_name(&self) -> Option<EngineName> {
+        Some(EngineName::Redb)
+    }
+
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         let view = self.view.view();
         Ok(Box::new(RedbSnapshot::new(self.engine()?, view)?))

@@ -25,7 +25,7 @@ use super::format::{MIGRATIONS, Migration, Places, SCHEMA, Verify};
 use super::lock::DirectoryLock;
 use super::marker;
 use super::view_lock::ViewLock;
-use super::{Batch, Durability, Keyspace, Snapshot, Store};
+use super::{Batch, Durability, EngineName, Keyspace, Snapshot, Store};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "fault-switches")]
@@ -227,6 +227,10 @@ impl Shared {
 }
 
 impl Store for SledStore {
+    fn engine_name(&self) -> Option<EngineName> {
+        Some(EngineName::Sled)
+    }
+
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         let view = self.shared.options.rules().snapshot_lock.then(|| self.shared.view.view());
         let engine = self.shared.engine()?;

@@ -316,10 +316,6 @@ internal class NodeTest {
             for (call in listOf<suspend () -> Any?>(
                 { context.get(key("x"), Level.FINAL) },
                 { context.rotateKeys() },
-                { context.explain(key("x")) },
-                { context.verify() },
-                { node.suspend(1.seconds) },
-                { node.resume() },
                 { Node.open(null) { relays = listOf("x") } },
                 { Node.open(null) { storageKey = ByteArray(32) } },
             )) assertThrows<KithException.Unsupported> { call() }
