@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 use crate::program::{PATIENCE, Program};
 use crate::tools::{During, Failed, Result, empty_folder, root};
 
-/// A page's blocks in this language.
+/// The chapter on phones, which has programs in two languages.
+const MOBILE: &str = "docs/guide/mobile.md";
+
+/// The blocks of a language's guide, the program first; and what the chapter on phones has in it.
 pub(crate) fn blocks(page: &str, language: &str) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(root().join(page)).during(format!("reading {page}"))?;
-    let blocks = blocks_of(&text, language);
+    let read = |page: &str| std::fs::read_to_string(root().join(page)).during(format!("reading {page}"));
+    let mut blocks = blocks_of(&read(page)?, language);
     // The program, and what stands behind it.
     if blocks.len() < 3 {
         return Err(Failed(format!("{page} has {} programs in {language}", blocks.len())));
     }
+    blocks.extend(blocks_of(&read(MOBILE)?, language));
     Ok(blocks)
 }
 
@@ -127,8 +131,9 @@ mod tests {
 
     #[test]
     fn every_guide_has_its_programs() {
-        for (name, language) in [("python", "python"), ("c", "c"), ("kotlin", "kotlin"), ("swift", "swift")] {
-            assert_eq!(blocks(&format!("docs/guide/{name}.md"), language).expect("it is there").len(), 3);
+        for (language, count) in [("python", 3), ("c", 3), ("kotlin", 4), ("swift", 4)] {
+            let blocks = blocks(&format!("docs/guide/{language}.md"), language).expect("it is there");
+            assert_eq!(blocks.len(), count, "{language}");
         }
     }
 }
