@@ -17,6 +17,7 @@ async fn engine(node: &Node) -> StorageEngine {
     node.status().await.unwrap().storage.unwrap().to_string().parse().unwrap()
 }
 
+// scenario: storage_engine
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_works_on_each_engine_and_its_directory_keeps_it() {
     let engines = [StorageEngine::Sled, StorageEngine::Redb];

@@ -1,5 +1,6 @@
 //! The figures: every part measured in a process of its own, checked, and made a table of.
 
+mod border;
 mod table;
 
 use std::path::Path;
@@ -17,6 +18,12 @@ const OTHERS: [&str; 2] = ["languages", "size"];
 
 /// `words`: parts (none: all), `--quick` (a tenth of everything, not to be published), `--write` (into the page).
 pub(crate) fn measure(words: &[&str]) -> Result<()> {
+    if let ["border", flags @ ..] = words
+        && flags.iter().all(|flag| ["--quick", "--write"].contains(flag))
+    {
+        setup::programs()?;
+        return border::measure(flags.contains(&"--quick"), flags.contains(&"--write"));
+    }
     let (flags, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with("--"));
     let known = |part: &&&str| PARTS.contains(*part) || OTHERS.contains(*part);
     if let Some(unknown) = parts.iter().find(|part| !known(part)) {
@@ -55,7 +62,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
     if write {
         let path = tools::root().join(PAGE);
         let page = std::fs::read_to_string(&path).during("reading the page")?;
-        let page = table::replaced(&page, &format!("{}\n\n{table}", machine()?))?;
+        let page = table::replaced(&page, &format!("{}\n\n{table}", machine("cargo xtask bench --write")?))?;
         std::fs::write(&path, page).during("writing the page")?;
         println!("\n{PAGE} has it");
     }
@@ -110,14 +117,14 @@ fn size(figures: &mut Figures) -> Result<()> {
 }
 
 /// Cores, memory and file system, without names.
-fn machine() -> Result<String> {
+fn machine(task: &str) -> Result<String> {
     let cores = std::thread::available_parallelism().during("counting cores")?;
     let memory = std::fs::read_to_string("/proc/meminfo").during("reading /proc/meminfo")?;
     let kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
     let kib: f64 = kib.trim().trim_end_matches("kB").trim().parse().during("reading /proc/meminfo")?;
     let kind = tools::capture(command("stat").args(["-f", "-c", "%T"]).arg(std::env::temp_dir()))?;
     Ok(format!(
-        "Measured with {cores} cores and {:.0} GiB of memory on Linux, file system {}, by `cargo xtask bench --write`.",
+        "Measured with {cores} cores and {:.0} GiB of memory on Linux, file system {}, by `{task}`.",
         kib / (1 << 20) as f64,
         String::from_utf8_lossy(&kind).trim()
     ))

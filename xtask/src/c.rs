@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::guides;
 use crate::install::STATIC_NEEDS;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
@@ -59,8 +61,10 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let mut count = Count::default();
     for (name, check) in [
         ("the README's example in C", readme as fn(&Installed) -> Result<()>),
+        ("the guide's programs in C", guide),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("libkith.so stays where it was loaded", unloading),
         ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
@@ -85,12 +89,16 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
         .collect();
     sources.sort();
+    let mut ran = Ran::default();
     for source in sources {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
             headline(&format!("{name}.c, {}", way.name));
             count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
-                Ok(count) => count,
+                Ok((count, shown)) => {
+                    ran.add(shown);
+                    count
+                }
                 Err(Failed(message)) => {
                     eprintln!("failed: {message}");
                     Count { failed: 1, ..Count::default() }
@@ -98,6 +106,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             };
         }
     }
+    scenarios::keep(Language::C, &ran)?;
     headline("the C API again and again: nothing may grow");
     count += soak(&installed, false)?;
     Ok(count)
@@ -149,7 +158,7 @@ const WAYS: [Way; 5] = [
 ];
 
 /// Builds and runs one test program one way, in an empty folder of its own.
-fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<Count> {
+fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
     if way.shared {
         installed.compile(way.compiler, source, program, way.flags)?;
     } else {
@@ -181,7 +190,11 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     let (succeeded, lines) = tee(command.arg(&scratch))?;
     std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
     let count = Count::of(&lines, succeeded, count::plain);
-    if count.passed + count.failed == 0 { Err(Failed("no test ran".into())) } else { Ok(count) }
+    if count.passed + count.failed == 0 {
+        Err(Failed("no test ran".into()))
+    } else {
+        Ok((count, Ran::plain(&lines)))
+    }
 }
 
 fn readme(installed: &Installed) -> Result<()> {
@@ -191,6 +204,24 @@ fn readme(installed: &Installed) -> Result<()> {
     let program = folder.join("example");
     installed.compile("gcc", &source, &program, &[])?;
     run(command(&program).current_dir(&folder))
+}
+
+fn guide(installed: &Installed) -> Result<()> {
+    let folder = empty_folder("guide-c")?;
+    for (number, block) in guides::blocks("docs/guide/c.md", "c")?.iter().enumerate() {
+        let (source, program) =
+            (folder.join(format!("{number}.c")), folder.join(format!("program-{number}")));
+        std::fs::write(&source, block).during("writing a program of the guide")?;
+        installed.compile("gcc", &source, &program, &[])?;
+        if number > 0 {
+            run(command(&program).current_dir(&folder))?;
+        }
+    }
+    guides::share("guide-c-devices", |directory| {
+        let mut list = command(folder.join("program-0"));
+        list.arg(directory);
+        Ok(list)
+    })
 }
 
 fn exports(Installed { folder, .. }: &Installed) -> Result<()> {
@@ -239,6 +270,14 @@ fn soname(Installed { folder, .. }: &Installed) -> Result<()> {
     } else {
         Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
     }
+}
+
+fn unloading(Installed { folder, .. }: &Installed) -> Result<()> {
+    let program = empty_folder("c-unload")?.join("unload");
+    let source = root().join("ffi/capi/tests/unload/unload.c");
+    // Not linked with the library: it loads it itself.
+    run(strict("gcc", &source, &["-O2", "-D_GNU_SOURCE"]).args(["-ldl", "-o"]).arg(&program))?;
+    run(command(&program).arg(folder.join("libkith.so")))
 }
 
 /// The table of ffi/capi/tests/null.c has every function that takes anything.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::count::{self, Count};
+use crate::guides;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
 };
@@ -70,32 +72,58 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         }
     }
 
-    headline("the README's example in Python");
-    let example = scratch.join("readme.py");
-    std::fs::write(&example, tools::readme_example("python")?).during("writing the example")?;
-    match run(command(&python).current_dir(empty_folder("readme-python")?).arg("-I").arg(&example)) {
-        Ok(()) => count.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("xtask: {message}");
-            count.failed += 1;
+    for (name, check) in [
+        ("the README's example in Python", readme as fn(&Path, &Path) -> Result<()>),
+        ("the guide's programs in Python", guide),
+    ] {
+        headline(name);
+        match check(&python, &scratch) {
+            Ok(()) => count.passed += 1,
+            Err(Failed(message)) => {
+                eprintln!("xtask: {message}");
+                count.failed += 1;
+            }
         }
     }
 
     headline("pytest");
-    count += pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    let (tests, ran) = pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    scenarios::keep(Language::Python, &ran)?;
+    count += tests;
     Ok(count)
 }
 
+fn readme(python: &Path, scratch: &Path) -> Result<()> {
+    let example = scratch.join("readme.py");
+    std::fs::write(&example, tools::readme_example("python")?).during("writing the example")?;
+    run(command(python).current_dir(empty_folder("readme-python")?).arg("-I").arg(&example))
+}
+
+fn guide(python: &Path, scratch: &Path) -> Result<()> {
+    let program = |number: usize| scratch.join(format!("guide-{number}.py"));
+    for (number, block) in guides::blocks("docs/guide/python.md", "python")?.iter().enumerate() {
+        std::fs::write(program(number), block).during("writing a program of the guide")?;
+        if number > 0 {
+            run(command(python).current_dir(scratch).arg("-I").arg(program(number)))?;
+        }
+    }
+    guides::share("guide-python", |directory| {
+        let mut list = command(python);
+        list.arg("-I").arg(program(0)).arg(directory);
+        Ok(list)
+    })
+}
+
 /// Runs tests; the long form of those for leaks prints what it finds.
-pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<Count> {
+pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<(Count, Ran)> {
     let mut pytest = isolated(python, scratch, "pytest");
-    pytest.args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
+    pytest.args(["--color=no", "--verbose", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
     if long {
         pytest.env(crate::soak::LONG, "1").arg("-s");
     }
     let configuration = tools::root().join("bindings/python/pyproject.toml");
     let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).arg(tests))?;
-    Ok(Count::of(&lines, succeeded, count::pytest))
+    Ok((Count::of(&lines, succeeded, count::pytest), Ran::pytest(&lines)))
 }
 
 /// A module of the environment, run outside of the source folders, so that only the installed package is found.

@@ -19,6 +19,7 @@ def here(path, **options):
     return kith.Node.open(path, listen=LOOPBACK, discovery=False, **options)
 
 
+# scenario: suspended_node
 async def test_a_suspended_node_gives_its_directory_back_and_goes_on_where_it_was(tmp_path):
     async with await here(tmp_path / "node") as node:
         context = await node.create_context(name="home")
@@ -80,6 +81,7 @@ class Hanging(kith.Application):
         return b"done"
 
 
+# scenario: suspension_in_time
 async def test_an_application_that_hangs_holds_the_suspension_up_but_not_its_caller():
     async with await memory_node() as node:
         application = Hanging()
@@ -98,6 +100,7 @@ async def test_an_application_that_hangs_holds_the_suspension_up_but_not_its_cal
         assert (await context.execute("hang")).output == b"done"
 
 
+# scenario: syncing_once
 async def test_syncing_once_brings_what_others_wrote():
     hub = Hub()
     async with await memory_node(hub) as one, await memory_node(hub) as other:
@@ -189,6 +192,7 @@ async def test_a_cancelled_suspension_goes_on(tmp_path):
         await node.create_context()
 
 
+# scenario: storage_engine
 @pytest.mark.parametrize(("own", "other"), [("sled", "redb"), ("redb", "sled")])
 async def test_a_directory_keeps_its_engine(tmp_path, own, other):
     async with await here(tmp_path / "node", storage=own) as node:

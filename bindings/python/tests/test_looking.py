@@ -8,6 +8,7 @@ from kith.testing import Hub, memory_node
 from test_node import eventually, joined, key
 
 
+# scenario: what_is_kept_is_checked
 async def test_what_is_kept_is_what_the_history_gives():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -28,6 +29,7 @@ class Fickle(kith.Application):
         return self.answer
 
 
+# scenario: what_is_kept_is_checked
 async def test_an_application_that_answers_otherwise_is_found():
     async with await memory_node() as node:
         application = Fickle()
@@ -48,6 +50,7 @@ def test_every_part_has_the_librarys_name():
     assert [part.value for part in kith.Part] == kith._native.parts()
 
 
+# scenario: writers_of_a_key
 async def test_a_key_is_explained_by_its_writers():
     hub = Hub()
     async with await memory_node(hub) as one, await memory_node(hub) as other:

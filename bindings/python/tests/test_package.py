@@ -37,6 +37,7 @@ def test_a_library_of_another_version_is_refused():
     assert "its library is 9.9.9" in done.stderr
 
 
+# scenario: kinds_are_the_same
 def test_the_kinds_are_those_of_the_library_and_each_has_its_class():
     names = [kind.name.replace("_", "").lower() for kind in kith.ErrorKind]
     assert names == [name.lower() for name in _native.error_kinds()]

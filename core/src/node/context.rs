@@ -31,6 +31,7 @@ pub struct Context {
 
 impl Context {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        super::process::check()?;
         let (reply, answer) = oneshot::channel();
         let closed = || self.shared.closed_error();
         // One whose store failed still answers, and says so.
@@ -44,6 +45,7 @@ impl Context {
         &self,
         read: impl FnOnce(&ContextShared, &dyn Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        super::process::check()?;
         let store = self.shared.running()?.store;
         let shared = Arc::clone(&self.shared);
         let task = self.shared.runtime.spawn_blocking(move || read(&shared, &*store));
@@ -184,6 +186,7 @@ impl Context {
     /// The events from now on, or those after a cursor and then from now on.
     /// [`ErrorKind::CursorExpired`] if what followed the cursor is not kept any more.
     pub async fn events(&self, after: Option<Cursor>) -> Result<Events> {
+        super::process::check()?;
         let latest = self.shared.latest.subscribe();
         let passing = self.shared.passing.subscribe();
         let newest = *latest.borrow();
@@ -323,6 +326,7 @@ impl Context {
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
     /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what a peer is writing right now is not waited for.
     pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
+        super::process::check()?;
         let this = self.clone();
         let task = self.shared.runtime.spawn(async move {
             let mut changes = this.shared.synced.subscribe();

@@ -126,6 +126,7 @@ pub struct Events {
 impl Events {
     /// The next event with its cursor. Waits until there is one; cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Result<(Cursor, Event)> {
+        super::process::check()?;
         loop {
             if let Some(next) = self.ready.pop_front() {
                 return Ok(next);

@@ -14,6 +14,7 @@ mod info;
 pub mod machine;
 mod membership;
 mod options;
+mod process;
 mod registry;
 mod shared;
 mod switchboard;

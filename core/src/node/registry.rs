@@ -102,6 +102,8 @@ impl Registry {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
+        // First: in a forked process a lock may be held by a thread that is not there.
+        super::process::check()?;
         if *self.closed.borrow() { Err(Error::closed("the node has been shut down")) } else { Ok(()) }
     }
 

@@ -45,6 +45,7 @@ static int wait_for_change(void *events) {
     return 0;
 }
 
+/* scenario: suspended_node */
 static void a_suspended_node_gives_its_directory_back_and_goes_on_where_it_was(void) {
     kith_node *node = NULL, *other = NULL;
     kith_context *context = NULL, *again = NULL;
@@ -135,6 +136,7 @@ static int call_hanging(void *context) {
     return 0;
 }
 
+/* scenario: suspension_in_time */
 static void an_application_that_hangs_holds_the_suspension_up_but_not_its_caller(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -161,6 +163,7 @@ static void an_application_that_hangs_holds_the_suspension_up_but_not_its_caller
     kith_node_free(node);
 }
 
+/* scenario: syncing_once */
 static void syncing_once_brings_what_others_wrote(void) {
     kith_node *one = NULL, *other = NULL;
     kith_context *mine = NULL, *theirs = NULL;
@@ -197,6 +200,7 @@ static void syncing_once_brings_what_others_wrote(void) {
     kith_node_free(other);
 }
 
+/* scenario: storage_engine */
 static void a_directory_keeps_its_engine(void) {
     static const uint32_t engines[] = {KITH_ENGINE_SLED, KITH_ENGINE_REDB};
     static const char *const names[] = {"sled", "redb"};
@@ -329,6 +333,7 @@ static kith_status fickle(void *user_data, kith_call *call, kith_state *state) {
     return kith_call_answer(call, (const uint8_t *)"first", atomic_load(&otherwise) ? 4 : 5);
 }
 
+/* scenario: what_is_kept_is_checked */
 static void what_is_kept_is_compared_with_the_history(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -383,6 +388,7 @@ static int equal(kith_context *one, kith_context *other) {
            kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
 }
 
+/* scenario: writers_of_a_key */
 static void a_key_is_explained_by_its_writers(void) {
     kith_hub *hub = NULL;
     kith_node *one = NULL, *other = NULL;
@@ -436,6 +442,7 @@ static void a_key_is_explained_by_its_writers(void) {
     kith_hub_free(hub);
 }
 
+/* scenario: invitation_as_text_bytes_and_picture */
 static void an_invitation_is_text_and_bytes_and_has_an_id(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;

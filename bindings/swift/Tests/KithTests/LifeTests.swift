@@ -12,6 +12,7 @@ private func changed(_ event: Event) -> [StateKey]? {
 
 /// A node's rest (suspending, resuming, syncing once), and which engine keeps its directory.
 @Suite(.timeLimit(.minutes(3))) struct LifeTests {
+    // scenario: suspended_node
     @Test func aSuspendedNodeGivesItsDirectoryBackAndGoesOnWhereItWas() async throws {
         try await withDirectory { directory in
             let node = try await Node.open(at: directory, here)
@@ -61,6 +62,7 @@ private func changed(_ event: Event) -> [StateKey]? {
         }
     }
 
+    // scenario: suspension_in_time
     @Test func anApplicationThatHangsHoldsTheSuspensionUpButNotItsCaller() async throws {
         try await Node.forTests().use { node in
             let (held, letGo) = (Shared(false), DispatchSemaphore(value: 0))
@@ -84,6 +86,7 @@ private func changed(_ event: Event) -> [StateKey]? {
         }
     }
 
+    // scenario: syncing_once
     @Test func syncingOnceBringsWhatOthersWrote() async throws {
         try await withTwoNodes(in: Hub()) { one, other in
             let mine = try await one.createContext()
@@ -178,6 +181,7 @@ private func changed(_ event: Event) -> [StateKey]? {
         }
     }
 
+    // scenario: storage_engine
     @Test(arguments: [(StorageEngine.sled, StorageEngine.redb), (.redb, .sled)])
     func aDirectoryKeepsItsEngine(own: StorageEngine, other: StorageEngine) async throws {
         try await withDirectory { directory in

@@ -6,6 +6,7 @@ import KithTesting
 
 /// Looking at what is kept: checks against the history, where a value comes from, what calls emitted.
 @Suite(.timeLimit(.minutes(3))) struct LookingTests {
+    // scenario: what_is_kept_is_checked
     @Test func whatIsKeptIsWhatTheHistoryGives() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -19,6 +20,7 @@ import KithTesting
         }
     }
 
+    // scenario: what_is_kept_is_checked
     /// Not what applications must be: it answers otherwise when it is asked again.
     @Test func anApplicationThatAnswersOtherwiseIsFound() async throws {
         try await Node.forTests().use { node in
@@ -36,6 +38,7 @@ import KithTesting
         }
     }
 
+    // scenario: writers_of_a_key
     @Test func aKeyIsExplainedByItsWriters() async throws {
         let hub = Hub()
         try await withTwoNodes(in: hub) { one, other in

@@ -1,6 +1,6 @@
 //! A node's life: opening, suspending, resuming, closing.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::node::command::Command;
 use crate::node::context::Context;
 use crate::node::info::SyncReport;
 use crate::node::options::{Engine, Options};
+use crate::node::process;
 use crate::node::shared::{Running, suspended};
 use crate::replica::ContextId;
 use crate::{Error, ErrorKind, Result};
@@ -29,6 +30,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 impl Registry {
     pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+        process::opening()?;
         let runtime = runtime("kith-async")?;
         let handle = runtime.handle().clone();
         let started = handle.clone();
@@ -273,6 +275,7 @@ impl Registry {
     }
 
     pub(crate) async fn shutdown(self: &Arc<Self>) -> Result<()> {
+        process::check()?;
         if self.closed.send_replace(true) {
             return Ok(());
         }
@@ -317,6 +320,9 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        if process::is_forked() {
+            return self.leak();
+        }
         if self.closed.send_replace(true) {
             return;
         }
@@ -348,6 +354,21 @@ impl Drop for Registry {
         if let Err(error) = cleaning {
             tracing::warn!(%error, "a node that was dropped could not be closed");
         }
+    }
+}
+
+impl Registry {
+    /// Keeps everything that letting go would close: in a forked process files and locks are still those of the one that opened them.
+    fn leak(&mut self) {
+        for open in
+            std::mem::take(self.contexts.get_mut().unwrap_or_else(PoisonError::into_inner)).into_values()
+        {
+            std::mem::forget(open);
+        }
+        std::mem::forget(self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        std::mem::forget(self.kept.take());
+        // Not changed: who holds the lock inside may be a thread that is not there.
+        std::mem::forget(std::mem::replace(&mut self.live, watch::Sender::new(None)));
     }
 }
 

@@ -33,6 +33,7 @@ private val PATIENCE = 60.seconds
 
 /** A node's rest (suspending, resuming, syncing once), and which engine keeps its directory. */
 internal class LifeTest {
+    // scenario: suspended_node
     @Test
     fun `a suspended node gives its directory back and goes on where it was`(@TempDir folder: Path) = test {
         val directory = folder.resolve("node")
@@ -91,6 +92,7 @@ internal class LifeTest {
         }
     }
 
+    // scenario: suspension_in_time
     @Test
     fun `an application that hangs holds the suspension up but not its caller`() = test {
         Hub().node().use { node ->
@@ -109,6 +111,7 @@ internal class LifeTest {
         }
     }
 
+    // scenario: syncing_once
     @Test
     fun `syncing once brings what others wrote`() = test {
         withTwoNodes { one, other ->
@@ -196,6 +199,7 @@ internal class LifeTest {
         }
     }
 
+    // scenario: storage_engine
     @Test
     fun `a directory keeps its engine`(@TempDir folder: Path) = test {
         for ((own, other) in listOf(StorageEngine.SLED to StorageEngine.REDB, StorageEngine.REDB to StorageEngine.SLED)) {

@@ -11,6 +11,7 @@ import org.kith.testing.withTwoNodes
 
 /** Looking at what is kept: checks against the history, where a value comes from, what calls emitted. */
 internal class LookingTest {
+    // scenario: what_is_kept_is_checked
     @Test
     fun `what is kept is what the history gives`() = test {
         Hub().node().use { node ->
@@ -30,6 +31,7 @@ internal class LookingTest {
         override fun execute(call: Call, state: State): ByteArray = bytes(answer)
     }
 
+    // scenario: what_is_kept_is_checked
     @Test
     fun `an application that answers otherwise is found`() = test {
         Hub().node().use { node ->
@@ -54,6 +56,7 @@ internal class LookingTest {
         assertEquals(org.kith.internal.parts(), Part.entries.map { it.name.lowercase() })
     }
 
+    // scenario: writers_of_a_key
     @Test
     fun `a key is explained by its writers`() = test {
         val hub = Hub()
