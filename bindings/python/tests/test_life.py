@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import itertools
 import threading
 
 import pytest
@@ -121,6 +122,58 @@ async def test_syncing_once_brings_what_others_wrote():
             await other.sync_once(-1)
         with pytest.raises(kith.InvalidArgumentError, match="deadline is -1"):
             await other.suspend(-1)
+
+
+async def test_a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged(tmp_path):
+    async with await kith.Node.open(tmp_path / "node", listen=[], discovery=False) as node:
+        context = await node.create_context()
+        acknowledged, refused, ended = [], 0, asyncio.Event()
+
+        async def write(writer):
+            nonlocal refused
+            for number in itertools.count():
+                if ended.is_set():
+                    return
+                name = key(f"{writer}/{number}")
+                try:
+                    await context.put(name, b"x")
+                    acknowledged.append(name)
+                except kith.ClosedError:
+                    refused += 1
+                    await asyncio.sleep(0)
+
+        stream = await context.subscribe()
+        writers = [asyncio.ensure_future(write(writer)) for writer in range(4)]
+        for _ in range(100):
+            # Some of it is written each time.
+            await event_of(stream, kith.Changed)
+            await node.suspend(PATIENCE)
+            await node.resume()
+        ended.set()
+        await asyncio.gather(*writers)
+        held = {entry.key async for entry in context.all_entries()}
+        assert len(acknowledged) >= 100 and set(acknowledged) <= held and refused > 0
+        assert (await context.verify()).difference is None
+
+
+async def test_a_hundred_suspensions_in_mid_catch_up_end_in_step():
+    hub = Hub()
+    async with await memory_node(hub) as one, await memory_node(hub) as other:
+        mine = await one.create_context()
+        theirs = await other.join(await mine.invite())
+        for number in range(100):
+            stream = await theirs.subscribe()
+            await other.suspend(PATIENCE)
+            for each in range(5):
+                await mine.put(key(f"{number}/{each}"), bytes(2000))
+            await other.resume()
+            await event_of(stream, kith.Executed)
+
+        async def equal():
+            return await mine.commitment() == await theirs.commitment()
+
+        await eventually(equal, "they are equal")
+        assert len([entry async for entry in theirs.all_entries()]) == 500
 
 
 async def test_a_cancelled_suspension_goes_on(tmp_path):

@@ -56,13 +56,7 @@ async def test_a_key_is_explained_by_its_writers():
     async with await memory_node(hub) as one, await memory_node(hub) as other:
         mine, theirs = await joined(one, other)
         first = await mine.put(key("x"), b"1")
-        await theirs.wait_synced()
-        hub.partition(one, other)
-
-        async def apart():
-            return (await mine.status()).peers == [] and (await theirs.status()).peers == []
-
-        await eventually(apart, "they are apart")
+        await part(hub, one, other, mine, theirs)
         # Neither knows of the other's.
         both = {await mine.put(key("x"), b"2"), await theirs.put(key("x"), b"3")}
         hub.heal(one, other)
@@ -91,18 +85,17 @@ async def test_who_was_rejected_for_what_it_read_is_among_them():
     async with await memory_node(hub) as one, await memory_node(hub) as other:
         mine, theirs = await joined(one, other)
         await mine.put(key("seat"), b"free")
-        await theirs.wait_synced()
-        hub.partition(one, other)
+        await part(hub, one, other, mine, theirs)
         both = {
             await context.compare_and_set(key("seat"), b"free", name)
             for context, name in ((mine, b"mine"), (theirs, b"theirs"))
         }
         hub.heal(one, other)
 
-        async def equal():
-            return await mine.commitment() == await theirs.commitment() and len(await mine.history()) == 6
+        async def both_hold_both():
+            return [len(await context.explain(key("seat"))) for context in (mine, theirs)] == [3, 3]
 
-        await eventually(equal, "they are equal")
+        await eventually(both_hold_both, "both hold both")
         taken, refused = (await theirs.explain(key("seat")))[1:]
         assert {taken.transaction.id, refused.transaction.id} == both
         assert (taken.written, refused.written) == (kith.Written.VALUE, kith.Written.NOTHING)
@@ -126,3 +119,18 @@ async def test_a_transaction_tells_what_its_call_emitted():
         transaction = await context.transaction(receipt.transaction)
         assert transaction.emitted == [kith.Message("said", b"hello"), kith.Message("again", b"")]
         assert (await context.history())[0].emitted == []
+
+
+async def part(hub, one, other, mine, theirs):
+    """Lets two nodes have the same and keeps them apart; they know that they are."""
+
+    async def equal():
+        return await mine.commitment() == await theirs.commitment()
+
+    await eventually(equal, "they are equal")
+    hub.partition(one, other)
+
+    async def apart():
+        return (await mine.status()).peers == [] and (await theirs.status()).peers == []
+
+    await eventually(apart, "they are apart")

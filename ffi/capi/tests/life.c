@@ -228,6 +228,102 @@ static void a_directory_keeps_its_engine(void) {
     kith_node_free(node);
 }
 
+static int equal(kith_context *one, kith_context *other);
+
+#define WRITTEN 20000
+
+static atomic_int ended;
+static uint8_t acknowledged[WRITTEN];
+static int refused;
+
+static int write_and_write(void *context) {
+    for (int number = 0; !atomic_load(&ended) && number < WRITTEN; number++) {
+        char name[16];
+        kith_status status;
+        snprintf(name, sizeof name, "%d", number);
+        status = put_text(context, name, "x");
+        acknowledged[number] = status == KITH_OK;
+        if (status == KITH_CLOSED) {
+            refused++;
+            rest();
+        }
+    }
+    return 0;
+}
+
+static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_events *events = NULL;
+    kith_verification report;
+    thrd_t writer;
+    int count = 0;
+    CHECK_OK(lone_node(&node));
+    CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, NULL, &context));
+    CHECK_OK(kith_context_events(context, NULL, &events));
+    CHECK(thrd_create(&writer, write_and_write, context) == thrd_success);
+    for (int i = 0; i < 100; i++) {
+        /* Some of it is written each time. */
+        kith_event *event = next_of_kind(events, KITH_EVENT_CHANGED);
+        CHECK(event != NULL);
+        kith_event_free(event);
+        CHECK_OK(kith_node_suspend(node, WAIT_MS));
+        CHECK_OK(kith_node_resume(node));
+    }
+    atomic_store(&ended, 1);
+    CHECK(thrd_join(writer, NULL) == thrd_success);
+    for (int number = 0; number < WRITTEN; number++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", number);
+        if (acknowledged[number]) {
+            CHECK(holds(context, name, "x"));
+            count++;
+        }
+    }
+    CHECK(count >= 100 && refused > 0);
+    CHECK_OK(kith_context_verify(context, &report));
+    CHECK(report.part == KITH_PART_NONE);
+    kith_events_free(events);
+    CHECK_OK(kith_node_shutdown(node));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
+    static uint8_t value[2000];
+    kith_node *one = NULL, *other = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    CHECK_OK(kith_test_nodes(&one, &other));
+    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    for (int i = 0; i < 100; i++) {
+        kith_events *events = NULL;
+        kith_event *event;
+        CHECK_OK(kith_context_events(theirs, NULL, &events));
+        CHECK_OK(kith_node_suspend(other, WAIT_MS));
+        for (uint8_t each = 0; each < 5; each++) {
+            uint8_t key[32] = {(uint8_t)i, each};
+            CHECK_OK(kith_context_put(mine, key, value, sizeof value, NULL));
+        }
+        CHECK_OK(kith_node_resume(other));
+        event = next_of_kind(events, KITH_EVENT_EXECUTED);
+        CHECK(event != NULL);
+        kith_event_free(event);
+        kith_events_free(events);
+    }
+    UNTIL(equal(mine, theirs));
+    CHECK(equal(mine, theirs));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_buffer_free(&token);
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(other);
+}
+
 static atomic_int otherwise;
 
 /* Not what applications must be: it answers otherwise when it is asked again. */
@@ -388,6 +484,8 @@ int main(int argc, char **argv) {
     RUN(a_suspended_node_gives_its_directory_back_and_goes_on_where_it_was);
     RUN(an_application_that_hangs_holds_the_suspension_up_but_not_its_caller);
     RUN(syncing_once_brings_what_others_wrote);
+    RUN(a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged);
+    RUN(a_hundred_suspensions_in_mid_catch_up_end_in_step);
     RUN(a_directory_keeps_its_engine);
     RUN(what_is_kept_is_compared_with_the_history);
     RUN(a_key_is_explained_by_its_writers);

@@ -108,6 +108,63 @@ private func changed(_ event: Event) -> [StateKey]? {
         }
     }
 
+    @Test func aHundredSuspensionsInMidWriteLoseNothingThatWasAcknowledged() async throws {
+        try await withDirectory { directory in
+            try await Node.with(at: directory, .init(listen: [], discovery: false)) { node in
+                let context = try await node.createContext()
+                let (acknowledged, refused, ended) = (Shared<Set<StateKey>>([]), Shared(0), Shared(false))
+                let stream = try await context.events()
+                let writers = (0..<4).map { writer in
+                    Task {
+                        var number = 0
+                        while !ended.value {
+                            let name = key("\(writer)/\(number)")
+                            number += 1
+                            do {
+                                try await context.put(name, bytes("x"))
+                                acknowledged.change { $0.insert(name) }
+                            } catch KithError.closed {
+                                refused.change { $0 += 1 }
+                                await Task.yield()
+                            }
+                        }
+                    }
+                }
+                for _ in 0..<100 {
+                    // Some of it is written each time.
+                    _ = try await next(stream, changed)
+                    try await node.suspend(deadline: patience)
+                    try await node.resume()
+                }
+                ended.value = true
+                for writer in writers {
+                    try await writer.value
+                }
+                let held = try await context.allEntries().reduce(into: Set<StateKey>()) { $0.insert($1.key) }
+                #expect(acknowledged.value.count >= 100 && acknowledged.value.isSubset(of: held) && refused.value > 0)
+                #expect(try await context.verify().difference == nil)
+            }
+        }
+    }
+
+    @Test func aHundredSuspensionsInMidCatchUpEndInStep() async throws {
+        try await withTwoNodes(in: Hub()) { one, other in
+            let mine = try await one.createContext()
+            let theirs = try await other.join(try await mine.invite())
+            for number in 0..<100 {
+                let stream = try await theirs.events()
+                try await other.suspend(deadline: patience)
+                for each in 0..<5 {
+                    try await mine.put(key("\(number)/\(each)"), Data(count: 2000))
+                }
+                try await other.resume()
+                _ = try await next(stream) { if case .executed = $0.kind { true } else { nil } }
+            }
+            try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+            #expect(try await theirs.allEntries().reduce(0) { count, _ in count + 1 } == 500)
+        }
+    }
+
     @Test func aCancelledTaskSuspendsAllTheSame() async throws {
         try await withDirectory { directory in
             try await Node.with(at: directory, here) { node in

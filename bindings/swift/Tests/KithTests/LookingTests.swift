@@ -45,12 +45,7 @@ import KithTesting
             let mine = try await one.createContext()
             let theirs = try await other.join(try await mine.invite())
             let first = try await mine.put(key("x"), bytes("1"))
-            try await theirs.waitSynced()
-            try hub.partition(one, other)
-            try await eventually("they are apart") {
-                let (here, there) = (try await mine.status(), try await theirs.status())
-                return here.peers.isEmpty && there.peers.isEmpty
-            }
+            try await part(hub, one, other, mine, theirs)
             // Neither knows of the other's.
             let both: Set = [
                 try await mine.put(key("x"), bytes("2")), try await theirs.put(key("x"), bytes("3")),
@@ -78,14 +73,13 @@ import KithTesting
             let mine = try await one.createContext()
             let theirs = try await other.join(try await mine.invite())
             try await mine.put(key("seat"), bytes("free"))
-            try await theirs.waitSynced()
-            try hub.partition(one, other)
+            try await part(hub, one, other, mine, theirs)
             try await mine.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("mine"))
             try await theirs.compareAndSet(key("seat"), expected: bytes("free"), value: bytes("theirs"))
             try hub.heal(one, other)
-            try await eventually("they are equal") {
-                let (here, there) = (try await mine.commitment(), try await theirs.commitment())
-                return try await here == there && mine.history().count == 6
+            try await eventually("both hold both") {
+                let (here, there) = (try await mine.explain(key("seat")), try await theirs.explain(key("seat")))
+                return here.count == 3 && there.count == 3
             }
             let page = try await theirs.explain(key("seat"))
             try #require(page.count == 3)
@@ -110,6 +104,16 @@ import KithTesting
             let emitted = try #require(try await context.transaction(receipt.transaction)?.emitted)
             #expect(emitted.map(\.name) == ["said", "again"] && emitted.map(\.data) == [bytes("hello"), Data()])
             #expect(try await context.history()[0].emitted.isEmpty)
+        }
+    }
+
+    /// Lets two nodes have the same and keeps them apart; they know that they are.
+    private func part(_ hub: Hub, _ one: Node, _ other: Node, _ mine: Context, _ theirs: Context) async throws {
+        try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+        try hub.partition(one, other)
+        try await eventually("they are apart") {
+            let (here, there) = (try await mine.status(), try await theirs.status())
+            return here.peers.isEmpty && there.peers.isEmpty
         }
     }
 }

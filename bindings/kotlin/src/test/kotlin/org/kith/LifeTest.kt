@@ -2,15 +2,23 @@ package org.kith
 
 import java.nio.file.Files
 import java.nio.file.Path
+import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CountDownLatch
+import java.util.concurrent.atomic.AtomicBoolean
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration.Companion.days
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.count
+import kotlinx.coroutines.flow.map
+import kotlinx.coroutines.flow.toSet
+import kotlinx.coroutines.joinAll
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
+import kotlinx.coroutines.yield
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNull
@@ -121,6 +129,61 @@ internal class LifeTest {
             assertFalse(other.isSuspended)
             assertThrows<KithException.InvalidArgument> { other.syncOnce((-1).seconds) }
             assertThrows<KithException.InvalidArgument> { other.suspend((-1).seconds) }
+        }
+    }
+
+    @Test
+    fun `a hundred suspensions in mid-write lose nothing that was acknowledged`(@TempDir folder: Path) = test {
+        Node.open(folder.resolve("node")) { listen = emptyList(); discovery = false }.use { node ->
+            val context = node.createContext()
+            val acknowledged = ConcurrentHashMap.newKeySet<StateKey>()
+            val refused = AtomicInteger()
+            val ended = AtomicBoolean()
+            val events = context.subscribe()
+            val writers = List(4) { writer ->
+                launch(Dispatchers.Default) {
+                    var number = 0
+                    while (!ended.get()) {
+                        val name = key("$writer/${number++}")
+                        try {
+                            context.put(name, bytes("x"))
+                            acknowledged.add(name)
+                        } catch (_: KithException.Closed) {
+                            refused.incrementAndGet()
+                            yield()
+                        }
+                    }
+                }
+            }
+            repeat(100) {
+                // Some of it is written each time.
+                events.of<Event.Changed>()
+                node.suspend(PATIENCE)
+                node.resume()
+            }
+            ended.set(true)
+            writers.joinAll()
+            val held = context.allEntries().map { it.key }.toSet()
+            assertTrue(acknowledged.size >= 100 && held.containsAll(acknowledged) && refused.get() > 0)
+            assertNull(context.verify().difference)
+        }
+    }
+
+    @Test
+    fun `a hundred suspensions in mid-catch-up end in step`() = test {
+        withTwoNodes { one, other ->
+            val mine = one.createContext()
+            val theirs = other.join(mine.invite().text)
+            repeat(100) { number ->
+                theirs.subscribe().use { events ->
+                    other.suspend(PATIENCE)
+                    repeat(5) { mine.put(key("$number/$it"), ByteArray(2000)) }
+                    other.resume()
+                    events.of<Event.Executed>()
+                }
+            }
+            eventually("they are equal") { mine.commitment() == theirs.commitment() }
+            assertEquals(500, theirs.allEntries().count())
         }
     }
 

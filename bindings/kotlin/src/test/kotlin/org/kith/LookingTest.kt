@@ -64,9 +64,7 @@ internal class LookingTest {
             val mine = one.createContext()
             val theirs = other.join(mine.invite().text)
             val first = mine.put(key("x"), bytes("1"))
-            theirs.waitSynced()
-            hub.partition(one, other)
-            eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
+            part(hub, one, other, mine, theirs)
             // Neither knows of the other's.
             val both = setOf(mine.put(key("x"), bytes("2")), theirs.put(key("x"), bytes("3")))
             hub.heal(one, other)
@@ -92,13 +90,12 @@ internal class LookingTest {
             val mine = one.createContext()
             val theirs = other.join(mine.invite().text)
             mine.put(key("seat"), bytes("free"))
-            theirs.waitSynced()
-            hub.partition(one, other)
+            part(hub, one, other, mine, theirs)
             for ((context, name) in listOf(mine to "mine", theirs to "theirs")) {
                 context.compareAndSet(key("seat"), bytes("free"), bytes(name))
             }
             hub.heal(one, other)
-            eventually("they are equal") { mine.commitment() == theirs.commitment() && mine.history().size == 6 }
+            eventually("both hold both") { listOf(mine, theirs).all { it.explain(key("seat")).size == 3 } }
             val (taken, refused) = theirs.explain(key("seat")).drop(1)
             assertEquals(Written.VALUE to Written.NOTHING, taken.written to refused.written)
             assertEquals(Outcome.REJECTED, refused.transaction.outcome)
@@ -125,5 +122,12 @@ internal class LookingTest {
             assertEquals(listOf("said" to "hello", "again" to ""), emitted.map { it.name to text(it.data) })
             assertEquals(emptyList<Message>(), context.history().first().emitted)
         }
+    }
+
+    /** Lets two nodes have the same and keeps them apart; they know that they are. */
+    private suspend fun part(hub: Hub, one: Node, other: Node, mine: Context, theirs: Context) {
+        eventually("they are equal") { mine.commitment() == theirs.commitment() }
+        hub.partition(one, other)
+        eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
     }
 }
