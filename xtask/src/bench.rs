@@ -1,6 +1,6 @@
 //! The figures: every part measured in a process of its own, checked, and made a table of.
 
-mod border;
+pub(crate) mod border;
 mod table;
 
 use std::path::Path;
@@ -18,12 +18,6 @@ const OTHERS: [&str; 2] = ["languages", "size"];
 
 /// `words`: parts (none: all), `--quick` (a tenth of everything, not to be published), `--write` (into the page).
 pub(crate) fn measure(words: &[&str]) -> Result<()> {
-    if let ["border", flags @ ..] = words
-        && flags.iter().all(|flag| ["--quick", "--write"].contains(flag))
-    {
-        setup::programs()?;
-        return border::measure(flags.contains(&"--quick"), flags.contains(&"--write"));
-    }
     let (flags, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with("--"));
     let known = |part: &&&str| PARTS.contains(*part) || OTHERS.contains(*part);
     if let Some(unknown) = parts.iter().find(|part| !known(part)) {

@@ -69,6 +69,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["test", parts @ ..] => test(&options, parts),
         ["simulate", words @ ..] => simulate::simulate(words),
         ["powerloss", words @ ..] => powerloss::powerloss(words),
+        ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
         ["bench", words @ ..] => bench::measure(words),
         ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
@@ -88,16 +89,18 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             println!("{}", swift::package(&options)?.display());
             Ok(())
         }
-        ["install", "--prefix", prefix] => {
-            let profile = if named { options.profile } else { "release".into() };
-            install::install(&Options { profile }, prefix)
-        }
+        ["install", "--prefix", prefix] => install::install(&built(options, named), prefix),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
         }
         _ => Err(Failed(format!("`{}` is not a task\n\n{HELP}", words.join(" ")))),
     }
+}
+
+/// For what is to be fast: the profile that was named, or release.
+fn built(options: Options, named: bool) -> Options {
+    if named { options } else { Options { profile: "release".into() } }
 }
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {

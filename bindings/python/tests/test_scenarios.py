@@ -97,8 +97,11 @@ async def test_two_nodes_of_one_process_meet_over_sockets():
         mine = await one.create_context()
         theirs = await other.join(await mine.invite())
         await theirs.put(key("x"), b"y")
-        await theirs.wait_synced(60)
-        assert await mine.get(key("x")) == b"y"
+
+        async def came():
+            return await mine.get(key("x")) == b"y"
+
+        await eventually(came, "it comes over")
 
 
 # scenario: partition_heals

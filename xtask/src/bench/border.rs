@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root, tee};
-use crate::{c, kotlin, python, swift};
+use crate::{c, kotlin, python, setup, swift};
 
 const PAGE: &str = "docs/border.md";
 const BEGIN: &str = "<!-- border: begin -->";
@@ -83,9 +83,16 @@ impl Figures {
 }
 
 /// Measures; `--quick` a tenth, `--write` into the page. A goal that is missed is said, and fails nothing: the machine decides too.
-pub(super) fn measure(quick: bool, write: bool) -> Result<()> {
+pub(crate) fn measure(options: &Options, flags: &[&str]) -> Result<()> {
+    if let Some(unknown) = flags.iter().find(|flag| !["--quick", "--write"].contains(flag)) {
+        return Err(Failed(format!("`{unknown}` is not known here: --quick, --write")));
+    }
+    let (quick, write) = (flags.contains(&"--quick"), flags.contains(&"--write"));
+    if quick && write {
+        return Err(Failed("only the full size is published".into()));
+    }
+    setup::programs()?;
     let calls = if quick { "1000" } else { "10000" };
-    let options = Options { profile: "release".into() };
     let programs = root().join("benchmarks/programs");
     let mut figures = Figures::default();
     let mut take = |title: &str, program: &mut std::process::Command| {
@@ -94,15 +101,15 @@ pub(super) fn measure(quick: bool, write: bool) -> Result<()> {
         if succeeded { figures.read(&lines) } else { Err(Failed("a benchmark failed".into())) }
     };
 
-    let wheel = python::wheel(&options)?;
+    let wheel = python::wheel(options)?;
     let installed = c::Installed::from(&options.output(), "border-lib")?;
     let program = empty_folder("border-c")?.join("border");
     installed.compile("gcc", &programs.join("border.c"), &program, &["-O2", "-D_POSIX_C_SOURCE=200809L"])?;
     take("C", &mut command(&program))?;
     let interpreter = python::environment("venv-border", &wheel)?;
     take("Python", command(interpreter).arg("-I").arg(programs.join("border.py")))?;
-    take("Kotlin", &mut kotlin::program(&options, &programs.join("Border.kt"), "BorderKt")?)?;
-    take("Swift", &mut swift::program(&options, &programs.join("border.swift"), "border")?)?;
+    take("Kotlin", &mut kotlin::program(options, &programs.join("Border.kt"), "BorderKt")?)?;
+    take("Swift", &mut swift::program(options, &programs.join("border.swift"), "border")?)?;
 
     let (table, missed) = figures.table()?;
     println!("\n{table}");
@@ -110,10 +117,10 @@ pub(super) fn measure(quick: bool, write: bool) -> Result<()> {
         println!("missed: {goal}");
     }
     if write {
+        let task = format!("cargo xtask bench border --write --profile {}", options.profile);
         let path = root().join(PAGE);
         let page = std::fs::read_to_string(&path).during(format!("reading {PAGE}"))?;
-        let text =
-            replaced(&page, &format!("{}\n\n{table}", super::machine("cargo xtask bench border --write")?))?;
+        let text = replaced(&page, &format!("{}\n\n{table}", super::machine(&task)?))?;
         std::fs::write(&path, text).during(format!("writing {PAGE}"))?;
         println!("{PAGE} has it");
     }
