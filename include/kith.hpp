@@ -269,6 +269,24 @@ inline std::vector<std::string> invitation_addresses(const std::string &invitati
     detail::check(kith_invitation_addresses(invitation.c_str(), addresses.out()));
     return detail::lines(addresses.view().text());
 }
+/** What names an invitation; for context::revoke. */
+inline id invitation_id(const std::string &invitation) {
+    id its;
+    detail::check(kith_invitation_id(invitation.c_str(), detail::out(its)));
+    return its;
+}
+/** An invitation as bytes: shorter than the text. */
+inline bytes invitation_to_bytes(const std::string &invitation) {
+    detail::buffer raw;
+    detail::check(kith_invitation_to_bytes(invitation.c_str(), raw.out()));
+    return raw.view().copy();
+}
+/** An invitation's text from its bytes. */
+inline std::string invitation_from_bytes(bytes_view raw) {
+    detail::buffer text;
+    detail::check(kith_invitation_from_bytes(detail::in(raw), raw.size(), text.out()));
+    return text.text();
+}
 /** An invitation as a QR code for a terminal. */
 inline std::string invitation_qr(const std::string &invitation) {
     detail::buffer drawing;
@@ -406,6 +424,8 @@ private:
 } // namespace kith
 
 #include "kith/application.hpp"
+#include "kith/events.hpp" // before those that use it
+
 #include "kith/context.hpp"
 #include "kith/node.hpp"
 

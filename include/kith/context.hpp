@@ -1,6 +1,6 @@
 /**
  * @file
- * Contexts, and what happens in them. Included by kith.hpp.
+ * Contexts. Included by kith.hpp.
  */
 
 #ifndef KITH_CONTEXT_HPP
@@ -72,6 +72,48 @@ struct transaction {
     kith::outcome outcome;
 };
 
+/** What a check of a context found to differ. */
+struct difference {
+    /** KITH_PART_…: of what. */
+    std::uint32_t part;
+    /** Where in the order, unless it is of the context as a whole. */
+    std::optional<kith::place> place;
+    /** Of which key, if it is of one. */
+    std::optional<state_key> key;
+    /** The BLAKE3 hash of what is kept, if anything is. */
+    std::optional<id> kept;
+    /** The BLAKE3 hash of what was recomputed, if anything was. */
+    std::optional<id> recomputed;
+    /** The difference, for people. */
+    std::string text;
+};
+
+/** What a check of a context has looked at and found. */
+struct verification {
+    /** How many transactions were looked at, in order. */
+    std::uint64_t transactions;
+    /** How many of them were executed once more. */
+    std::uint64_t executed;
+    /** How many are in the order and were not looked at, since they are still to be executed. */
+    std::uint64_t pending;
+    /** How many keys of the state were looked at, deleted ones included. */
+    std::uint64_t keys;
+    /** The first difference; nothing: what is kept is what a replay of the history gives. */
+    std::optional<kith::difference> difference;
+};
+
+/** What one transaction has to do with a key. */
+struct explanation {
+    /** The transaction; context::receipt has more of it. */
+    kith::transaction transaction;
+    /** KITH_WRITTEN_…: what it left of the key. */
+    std::uint32_t written;
+    /** The BLAKE3 hash of the value that it left, if it left one. */
+    std::optional<id> hash;
+    /** Whether its author did not know of the transaction before; nothing: that was not found out. */
+    std::optional<bool> unseen;
+};
+
 /** What a call gives. */
 struct executed {
     /** The transaction that carries the call. */
@@ -131,190 +173,6 @@ public:
 
 private:
     detail::owned<kith_receipt, kith_receipt_free> handle_;
-};
-
-/** An event. What is given by reference lives as long as the event. */
-class event_view {
-public:
-    /** Wraps an event of kith.h that somebody else owns. */
-    explicit event_view(const kith_event *raw) noexcept : raw_(raw) {}
-    /** What happened: KITH_EVENT_… */
-    std::uint32_t kind() const noexcept { return kith_event_kind(raw_); }
-    /** Where in the stream it is. */
-    std::uint64_t cursor() const noexcept { return kith_event_cursor(raw_); }
-    /** The transaction, if the event has one. */
-    std::optional<id> transaction() const noexcept { return detail::maybe(kith_event_transaction(raw_)); }
-    /** Of KITH_EVENT_EQUIVOCATION: the other of two transactions. */
-    std::optional<id> other_transaction() const noexcept { return detail::maybe(kith_event_other_transaction(raw_)); }
-    /** The member, if the event has one. */
-    std::optional<id> member() const noexcept { return detail::maybe(kith_event_member(raw_)); }
-    /** The member's role. */
-    kith::role role() const noexcept { return static_cast<kith::role>(kith_event_role(raw_)); }
-    /** Of KITH_EVENT_EXECUTED: whether it was executed before. */
-    bool again() const noexcept { return kith_event_again(raw_); }
-    /** The keys that changed. */
-    std::vector<state_key> keys() const {
-        std::size_t count = 0;
-        const std::uint8_t *raw = kith_event_keys(raw_, &count);
-        std::vector<state_key> keys;
-        keys.reserve(count);
-        for (std::size_t index = 0; index < count; index++) {
-            keys.emplace_back(detail::array<32>(raw + 32 * index));
-        }
-        return keys;
-    }
-    /** A reason, a cause, a peer, a name. */
-    std::string_view text() const noexcept { return kith_event_text(raw_); }
-    /** Of KITH_EVENT_EMITTED: the data. */
-    bytes_view data() const noexcept {
-        std::size_t length = 0;
-        const std::uint8_t *data = kith_event_data(raw_, &length);
-        return detail::view(data, length);
-    }
-    /** How many transactions are here, or how many events are missing. */
-    std::uint64_t done() const noexcept { return kith_event_done(raw_); }
-    /** How many transactions there will be. */
-    std::uint64_t total() const noexcept { return kith_event_total(raw_); }
-
-protected:
-    /** The event of kith.h. */
-    const kith_event *raw_;
-};
-
-/** An event that is owned. */
-class event : public event_view {
-public:
-    /** Takes an event of kith.h over. */
-    explicit event(kith_event *raw) noexcept : event_view(raw), handle_(raw) {}
-
-private:
-    detail::owned<kith_event, kith_event_free> handle_;
-};
-
-/** A stream of events: `for (const kith::event &event : stream)` waits for each, and ends when the context or the node is closed. */
-class events {
-public:
-    /** Takes a stream of kith.h over. */
-    explicit events(kith_events *raw) noexcept : handle_(raw) {}
-    /** Waits for the next event: KITH_TIMEOUT, and KITH_CLOSED at the end of the stream. */
-    event next(std::chrono::milliseconds timeout = forever) {
-        kith_event *raw = nullptr;
-        detail::check(kith_events_next(get(), detail::milliseconds(timeout), &raw));
-        return event(raw);
-    }
-    /** The next event, if one comes in time. KITH_CLOSED at the end of the stream. */
-    std::optional<event> poll(std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) {
-        kith_event *raw = nullptr;
-        const kith_status status = kith_events_next(get(), detail::milliseconds(timeout), &raw);
-        if (status == KITH_TIMEOUT) {
-            return std::nullopt;
-        }
-        detail::check(status);
-        return event(raw);
-    }
-    /** Goes through a stream once. */
-    class iterator {
-    public:
-        using iterator_category = std::input_iterator_tag;
-        using value_type = event;
-        using difference_type = std::ptrdiff_t;
-        using pointer = const event *;
-        using reference = const event &;
-        /** The end. */
-        iterator() noexcept = default;
-        /** Waits for the first one. */
-        explicit iterator(events &stream) : stream_(&stream) { advance(); }
-        reference operator*() const noexcept { return *current_; }
-        pointer operator->() const noexcept { return &*current_; }
-        iterator &operator++() { return advance(), *this; }
-        bool operator==(const iterator &other) const noexcept { return stream_ == other.stream_; }
-        bool operator!=(const iterator &other) const noexcept { return stream_ != other.stream_; }
-
-    private:
-        void advance() {
-            kith_event *raw = nullptr;
-            const bool last = current_ && current_->kind() == KITH_EVENT_CLOSED;
-            const kith_status status = last ? KITH_CLOSED : kith_events_next(stream_->get(), KITH_FOREVER, &raw);
-            if (status == KITH_CLOSED) {
-                stream_ = nullptr;
-                return;
-            }
-            detail::check(status);
-            current_ = std::make_shared<event>(raw);
-        }
-        events *stream_ = nullptr;
-        std::shared_ptr<event> current_;
-    };
-    /** Waits for the next event. */
-    iterator begin() { return iterator(*this); }
-    /** The end of the stream. */
-    iterator end() noexcept { return {}; }
-    /** The handle of kith.h. */
-    kith_events *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::owned<kith_events, kith_events_free> handle_;
-};
-
-/**
- * A callback that is told of events on a thread of its own. Destroying it waits until the callback has returned, unless that is who
- * destroys it.
- */
-class subscription {
-public:
-    /** What is told of events. */
-    using function = std::function<void(const event_view &)>;
-    /** Throws what the callback has thrown, if it has: it is not called any more since. */
-    void rethrow() const {
-        std::exception_ptr failure;
-        {
-            const std::lock_guard<std::mutex> lock(told_->mutex);
-            failure = told_->failure;
-        }
-        if (failure) {
-            std::rethrow_exception(failure);
-        }
-    }
-    /** The handle of kith.h. */
-    kith_subscription *get() const noexcept { return handle_.get(); }
-
-private:
-    friend class context;
-    struct told {
-        explicit told(function given) : body(std::move(given)) {}
-        function body;
-        std::mutex mutex;
-        std::exception_ptr failure;
-    };
-    subscription(const kith_context *context, const std::uint64_t *after, function body)
-        : told_(std::make_shared<told>(std::move(body))) {
-        using shared = std::shared_ptr<told>;
-        kith_subscription *raw = nullptr;
-        detail::handed(std::make_unique<shared>(told_), [&](void *user_data, kith_free_callback free) {
-            const kith_event_callback callback = [](void *given, const kith_event *event) {
-                told &its = **static_cast<shared *>(given);
-                const auto failed = [&its](std::exception_ptr failure) {
-                    const std::lock_guard<std::mutex> lock(its.mutex);
-                    its.failure = failure;
-                };
-                {
-                    const std::lock_guard<std::mutex> lock(its.mutex);
-                    if (its.failure) {
-                        return;
-                    }
-                }
-                try {
-                    its.body(event_view(event));
-                } catch (...) {
-                    failed(std::current_exception());
-                }
-            };
-            return kith_context_on_event(context, after, callback, user_data, free, &raw);
-        });
-        handle_.reset(raw);
-    }
-    std::shared_ptr<told> told_;
-    detail::owned<kith_subscription, kith_subscription_free> handle_;
 };
 
 /** Several operations that are carried out together, all or none. Built by one thread at a time. */
@@ -481,6 +339,36 @@ public:
         page.reserve(count);
         for (std::size_t index = 0; index < count; index++) {
             page.push_back(detail::from(raw[index]));
+        }
+        return page;
+    }
+    /** Compares everything that is kept with what the history gives, and names the first difference. Nothing is changed. */
+    kith::verification verify() const {
+        kith_verification raw;
+        detail::check(kith_context_verify(get(), &raw));
+        kith::verification seen{raw.transactions, raw.executed, raw.pending, raw.keys, std::nullopt};
+        if (raw.part != KITH_PART_NONE) {
+            kith::difference found{raw.part, {}, {}, {}, {}, raw.text};
+            if (raw.has_place) found.place = detail::array<48>(raw.place);
+            if (raw.has_key) found.key = state_key(detail::array<32>(raw.key));
+            if (raw.has_kept) found.kept = detail::array<32>(raw.kept);
+            if (raw.has_recomputed) found.recomputed = detail::array<32>(raw.recomputed);
+            seen.difference = std::move(found);
+        }
+        return seen;
+    }
+    /** Why a key has its value: a page of the calls that wrote it, or were rejected for what they read of it, after a place. */
+    std::vector<explanation> explain(const state_key &key, const std::optional<place> &after = {}, std::size_t limit = 1000) const {
+        std::vector<kith_explanation> raw(limit < 1000 ? limit : 1000);
+        std::size_t count = 0;
+        detail::check(kith_context_explain(get(), detail::in(key), after ? detail::in(*after) : nullptr, raw.data(), raw.size(), &count));
+        std::vector<explanation> page;
+        for (std::size_t index = 0; index < count; index++) {
+            const kith_explanation &one = raw[index];
+            explanation said{detail::from(one.transaction), one.written, {}, {}};
+            if (one.written == KITH_WRITTEN_VALUE) said.hash = detail::array<32>(one.hash);
+            if (one.unseen != KITH_SEEN_UNKNOWN) said.unseen = one.unseen == KITH_UNSEEN;
+            page.push_back(said);
         }
         return page;
     }

@@ -10,6 +10,8 @@
 
 namespace kith {
 
+class node;
+
 /** Where nodes of this process meet without sockets. */
 class hub {
 public:
@@ -18,6 +20,10 @@ public:
         detail::check(kith_hub_new(&raw));
         handle_.reset(raw);
     }
+    /** Breaks the link between two nodes and keeps them apart until `heal`. */
+    void partition(const node &one, const node &other) const;
+    /** Lets two nodes meet again; they do so by themselves. */
+    void heal(const node &one, const node &other) const;
     /** The handle of kith.h. */
     kith_hub *get() const noexcept { return handle_.get(); }
 
@@ -37,6 +43,8 @@ struct node_options {
     std::uint32_t durability = KITH_DURABLE_POWER;
     /** How many batches of events are kept for those who start after a cursor; 0: the library's default. */
     std::uint64_t event_retention = 0;
+    /** What keeps the directory: KITH_ENGINE_AUTO, KITH_ENGINE_SLED or KITH_ENGINE_REDB. */
+    std::uint32_t storage = KITH_ENGINE_AUTO;
     /** Not NULL: the node meets only the nodes of this hub, which has to live until the node is open. */
     const kith::hub *hub = nullptr;
 };
@@ -71,6 +79,27 @@ struct context_info {
     std::string name;
 };
 
+/** What node::sync_once came to. */
+struct sync_report {
+    /** How many peers are connected at its end. */
+    std::size_t peers;
+    /** The contexts that hold what a connected member's node holds, and nothing else is known of. */
+    std::vector<id> synced;
+    /** Those of which that is not known. */
+    std::vector<id> behind;
+};
+
+namespace detail {
+/** Ids that stand one after the other. */
+inline std::vector<id> ids(bytes_view raw) {
+    std::vector<id> list;
+    for (std::size_t at = 0; at + 32 <= raw.size(); at += 32) {
+        list.push_back(array<32>(in(raw) + at));
+    }
+    return list;
+}
+} // namespace detail
+
 /** A node: a store, an endpoint in the network, and any number of contexts. */
 class node {
 public:
@@ -88,6 +117,25 @@ public:
     }
     /** Closes the node, and waits until it has. Twice is fine. Without it the node closes in the background once it is destroyed. */
     void shutdown() { detail::check(kith_node_shutdown(get())); }
+    /** Puts the node to rest: gives back its files, locks and ports. KITH_TIMEOUT: it goes on in the background. */
+    void suspend(std::chrono::milliseconds deadline) { detail::check(kith_node_suspend(get(), detail::milliseconds(deadline))); }
+    /** Takes a suspended node up again. KITH_BUSY: another process has the directory by now. */
+    void resume() { detail::check(kith_node_resume(get())); }
+    /** Whether the node is suspended, or is being so. Also true once it is shut down. */
+    bool is_suspended() const {
+        bool suspended = false;
+        detail::check(kith_node_is_suspended(get(), &suspended));
+        return suspended;
+    }
+    /** Catches up within a budget. A suspended node is resumed for it and suspended again. */
+    sync_report sync_once(std::chrono::milliseconds budget) {
+        sync_report report{};
+        detail::buffer synced, behind;
+        detail::check(kith_node_sync_once(get(), detail::milliseconds(budget), &report.peers, synced.out(), behind.out()));
+        report.synced = detail::ids(synced.view());
+        report.behind = detail::ids(behind.view());
+        return report;
+    }
     /** The node's id in the network. */
     std::string id() const { return text(kith_node_id); }
     /** Where the node listens: multiaddresses with /p2p/…. */
@@ -174,11 +222,7 @@ public:
     std::vector<kith::id> context_ids() const {
         detail::buffer ids;
         detail::check(kith_node_contexts(get(), ids.out()));
-        std::vector<kith::id> list;
-        for (std::size_t at = 0; at + 32 <= ids.view().size(); at += 32) {
-            list.push_back(detail::array<32>(detail::in(ids.view()) + at));
-        }
-        return list;
+        return detail::ids(ids.view());
     }
     /** The contexts that this node holds. */
     std::vector<context_info> contexts() const {
@@ -222,6 +266,7 @@ private:
         raw.discovery = options.discovery;
         raw.durability = options.durability;
         raw.event_retention = options.event_retention;
+        raw.storage = options.storage;
         raw.hub = options.hub == nullptr ? nullptr : options.hub->get();
         kith_node *opened = nullptr;
         detail::check(kith_node_open(path, &raw, &opened));
@@ -234,6 +279,11 @@ private:
     }
     detail::owned<kith_node, kith_node_free> handle_;
 };
+
+inline void hub::partition(const node &one, const node &other) const {
+    detail::check(kith_hub_partition(get(), one.get(), other.get()));
+}
+inline void hub::heal(const node &one, const node &other) const { detail::check(kith_hub_heal(get(), one.get(), other.get())); }
 
 } // namespace kith
 

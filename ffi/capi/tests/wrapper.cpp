@@ -369,6 +369,45 @@ static void an_application_of_functions() {
     CHECK(kind_of([&] { curious.execute("look"); }) == KITH_BLOCKED);
 }
 
+static void a_node_rests_and_goes_on() {
+    kith::node_options options = alone();
+    options.storage = KITH_ENGINE_REDB;
+    kith::node node = kith::node::open(scratch + "/resting", options);
+    kith::context context = node.create_context();
+    context.put(milk, "2 litres");
+    CHECK(!node.is_suspended());
+    node.suspend(60s);
+    CHECK(node.is_suspended() && kind_of([&] { context.get(milk); }) == KITH_CLOSED);
+    node.resume();
+    CHECK(!node.is_suspended() && context.get(milk));
+    options.storage = KITH_ENGINE_SLED;
+    node.shutdown();
+    CHECK(kind_of([&] { kith::node::open(scratch + "/resting", options); }) == KITH_INVALID_ARGUMENT);
+    auto [one, other] = kith::node::for_tests();
+    kith::context mine = one.create_context(), theirs = other.join(mine.invite());
+    const kith::sync_report report = other.sync_once(60s);
+    CHECK(report.peers == 1 && report.synced == std::vector<kith::id>{theirs.id()} && report.behind.empty());
+}
+
+static void a_context_is_verified_and_explained() {
+    kith::node node = kith::node::in_memory(alone());
+    kith::context context = node.create_context();
+    const kith::id id = context.put(milk, "2 litres");
+    const kith::verification seen = context.verify();
+    CHECK(!seen.difference && seen.executed >= 1 && seen.keys >= 1 && seen.pending == 0);
+    const auto why = context.explain(milk);
+    CHECK(why.size() == 1 && why[0].transaction.id == id && why[0].written == KITH_WRITTEN_VALUE && why[0].hash);
+    CHECK(context.explain(milk, why[0].transaction.place).empty());
+}
+
+static void an_invitation_has_text_bytes_and_id() {
+    kith::node node = kith::node::in_memory(alone());
+    kith::context context = node.create_context();
+    const std::string token = context.invite();
+    CHECK(kith::invitation_from_bytes(kith::invitation_to_bytes(token)) == token);
+    CHECK(kith::invitation_id(token) == context.invitations().at(0).id);
+}
+
 static void nodes_of_a_hub_and_of_sockets_meet() {
     const kith::hub hub;
     kith::node_options options;
@@ -376,7 +415,12 @@ static void nodes_of_a_hub_and_of_sockets_meet() {
     options.discovery = false;
     options.event_retention = 10;
     kith::node one = kith::node::in_memory(options), other = kith::node::in_memory(options);
-    CHECK(other.join(one.create_context().invite()).role() == kith::role::writer);
+    kith::context mine = one.create_context();
+    const std::string token = mine.invite();
+    hub.partition(one, other);
+    CHECK(kind_of([&] { other.join(token, 100ms); }) != KITH_OK);
+    hub.heal(one, other);
+    CHECK(other.join(token).role() == kith::role::writer);
     kith::node_options sockets = alone();
     sockets.listen = {"/ip4/127.0.0.1/tcp/0"};
     sockets.durability = KITH_DURABLE_PROCESS;
@@ -416,6 +460,9 @@ int main(int count, char **arguments) {
     RUN(a_thread_is_cancelled_by_another);
     RUN(an_application_of_a_class);
     RUN(an_application_of_functions);
+    RUN(a_node_rests_and_goes_on);
+    RUN(a_context_is_verified_and_explained);
+    RUN(an_invitation_has_text_bytes_and_id);
     RUN(nodes_of_a_hub_and_of_sockets_meet);
     RUN(logs_are_told_and_what_they_throw_is_dropped);
     return check_finish();
