@@ -43,6 +43,8 @@ cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests t
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
+cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
+cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -74,6 +76,14 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["abi"] => {
+            setup::programs()?;
+            c::abi::write()
+        }
+        ["docs"] => {
+            setup::programs()?;
+            c::docs::write()
+        }
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
         ["scenarios"] => scenarios::write(),

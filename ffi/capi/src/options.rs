@@ -242,7 +242,7 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
 
 /// The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
 /// can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
-/// %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+/// NAME in %LOCALAPPDATA%; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
 ///
 /// # Safety
 /// `name` ends in NUL.
