@@ -146,26 +146,32 @@ impl Pseudonyms {
     }
 
     /// The first stored key that can belong to a range.
-    fn lower(&self, keyspace: Keyspace, from: &[u8]) -> Result<Bound> {
+    fn lower(&self, keyspace: Keyspace, from: &[u8]) -> Bound {
         let mut stored = from.to_vec();
         for name in names(keyspace, from).into_iter().flatten().filter(|name| from.len() > name.from) {
             if name.order == Order::Kept {
                 stored.truncate(name.from);
-                return Ok(Bound { among: Some(stored.clone()), stored: Some(stored) });
+                return Bound { among: Some(stored.clone()), stored: Some(stored) };
             }
             if from.len() < name.to {
-                return Err(cut());
+                // As keys that are too short for the name are stored, and what follows one.
+                break;
             }
             self.permute(keyspace, &mut stored[name.from..name.to], false);
         }
-        Ok(Bound { stored: Some(stored), among: None })
+        Bound { stored: Some(stored), among: None }
     }
 
     /// The end of the stored keys that can belong to a range.
     fn upper(&self, keyspace: Keyspace, from: &[u8], to: &[u8]) -> Result<Bound> {
         // The end of all that begins with a name is no name.
         for name in names(keyspace, from).into_iter().flatten() {
-            if name.order == Order::Own && from.len() >= name.to {
+            if name.order == Order::Own && from.len() > name.from && from.len() < name.to {
+                // All that begins with a part of a name lies scattered.
+                if end_of(from).as_deref() == Some(to) {
+                    return Err(Error::internal("a range of the store is of a part of a name"));
+                }
+            } else if name.order == Order::Own && from.len() >= name.to {
                 let prefix = &from[..name.to];
                 if end_of(prefix).as_deref() == Some(to) {
                     return Ok(Bound { stored: end_of(&self.hide(keyspace, prefix)), among: None });
@@ -179,7 +185,7 @@ impl Pseudonyms {
                 return Ok(Bound { stored: end_of(&stored), among: Some(stored) });
             }
             if to.len() < name.to {
-                return Err(cut());
+                break;
             }
             self.permute(keyspace, &mut stored[name.from..name.to], false);
         }
@@ -194,7 +200,7 @@ impl Pseudonyms {
         limit: usize,
         mut raw: impl FnMut(&[u8], Option<&[u8]>, usize) -> Result<Vec<(Vec<u8>, V)>>,
     ) -> Result<Vec<Found<V>>> {
-        let first = self.lower(keyspace, from)?;
+        let first = self.lower(keyspace, from);
         let last = match to {
             Some(to) => self.upper(keyspace, from, to)?,
             None => Bound { stored: None, among: None },
@@ -287,10 +293,6 @@ fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
-}
-
-fn cut() -> Error {
-    Error::internal("a range of the store begins or ends within a name")
 }
 
 #[cfg(test)]
