@@ -135,6 +135,7 @@ impl Registry {
             None => Vec::new(),
         };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let Sealing { sealed, key_file, .. } = *lock(&self.sealing);
         Ok(NodeStatus {
             id: self.peer_id(),
             addresses: self.addresses(),
@@ -149,8 +150,8 @@ impl Registry {
                 })
                 .collect(),
             contexts: self.contexts()?.iter().map(|context| context.id.to_string()).collect(),
-            sealed: lock(&self.sealing).sealed,
-            key_file: lock(&self.sealing).key_file,
+            sealed,
+            key_file,
             copied: live
                 .as_ref()
                 .and_then(|live| live.high_water.as_ref())
