@@ -7,6 +7,8 @@ mod load;
 mod machine;
 mod memory;
 mod opening;
+#[cfg(feature = "sealing")]
+mod sealing;
 mod sharing;
 mod writing;
 
@@ -51,6 +53,8 @@ fn run(words: &[&str]) -> Result<()> {
         "memory" => memory::entries(share),
         "transactions" => memory::transactions(share),
         "get" => get::measure(share),
+        #[cfg(feature = "sealing")]
+        "sealing" => sealing::measure(share),
         _ => Err(HELP.into()),
     }
 }

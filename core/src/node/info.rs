@@ -145,8 +145,11 @@ pub struct NodeStatus {
     pub peers: Vec<PeerInfo>,
     /// The contexts, as hexadecimal ids.
     pub contexts: Vec<String>,
-    /// What is kept is not sealed: no key was given. (Sealing is not there yet.)
+    /// Whether everything in the directory is sealed under a key that the host keeps.
     pub sealed: bool,
+    /// Whether the key that everything in the directory is sealed under lies in a file beside it, since the host gave none: whoever can read
+    /// the directory can read everything in it then.
+    pub key_file: bool,
     /// Whether the directory is a copy of another node's, or lacks the high-water mark of its store: then nothing is signed.
     pub copied: bool,
     /// Whether the node is suspended: it has no peers and no addresses then.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Hub;
 use crate::replica::Role;
-use crate::storage::{StorageEngine, Store};
+use crate::storage::{StorageEngine, StorageKey, Store};
 
 /// What a node is opened with. The defaults are a node in memory that is reached by nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +33,11 @@ pub struct Options {
     pub transport: Transport,
     /// The storage engine of the directory.
     pub storage: StorageEngine,
+    /// What everything in the directory is sealed under. `None`: a key file beside the store (`storage-key`, readable by its owner only), which
+    /// is made with it; [`super::NodeStatus::key_file`] says so. A directory that is sealed under another key, or under one where none is given, is
+    /// [`crate::ErrorKind::KeyRequired`]. [`crate::Node::change_storage_key`] seals it under another one.
+    #[serde(skip)]
+    pub storage_key: Option<StorageKey>,
     /// What keeps everything.
     #[serde(skip)]
     pub engine: Engine,
@@ -52,6 +57,7 @@ impl Default for Options {
             event_retention: 10_000,
             transport: Transport::Sockets,
             storage: StorageEngine::Auto,
+            storage_key: None,
             engine: Engine::Own,
             clock: Clock::default(),
         }

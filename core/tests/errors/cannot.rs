@@ -33,6 +33,8 @@ const SORTS: &[(&str, &[&str])] = &[
             "suspend",
             "resume",
             "sync_once",
+            "change_storage_key",
+            "export",
             "shutdown",
         ],
     ),
@@ -67,7 +69,7 @@ pub(crate) const REASONS: &[Reason] = &[
         &[],
         "A Rust caller cancels by dropping the future; nobody is left to be told. (Other languages have it.)",
     ),
-    because(&[KeyRequired], ALL, &[], "Stores are not sealed yet."),
+    because(&[KeyRequired], ALL, &["open", "resume", "sync_once"], "The store is open, or it needs none."),
     because(&[Internal], ALL, &[], "A defect: there is no known way to it."),
     because(
         &[Equivocation],
@@ -113,7 +115,16 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[Timeout],
-        &["open", "Node::status", "register", "create_context", "contexts", "Node::context"],
+        &[
+            "open",
+            "Node::status",
+            "register",
+            "create_context",
+            "contexts",
+            "Node::context",
+            "change_storage_key",
+            "export",
+        ],
         &[],
         "It waits for nobody who could take too long.",
     ),
@@ -163,7 +174,12 @@ pub(crate) const REASONS: &[Reason] = &[
         &["execute", "query", "verify", "create_context"],
         "The application is not asked, or it is `kv`, which is always there.",
     ),
-    because(&[Unsupported], ALL, &["kv calls", "get", "entries", "rotate_keys"], "All of it is there."),
+    because(
+        &[Unsupported],
+        ALL,
+        &["kv calls", "get", "entries", "rotate_keys", "change_storage_key"],
+        "All of it is there.",
+    ),
     because(
         &[LimitExceeded],
         &[
@@ -226,6 +242,7 @@ pub(crate) const REASONS: &[Reason] = &[
             "suspend",
             "resume",
             "sync_once",
+            "change_storage_key",
             "shutdown",
             "create_context",
             "StateKey::random",
@@ -267,6 +284,18 @@ pub(crate) const REASONS: &[Reason] = &[
         &["suspend"],
         &[],
         "It closes a store as `shutdown` does, where it is shown; a store that is given, as the test needs one, stays open.",
+    ),
+    because(
+        &[Corrupt],
+        &["change_storage_key"],
+        &[],
+        "It reads nothing: what it writes was read when the store was opened.",
+    ),
+    because(
+        &[StorageFull],
+        &["change_storage_key", "export"],
+        &[],
+        "A full disk is told as such where files are written, as for `Node::open`; the test has no disk to fill.",
     ),
     because(
         &[StorageFull],

@@ -18,6 +18,8 @@ pub(crate) const CALLS: &[&str] = &[
     "Node::suspend",
     "Node::resume",
     "Node::sync_once",
+    "Node::change_storage_key",
+    "Node::export",
     "Node::shutdown",
     "Context::execute",
     "Context::put",

@@ -8,7 +8,7 @@ use kith_core::ErrorKind;
 use kith_core::application::{Application, ApplicationError, Call, State, kv};
 use kith_core::node::{Context, CreateOptions, Engine, Events, JoinOptions, Node, Options};
 use kith_core::replica::StateKey;
-use kith_core::storage::Store;
+use kith_core::storage::{StorageKey, Store};
 
 use crate::faulty::{Faulty, Mood, Outcomes, calls, governing, key, node_on, questions, reads, unit};
 use crate::table::Table;
@@ -122,6 +122,10 @@ pub(crate) async fn damaged_records(table: &mut Table) {
     table.shows("Node::create_context", kind, node.create_context(CreateOptions::default()).await);
     damage();
     table.shows("Node::join", kind, node.join(&token().await, hurry()).await);
+    damage();
+    let folder = tempfile::tempdir().unwrap();
+    let exported = node.export(&folder.path().join("export"), &StorageKey::new([1; 32])).await;
+    table.shows("Node::export", kind, exported);
     context.put(key(), b"as before").await.unwrap();
     node.shutdown().await.unwrap();
 }

@@ -63,19 +63,19 @@ fn a_directory_keeps_its_engine() {
         [(StorageEngine::Sled, StorageEngine::Redb), (StorageEngine::Redb, StorageEngine::Sled)]
     {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path(), own).unwrap();
+        let store = open(directory.path(), own, None).unwrap();
         put(&*store, b"a", b"1").unwrap();
         store.close().unwrap();
-        let refused = open(directory.path(), other).err().unwrap();
+        let refused = open(directory.path(), other, None).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
         assert!(refused.message().contains("sled") && refused.message().contains("redb"), "{refused}");
-        let store = open(directory.path(), StorageEngine::Auto).unwrap();
+        let store = open(directory.path(), StorageEngine::Auto, None).unwrap();
         assert_eq!(value(&*store, b"a").unwrap().unwrap(), b"1");
         store.close().unwrap();
     }
     // What a new directory gets is the platform's default.
     let directory = tempfile::tempdir().unwrap();
-    open(directory.path(), StorageEngine::Auto).unwrap().close().unwrap();
+    open(directory.path(), StorageEngine::Auto, None).unwrap().close().unwrap();
     assert!(SledStore::open(directory.path(), SledOptions::default()).is_ok());
 }
 
