@@ -49,6 +49,16 @@ pub enum StorageEngine {
     Redb,
 }
 
+impl fmt::Display for StorageEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Sled => "sled",
+            Self::Redb => "redb",
+        })
+    }
+}
+
 impl FromStr for StorageEngine {
     type Err = Error;
 

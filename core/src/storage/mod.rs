@@ -39,17 +39,25 @@ use std::sync::Arc;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Opens the store in a directory with its default settings, or creates it there. Blocks. The errors are those of
-/// [`SledStore::open`] and [`RedbStore::open`].
-pub fn open(directory: &Path, engine: StorageEngine) -> Result<Arc<dyn Store>> {
+/// Opens the store in a directory, or creates it there, with this much memory as its cache (`None`, as all other settings: the
+/// default). Blocks. The errors are those of [`SledStore::open`] and [`RedbStore::open`].
+pub fn open(directory: &Path, engine: StorageEngine, cache: Option<u64>) -> Result<Arc<dyn Store>> {
     let name = match engine {
         StorageEngine::Auto => format::engine_of(directory)?.unwrap_or(EngineName::DEFAULT),
         StorageEngine::Sled => EngineName::Sled,
         StorageEngine::Redb => EngineName::Redb,
     };
     Ok(match name {
-        EngineName::Sled => Arc::new(SledStore::open(directory, SledOptions::default())?),
-        EngineName::Redb => Arc::new(RedbStore::open(directory, RedbOptions::default())?),
+        EngineName::Sled => {
+            let mut options = SledOptions::default();
+            options.memory = cache.unwrap_or(options.memory);
+            Arc::new(SledStore::open(directory, options)?)
+        }
+        EngineName::Redb => {
+            let mut options = RedbOptions::default();
+            options.cache = cache.map_or(options.cache, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+            Arc::new(RedbStore::open(directory, options)?)
+        }
     })
 }
 
@@ -57,6 +65,8 @@ pub fn open(directory: &Path, engine: StorageEngine) -> Result<Arc<dyn Store>> {
 pub const MAX_KEY: usize = 1024;
 /// Largest value, in bytes.
 pub const MAX_VALUE: usize = 16 << 20;
+/// What suits an engine that says nothing else, as a batch: sled writes at most 64 KiB at once, and anything larger three times.
+pub(crate) const SMALL_BATCH: usize = 44 << 10;
 /// Most bytes (keys and values) in one batch.
 pub const MAX_BATCH: usize = 256 << 20;
 
@@ -243,6 +253,11 @@ pub trait Store: Send + Sync + 'static {
     /// outcome open (a failed sync), every later call fails until the store is opened again. With
     /// [`crate::ErrorKind::StorageFull`] nothing has happened, reading goes on, and the call may be tried again.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()>;
+
+    /// About how many bytes suit one batch where more is waiting to be written. Larger ones are taken, too.
+    fn batch_size(&self) -> usize {
+        SMALL_BATCH
+    }
 
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.
     fn close(&self) -> Result<()>;

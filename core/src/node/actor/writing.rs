@@ -20,7 +20,7 @@ use crate::replica::{
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, limits};
 
 impl Actor {
     /// Carries out a command in the view, or keeps it for after the batch.
@@ -209,11 +209,16 @@ impl Actor {
     }
 
     /// Hands what sessions delivered to the replica, and with it whatever waited for it, until the round is full.
-    pub(super) fn stage_deliveries(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
+    pub(super) fn stage_deliveries(
+        &mut self,
+        view: &mut View<'_>,
+        most: usize,
+        stage: &mut Stage,
+    ) -> Result<()> {
         let mut deliveries = std::mem::take(&mut stage.deliveries).into_iter();
         while let Some(Delivery { link, token, mut transactions }) = deliveries.next() {
             let told = stage.added.len();
-            while !transactions.is_empty() && view.size() < super::ROUND_BYTES {
+            while !transactions.is_empty() && view.size() < most {
                 let rest = transactions.split_off(slice(&transactions));
                 let mut next: Vec<(LinkId, Transaction)> =
                     std::mem::replace(&mut transactions, rest).into_iter().map(|t| (link, t)).collect();
@@ -409,17 +414,20 @@ impl Actor {
     }
 }
 
-/// How many of what was delivered to take in at once: few enough to end a round where it is full.
+/// How many of what was delivered to take in at once: few enough to end a round where it is full. Where there is a signature among
+/// them up to the last one, since of what follows it the headers that prove it would have to be kept for a while.
 fn slice(transactions: &[Transaction]) -> usize {
-    const MOST: usize = 8;
-    const BYTES: usize = 4 << 10;
+    const MOST: usize = limits::SYNC_RUN;
+    const BYTES: usize = 8 << 10;
     let mut bytes = 0;
     let fits = |transaction: &&Transaction| {
         let before = bytes;
         bytes += transaction.payload.len();
         before < BYTES
     };
-    transactions.iter().take(MOST).take_while(fits).count()
+    let most = transactions.iter().take(MOST).take_while(fits).count();
+    let signed = transactions.iter().take(most).rposition(|transaction| transaction.signature.is_some());
+    signed.map_or(most, |last| last + 1)
 }
 
 /// Fresh random commitment keys, from one draw of randomness.

@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::rows::{Row, list_key, open_store};
 use crate::network::PeerId;
-use crate::node::options::Engine;
+use crate::node::options::Options;
 use crate::replica::{ContextId, MemberId};
-use crate::storage::{DirectoryLock, Keyspace, StorageEngine, Store, context_key, copy_tree, io_error};
+use crate::storage::{DirectoryLock, Keyspace, Store, context_key, copy_tree, io_error};
 use crate::{Error, ErrorKind, Result};
 
 /// A copy of a node's directory, opened.
@@ -74,7 +74,7 @@ impl Inspection {
             });
             copied.map_err(|error| io_error("copying the directory", &error))?;
         }
-        let (store, _) = open_store(Some(empty), StorageEngine::Auto, Engine::Own)?;
+        let (store, _) = open_store(&Options { path: Some(empty.into()), ..Options::default() })?;
         let inspection = Self { store };
         if inspection.store.snapshot()?.scan(Keyspace::Keys, &[], None, false, 1)?.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "no node was ever opened in this directory"));

@@ -127,7 +127,7 @@ impl Engine {
         let key = format.checksum_key();
         let progress = Progress::open(&directory.join(ACKNOWLEDGED), key)?;
         let opened = guarded("opening the store", || {
-            Ok(Database::builder().set_cache_size(options.cache).create_with_backend(backend)?)
+            Ok(Database::builder().set_cache_size(options.cache.max(1 << 20)).create_with_backend(backend)?)
         });
         let db = opened.map_err(damage)?;
         Ok(Self {

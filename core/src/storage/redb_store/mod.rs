@@ -24,6 +24,9 @@ use crate::{Error, ErrorKind, Result};
 /// Free space to open with.
 const SPACE_TO_OPEN: u64 = 8 << 20;
 
+/// Most keys lie scattered, and each page that has one is written anew: the more keys in a batch, the fewer pages for each.
+const BATCH: usize = 2 << 20;
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct RedbOptions {
@@ -167,6 +170,10 @@ impl Store for RedbStore {
         let _alone = self.view.change()?;
         *marker = engine.commit(&marker, &writes)?;
         Ok(())
+    }
+
+    fn batch_size(&self) -> usize {
+        BATCH
     }
 
     fn close(&self) -> Result<()> {
