@@ -121,9 +121,9 @@ impl Figures {
     }
 }
 
-/// `get` from C and Python, by the libraries as they are installed.
+/// `get` from C and Python, by the libraries as they are shipped.
 fn languages(figures: &mut Figures, calls: &str) -> Result<()> {
-    let options = Options { profile: "release".into() };
+    let options = Options { profile: "dist".into() };
     let wheel = python::wheel(&options)?;
     let interpreter = python::environment("venv-bench", &wheel)?;
     let programs = tools::root().join("benchmarks/programs");

@@ -20,10 +20,8 @@ pub enum EngineName {
 }
 
 impl EngineName {
-    /// What a new directory is made with where the host does not say: sled; redb on phones, where sled compiles its file lock, its
-    /// flusher and its background I/O away.
-    pub const DEFAULT: Self =
-        if cfg!(any(target_os = "android", target_os = "ios")) { Self::Redb } else { Self::Sled };
+    /// What a new directory is made with where the host does not say. Why: `docs/storage.md`.
+    pub const DEFAULT: Self = Self::Redb;
 }
 
 impl fmt::Display for EngineName {

@@ -97,6 +97,11 @@ pub(crate) fn encode(key: &ChecksumKey, kind: Kind, place: &Place<'_>, payload: 
     record
 }
 
+/// The checksum in a frame that [`encode`] has made.
+pub(crate) fn checksum_of(record: &[u8]) -> [u8; 8] {
+    record.get(6..HEADER).and_then(|sum| sum.try_into().ok()).unwrap_or_default()
+}
+
 /// Takes the frame off and verifies it, or says in a `Corrupt` which record is damaged and how.
 pub(crate) fn decode<'a>(key: &ChecksumKey, place: &Place<'_>, bytes: &'a [u8]) -> Result<Record<'a>> {
     let record = parse(place, bytes)?;
@@ -144,6 +149,7 @@ mod tests {
         hasher.update(&[1, 0, 5, 1, 0, 0, 0]).update(b"k").update(b"value");
         assert_eq!(record[6..14], hasher.finalize().as_bytes()[..8]);
         assert_eq!(&record[14..], b"value");
+        assert_eq!(checksum_of(&record), record[6..14]);
     }
 
     proptest! {

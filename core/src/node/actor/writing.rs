@@ -1,5 +1,7 @@
 //! What callers and peers make a context's thread write.
 
+use std::collections::VecDeque;
+
 use ed25519_dalek::SigningKey;
 
 use super::Actor;
@@ -219,9 +221,9 @@ impl Actor {
         while let Some(Delivery { link, token, mut transactions }) = deliveries.next() {
             let told = stage.added.len();
             while !transactions.is_empty() && view.size() < most {
-                let rest = transactions.split_off(slice(&transactions));
+                let slice = slice(&transactions);
                 let mut next: Vec<(LinkId, Transaction)> =
-                    std::mem::replace(&mut transactions, rest).into_iter().map(|t| (link, t)).collect();
+                    transactions.drain(..slice).map(|transaction| (link, transaction)).collect();
                 while !next.is_empty() {
                     next = self.take_in(next, view, stage)?;
                 }
@@ -416,7 +418,7 @@ impl Actor {
 
 /// How many of what was delivered to take in at once: few enough to end a round where it is full. Where there is a signature among
 /// them up to the last one, since of what follows it the headers that prove it would have to be kept for a while.
-fn slice(transactions: &[Transaction]) -> usize {
+fn slice(transactions: &VecDeque<Transaction>) -> usize {
     const MOST: usize = limits::SYNC_RUN;
     const BYTES: usize = 8 << 10;
     let mut bytes = 0;
@@ -426,8 +428,8 @@ fn slice(transactions: &[Transaction]) -> usize {
         before < BYTES
     };
     let most = transactions.iter().take(MOST).take_while(fits).count();
-    let signed = transactions.iter().take(most).rposition(|transaction| transaction.signature.is_some());
-    signed.map_or(most, |last| last + 1)
+    let signed = |index: &usize| transactions.get(*index).is_some_and(|t| t.signature.is_some());
+    (0..most).rev().find(signed).map_or(most, |last| last + 1)
 }
 
 /// Fresh random commitment keys, from one draw of randomness.

@@ -173,7 +173,7 @@ impl Store for RedbStore {
     }
 
     fn batch_size(&self) -> usize {
-        BATCH
+        std::env::var("KITH_BATCH").ok().and_then(|n| n.parse().ok()).unwrap_or(BATCH)
     }
 
     fn close(&self) -> Result<()> {
