@@ -3,6 +3,7 @@
 mod table;
 
 use std::path::Path;
+use std::thread;
 
 use crate::tools::{self, During, Failed, Options, Result, cargo, command, empty_folder, headline, run, tee};
 use crate::{c, python, setup};
@@ -11,7 +12,9 @@ use table::{ENGINES, Figures};
 const PAGE: &str = "docs/benchmarks.md";
 
 /// The parts of `kith-bench` that are measured with each engine.
-const BY_ENGINE: [&str; 7] = ["put", "push", "catch-up", "late", "reopen", "memory", "transactions"];
+const BY_ENGINE: [&str; 5] = ["put", "push", "catch-up", "late", "reopen"];
+/// The same, with nothing in them that is timed: the engines go side by side.
+const NOT_TIMED: [&str; 2] = ["memory", "transactions"];
 /// Those that are the same with each.
 const ALIKE: [&str; 2] = ["fsync", "get"];
 /// What is built besides, and measured by other programs.
@@ -67,7 +70,12 @@ impl<'a> Asked<'a> {
 }
 
 fn parts() -> impl Iterator<Item = &'static str> {
-    BY_ENGINE.into_iter().chain(ALIKE).chain(OTHERS)
+    measured().chain(OTHERS)
+}
+
+/// Those of `kith-bench`.
+fn measured() -> impl Iterator<Item = &'static str> {
+    BY_ENGINE.into_iter().chain(NOT_TIMED).chain(ALIKE)
 }
 
 /// `words`: parts (none: all), `--engine NAME` (none: each), `--quick` (a tenth of everything, not to be published),
@@ -78,7 +86,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
 
     setup::programs()?;
     let mut figures = Figures::default();
-    if BY_ENGINE.into_iter().chain(ALIKE).any(|part| asked.wants(part)) {
+    if measured().any(|part| asked.wants(part)) {
         headline("building the benchmarks (profile release)");
         run(cargo("build").args(["--release", "--package", "kith-benchmarks"]))?;
         let program = tools::target().join("release/kith-bench");
@@ -90,6 +98,20 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
             for engine in &asked.engines {
                 headline(&format!("{part}, {engine}"));
                 figures.take(command(&program).args([part, share, engine]), Some(engine))?;
+            }
+        }
+        for part in NOT_TIMED.into_iter().filter(|part| asked.wants(part)) {
+            headline(&format!("{part}, {}", asked.engines.join(" and ")));
+            let measure = |engine: &str| tee(command(&program).args([part, share, engine]));
+            let measure = &measure;
+            let printed: Vec<_> = thread::scope(|scope| {
+                let engines = asked.engines.iter();
+                let running: Vec<_> = engines.map(|engine| scope.spawn(move || measure(engine))).collect();
+                running.into_iter().map(thread::ScopedJoinHandle::join).collect()
+            });
+            for (engine, printed) in asked.engines.iter().zip(printed) {
+                let printed = printed.map_err(|_| Failed("a thread panicked".into()))?;
+                figures.succeeded(printed?, Some(engine))?;
             }
         }
     }
@@ -113,7 +135,10 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
 
 impl Figures {
     fn take(&mut self, program: &mut std::process::Command, engine: Option<&str>) -> Result<()> {
-        let (succeeded, lines) = tee(program)?;
+        self.succeeded(tee(program)?, engine)
+    }
+
+    fn succeeded(&mut self, (succeeded, lines): (bool, Vec<String>), engine: Option<&str>) -> Result<()> {
         if !succeeded {
             return Err(Failed("a benchmark failed".into()));
         }
