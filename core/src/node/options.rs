@@ -33,7 +33,7 @@ pub struct Options {
     pub transport: Transport,
     /// The storage engine of the directory.
     pub storage: StorageEngine,
-    /// Memory that the store may use to keep what it has read and is about to write, in bytes; at least 1 MiB. `None`: 32 MiB with
+    /// Memory that the store may use to keep what it has read and is about to write, in bytes; at least 1 MiB. `None`: 24 MiB with
     /// redb and 80 MiB with sled, of which it tells sled a fifth, since that takes about five times as much.
     pub cache: Option<u64>,
     /// What keeps everything.

@@ -41,7 +41,7 @@ pub struct RedbOptions {
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache: 32 << 20, verify: Verify::default(), reserve: 32 << 20, files: Files::default() }
+        Self { cache: 24 << 20, verify: Verify::default(), reserve: 32 << 20, files: Files::default() }
     }
 }
 
