@@ -1,4 +1,4 @@
-//! The second engine: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
+//! The engine of new directories: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
 //!
 //! A batch is one transaction with a sync of its own, whatever durability it asks for: what redb does not sync it keeps in
 //! the process, which would survive neither.
