@@ -213,7 +213,7 @@
 #define KITH_DURABLE_PROCESS 1
 
 /**
- * The engine that a directory has; a new one gets the system's: redb on Android and iOS, sled elsewhere.
+ * The engine that a directory has; a new one is redb's.
  */
 #define KITH_ENGINE_AUTO 0
 

@@ -146,7 +146,7 @@ async fn a_member_that_signs_two_histories_is_found_out() {
 
     // With a mark that was made for this place, and with nobody to tell it in time, it signs.
     std::fs::remove_file(backup.join("high-water")).unwrap();
-    let store = kith_core::storage::open(&backup, StorageEngine::Auto, None).unwrap();
+    let store = kith_core::storage::open(&backup, StorageEngine::Auto, None, None).unwrap();
     drop(HighWater::open_beside(&backup, false, store.sealing()).unwrap());
     store.close().unwrap();
     let restored = Node::open(alone).await.unwrap();

@@ -95,7 +95,7 @@ async fn a_directory_shows_no_value_and_no_name() {
 
         for (directory, own_key) in [(&directories[0], Some(storage_key)), (&directories[1], None)] {
             // Private keys, and everything of the rows that could be told from chance, as the opened store has them.
-            let store = kith_core::storage::open(directory.path(), storage, own_key).unwrap();
+            let store = kith_core::storage::open(directory.path(), storage, own_key, None).unwrap();
             let mut secrets: Vec<(String, Vec<u8>)> = Vec::new();
             let mut rows = Vec::new();
             for keyspace in Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Chunks) {

@@ -12,7 +12,7 @@ use kith_core::network::{Hub, PeerId};
 use kith_core::node::inspection::{Inspection, Stage};
 use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Level, Node, Options};
 use kith_core::replica::StateKey;
-use kith_core::storage::{Batch, Durability, Keyspace, SledOptions, SledStore, StorageKey, Store};
+use kith_core::storage::{self, Batch, Durability, Keyspace, StorageEngine, StorageKey, Store};
 use serde_json::Value;
 
 const CONTEXT: &str = "The Hollow Garden <&>";
@@ -280,7 +280,7 @@ async fn damage_is_found_and_what_is_no_nodes_directory_is_refused() {
     // A value that no transaction wrote, in a record that is itself whole.
     let changed = tempfile::tempdir().unwrap();
     copy(folder.path(), changed.path());
-    let store = SledStore::open(changed.path(), SledOptions::default()).unwrap();
+    let store = storage::open(changed.path(), StorageEngine::Auto, None, None).unwrap();
     let state = store.snapshot().unwrap().scan(Keyspace::State, &[], None, false, 1).unwrap();
     let (key, mut value) = state.into_iter().next().unwrap();
     *value.last_mut().unwrap() ^= 1;
@@ -295,7 +295,7 @@ async fn damage_is_found_and_what_is_no_nodes_directory_is_refused() {
     // A bit flipped here and there in what the engine has written: told as damage, by the records or by the engine.
     let flipped = tempfile::tempdir().unwrap();
     copy(folder.path(), flipped.path());
-    let database = flipped.path().join("store/db");
+    let database = flipped.path().join("store/data.redb");
     let mut bytes = fs::read(&database).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes[..used].iter_mut().skip(700).step_by(300).for_each(|byte| *byte ^= 1);

@@ -36,7 +36,7 @@ cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
-cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask bench [PART …]        all figures; PART is one of them (--engine sled|redb; --quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask bench border          what crossing the border costs in C, Python, Kotlin and Swift (--quick, --write: into docs/border.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests

@@ -105,7 +105,7 @@ class Node:
         to connect to, as multiaddresses with `/p2p/…`. `discovery`: whether to find peers in the local network and be
         found. `durability`: whether what was acknowledged survives the loss of power, or only the death of the process.
         `event_retention`: how many batches of events are kept. `storage`: the engine that keeps the directory; `"auto"` is the
-        one that the directory has, and for a new one the system's (redb on Android and iOS, sled elsewhere); a directory of
+        one that the directory has, and for a new one redb; a directory of
         another engine is an `InvalidArgumentError`. `log_level`: as by `set_log_level`, for the whole process.
 
         Not there yet, `UnsupportedError`: `relays`, `storage_key`. Cancelling drops the node once it is open.

@@ -39,8 +39,6 @@ use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
-/// With so many bytes to be written a round takes on no more: the store writes at most 64 KiB at once, and anything larger twice.
-const ROUND_BYTES: usize = 44 << 10;
 /// How long applying rests after a local fault, in ms.
 const RETRY: u64 = 5_000;
 
@@ -237,14 +235,16 @@ impl Actor {
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
+            // With so many bytes to be written a round takes on no more.
+            let most = store.batch_size();
             while let Some(command) = stage.commands.pop_front() {
                 self.stage_command(command, &mut view, stage)?;
-                if view.size() >= ROUND_BYTES {
+                if view.size() >= most {
                     break;
                 }
             }
             self.postponed.extend(stage.commands.drain(..));
-            self.stage_deliveries(&mut view, stage)?;
+            self.stage_deliveries(&mut view, most, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;

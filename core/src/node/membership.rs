@@ -113,6 +113,10 @@ impl History for Held<'_> {
         Ok(later.take(limit).map(|(author, tips)| Tips { author: *author, tips }).collect())
     }
 
+    fn reaches(&self, author: &MemberId, sequence: u64) -> Result<bool> {
+        Ok(self.replica.reaches(author, sequence))
+    }
+
     fn position(&self, id: &TransactionId) -> Result<Option<Position>> {
         let location = self.replica.location(self.tables, id)?;
         Ok(location.map(|at| Position { author: at.author, sequence: at.sequence, lamport: at.lamport }))

@@ -88,6 +88,12 @@ pub(crate) struct Core {
 /// The tips of each author's chain: one, or several after an equivocation.
 pub(crate) type Tips = BTreeMap<MemberId, BTreeSet<Tip>>;
 
+/// Whether an author's chains go so far. Each of its transactions is in the chain of some tip, so without that there is none there.
+pub(crate) fn reaches(tips: &Tips, author: &MemberId, sequence: u64) -> bool {
+    // Tips sort by sequence first.
+    tips.get(author).and_then(BTreeSet::last).is_some_and(|tip| tip.sequence >= sequence)
+}
+
 /// A valid transaction on its way in.
 pub(crate) struct Admission {
     pub(crate) id: TransactionId,
@@ -112,10 +118,11 @@ impl History<'_> {
         transaction: &Transaction,
     ) -> Result<(TransactionId, std::result::Result<Admission, Verdict>)> {
         let id = transaction.header.id();
-        if let Err(malformed) = transaction.check() {
+        if let Err(malformed) = transaction.header.check().and_then(|()| transaction.check_payload()) {
             return Ok((id, Err(Verdict::Invalid(malformed.into()))));
         }
-        if tables::position(view, &id)?.is_some() {
+        let Header { author, sequence, .. } = &transaction.header;
+        if reaches(self.tips, author, *sequence) && tables::position(view, &id)?.is_some() {
             return Ok((id, Err(Verdict::Known)));
         }
         if transaction.distance().is_none() {
@@ -334,9 +341,8 @@ impl History<'_> {
 
     /// The ids of an author's transactions with this sequence.
     fn with_sequence(&self, view: &View<'_>, author: &MemberId, sequence: u64) -> Result<Vec<TransactionId>> {
-        // Each is in the chain of some tip, so the usual case needs no look at the tables.
-        let reached = |tips: &BTreeSet<Tip>| tips.last().is_some_and(|tip| tip.sequence >= sequence);
-        if !self.tips.get(author).is_some_and(reached) {
+        // The usual case needs no look at the tables.
+        if !reaches(self.tips, author, sequence) {
             return Ok(Vec::new());
         }
         let prefix = [&author.0[..], &sequence.to_be_bytes()].concat();

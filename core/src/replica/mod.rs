@@ -14,6 +14,7 @@ mod chains;
 mod changes;
 pub mod commitment;
 mod covers;
+mod domain;
 mod engine;
 mod execution;
 mod explaining;

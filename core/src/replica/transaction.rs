@@ -4,16 +4,17 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use super::covers::Cover;
+use super::domain::Domain;
 use super::{ContextId, MemberId, TransactionId};
 use crate::limits;
 
 /// The version of the header's layout. The layout is frozen: another one would be another version.
 pub const HEADER_VERSION: u8 = 1;
 
-const ID_DOMAIN: &str = "kith 2026 transaction id";
+static ID_DOMAIN: Domain = Domain::new("kith 2026 transaction id");
 const SIGNATURE_DOMAIN: &[u8] = b"kith 2026 transaction signature";
-const PAYLOAD_DOMAIN: &str = "kith 2026 payload";
-const COMMITMENT_DOMAIN: &str = "kith 2026 payload commitment";
+static PAYLOAD_DOMAIN: Domain = Domain::new("kith 2026 payload");
+static COMMITMENT_DOMAIN: Domain = Domain::new("kith 2026 payload commitment");
 
 /// What a transaction is. The number is in the header; an unknown number is a transaction like any other, rejected at its
 /// place.
@@ -176,10 +177,10 @@ impl Header {
     /// The id: the hash of the header's bytes.
     #[must_use]
     pub fn id(&self) -> TransactionId {
-        let mut hasher = blake3::Hasher::new_derive_key(ID_DOMAIN);
-        // Writing into a hasher cannot fail.
-        let _ = borsh::to_writer(&mut hasher, self);
-        TransactionId(*hasher.finalize().as_bytes())
+        let mut bytes = Vec::with_capacity(300 + 72 * self.parents.len());
+        // Writing into a vector cannot fail.
+        let _ = borsh::to_writer(&mut bytes, self);
+        TransactionId(ID_DOMAIN.hash(&bytes))
     }
 
     /// The context this belongs to: its own id for genesis.
@@ -327,11 +328,11 @@ impl Draft {
 
 /// Of the commitment's key ‖ plaintext.
 pub(crate) fn commitment(payload: &[u8]) -> [u8; 32] {
-    blake3::derive_key(COMMITMENT_DOMAIN, payload)
+    COMMITMENT_DOMAIN.hash(payload)
 }
 
 pub(crate) fn payload_hash(payload: &[u8]) -> [u8; 32] {
-    blake3::derive_key(PAYLOAD_DOMAIN, payload)
+    PAYLOAD_DOMAIN.hash(payload)
 }
 
 impl Transaction {

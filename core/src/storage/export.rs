@@ -495,7 +495,7 @@ fn build(reader: &mut Reader<'_>, schema: u32, building: &Path, options: &Import
     let imported = read.and_then(|imported| closed.map(|()| imported))?;
     if schema < SCHEMA {
         // Brings it to this build's schema, or says that there is no way.
-        super::open(building, options.engine, options.key.clone())?.close()?;
+        super::open(building, options.engine, options.key.clone(), None)?.close()?;
     }
     Ok(imported)
 }
@@ -515,7 +515,7 @@ fn open_used(directory: &Path, key: Option<StorageKey>) -> Result<(Arc<dyn Store
     if super::format::engine_of(directory)?.is_none() {
         return Err(Error::not_found(format!("no node was ever opened in {}", directory.display())));
     }
-    let store = super::open(directory, StorageEngine::Auto, key)?;
+    let store = super::open(directory, StorageEngine::Auto, key, None)?;
     match HighWater::open_beside(directory, true, store.sealing()) {
         Ok(marks) => Ok((store, marks)),
         Err(error) => {

@@ -47,9 +47,14 @@ use std::sync::Arc;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Opens the store in a directory with its default settings, or creates it there, sealed under the key, or under a key file beside it without one.
-/// Blocks. The errors are those of [`SledStore::open`] and [`RedbStore::open`].
-pub fn open(directory: &Path, engine: StorageEngine, key: Option<StorageKey>) -> Result<Arc<dyn Store>> {
+/// Opens the store in a directory, or creates it there, sealed under the key, or under a key file beside it without one, and with this much
+/// memory as its cache (`None`, as all other settings: the default). Blocks. The errors are those of [`SledStore::open`] and [`RedbStore::open`].
+pub fn open(
+    directory: &Path,
+    engine: StorageEngine,
+    key: Option<StorageKey>,
+    cache: Option<u64>,
+) -> Result<Arc<dyn Store>> {
     let name = match engine {
         StorageEngine::Auto => format::engine_of(directory)?.unwrap_or(EngineName::DEFAULT),
         StorageEngine::Sled => EngineName::Sled,
@@ -57,10 +62,14 @@ pub fn open(directory: &Path, engine: StorageEngine, key: Option<StorageKey>) ->
     };
     Ok(match name {
         EngineName::Sled => {
-            Arc::new(SledStore::open(directory, SledOptions { key, ..SledOptions::default() })?)
+            let mut options = SledOptions { key, ..SledOptions::default() };
+            options.memory = cache.unwrap_or(options.memory);
+            Arc::new(SledStore::open(directory, options)?)
         }
         EngineName::Redb => {
-            Arc::new(RedbStore::open(directory, RedbOptions { key, ..RedbOptions::default() })?)
+            let mut options = RedbOptions { key, ..RedbOptions::default() };
+            options.cache = cache.map_or(options.cache, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+            Arc::new(RedbStore::open(directory, options)?)
         }
     })
 }
@@ -93,6 +102,8 @@ fn create(
 pub const MAX_KEY: usize = 1024;
 /// Largest value, in bytes.
 pub const MAX_VALUE: usize = 16 << 20;
+/// What suits an engine that says nothing else, as a batch: sled writes at most 64 KiB at once, and anything larger three times.
+pub(crate) const SMALL_BATCH: usize = 44 << 10;
 /// Most bytes (keys and values) in one batch.
 pub const MAX_BATCH: usize = 256 << 20;
 
@@ -293,6 +304,11 @@ pub trait Store: Send + Sync + 'static {
     /// storage key opens. After a crash in it either key opens the store, or one of them; once it has returned, only the new one does.
     fn change_key(&self, _key: &StorageKey) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "this store has no storage key"))
+    }
+
+    /// About how many bytes suit one batch where more is waiting to be written. Larger ones are taken, too.
+    fn batch_size(&self) -> usize {
+        SMALL_BATCH
     }
 
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.

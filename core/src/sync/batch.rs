@@ -184,8 +184,9 @@ impl Run {
             ids.push(header.id());
         }
         let mut wanted = Vec::with_capacity(count);
-        for id in &ids[..count] {
-            wanted.push(!history.has(id)?);
+        for ((header, _), id) in self.transactions.iter().zip(&ids) {
+            let held = history.reaches(&header.author, header.sequence)? && history.has(id)?;
+            wanted.push(!held);
         }
         if !wanted.contains(&true) {
             return Ok(Vec::new());

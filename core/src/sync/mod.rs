@@ -106,6 +106,12 @@ pub trait History {
         header.verify(id, signature)
     }
 
+    /// Whether the history goes so far in some chain of an author's: where it does not, it holds nothing that this author signed with
+    /// this sequence. Cheaper than [`Self::has`].
+    fn reaches(&self, _author: &MemberId, _sequence: u64) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Whether the history holds this transaction.
     fn has(&self, id: &TransactionId) -> Result<bool> {
         Ok(self.position(id)?.is_some())

@@ -33,7 +33,7 @@ pub const KITH_DURABLE_POWER: u32 = 0;
 /// What was acknowledged survives the death of the process.
 pub const KITH_DURABLE_PROCESS: u32 = 1;
 
-/// The engine that a directory has; a new one gets the system's: redb on Android and iOS, sled elsewhere.
+/// The engine that a directory has; a new one is redb's.
 pub const KITH_ENGINE_AUTO: u32 = 0;
 /// sled.
 pub const KITH_ENGINE_SLED: u32 = 1;

@@ -455,6 +455,7 @@ const fn none(item: &'static str, borders: &'static str, why: &'static str) -> E
 const ALL: &str = "C Python Kotlin Swift";
 
 pub(super) const EXCEPTIONS: &[Exception] = &[
+    none("Options::cache", ALL, "for measuring; what an engine takes by itself is within the goals"),
     none("Events::next_blocking", "Python Kotlin Swift", "`next` is awaited"),
     spelled("Events::next_blocking", "C", "fn kith_events_next(", "it blocks"),
     spelled("Options::path", "C", "fn kith_node_open(", "its first argument"),

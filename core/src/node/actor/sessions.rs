@@ -1,5 +1,7 @@
 //! The sessions of a context with its peers, as its thread runs them.
 
+use std::collections::VecDeque;
+
 use super::Actor;
 use super::stage::Stage;
 use crate::network::{LinkId, PeerId};
@@ -28,7 +30,7 @@ pub(super) struct Connected {
 pub(super) struct Delivery {
     pub(super) link: LinkId,
     pub(super) token: u64,
-    pub(super) transactions: Vec<Transaction>,
+    pub(super) transactions: VecDeque<Transaction>,
 }
 
 impl Connected {
@@ -145,7 +147,7 @@ impl Actor {
                     self.tell(ToSwitchboard::Send { link, channel, message });
                 }
                 Output::Deliver { token, transactions } => {
-                    stage.deliveries.push(Delivery { link, token, transactions });
+                    stage.deliveries.push(Delivery { link, token, transactions: transactions.into() });
                 }
                 Output::Admit(request) => stage.requests.push((link, *request)),
                 Output::Event(event) => self.session_event(link, peer, event, stage),

@@ -1,5 +1,7 @@
 //! What callers and peers make a context's thread write.
 
+use std::collections::VecDeque;
+
 use ed25519_dalek::SigningKey;
 
 use super::Actor;
@@ -20,7 +22,7 @@ use crate::replica::{
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, limits};
 
 impl Actor {
     /// Carries out a command in the view, or keeps it for after the batch.
@@ -209,14 +211,19 @@ impl Actor {
     }
 
     /// Hands what sessions delivered to the replica, and with it whatever waited for it, until the round is full.
-    pub(super) fn stage_deliveries(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
+    pub(super) fn stage_deliveries(
+        &mut self,
+        view: &mut View<'_>,
+        most: usize,
+        stage: &mut Stage,
+    ) -> Result<()> {
         let mut deliveries = std::mem::take(&mut stage.deliveries).into_iter();
         while let Some(Delivery { link, token, mut transactions }) = deliveries.next() {
             let told = stage.added.len();
-            while !transactions.is_empty() && view.size() < super::ROUND_BYTES {
-                let rest = transactions.split_off(slice(&transactions));
+            while !transactions.is_empty() && view.size() < most {
+                let slice = slice(&transactions);
                 let mut next: Vec<(LinkId, Transaction)> =
-                    std::mem::replace(&mut transactions, rest).into_iter().map(|t| (link, t)).collect();
+                    transactions.drain(..slice).map(|transaction| (link, transaction)).collect();
                 while !next.is_empty() {
                     next = self.take_in(next, view, stage)?;
                 }
@@ -409,17 +416,20 @@ impl Actor {
     }
 }
 
-/// How many of what was delivered to take in at once: few enough to end a round where it is full.
-fn slice(transactions: &[Transaction]) -> usize {
-    const MOST: usize = 8;
-    const BYTES: usize = 4 << 10;
+/// How many of what was delivered to take in at once: few enough to end a round where it is full. Where there is a signature among
+/// them up to the last one, since of what follows it the headers that prove it would have to be kept for a while.
+fn slice(transactions: &VecDeque<Transaction>) -> usize {
+    const MOST: usize = limits::SYNC_RUN;
+    const BYTES: usize = 8 << 10;
     let mut bytes = 0;
     let fits = |transaction: &&Transaction| {
         let before = bytes;
         bytes += transaction.payload.len();
         before < BYTES
     };
-    transactions.iter().take(MOST).take_while(fits).count()
+    let most = transactions.iter().take(MOST).take_while(fits).count();
+    let signed = |index: &usize| transactions.get(*index).is_some_and(|t| t.signature.is_some());
+    (0..most).rev().find(signed).map_or(most, |last| last + 1)
 }
 
 /// Fresh random commitment keys, from one draw of randomness.

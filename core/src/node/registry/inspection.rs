@@ -9,11 +9,9 @@ use zeroize::Zeroizing;
 
 use super::rows::{Row, list_key, open_store};
 use crate::network::PeerId;
-use crate::node::options::Engine;
+use crate::node::options::Options;
 use crate::replica::{ContextId, MemberId};
-use crate::storage::{
-    DirectoryLock, Keyspace, StorageEngine, StorageKey, Store, context_key, copy_tree, io_error,
-};
+use crate::storage::{DirectoryLock, Keyspace, StorageKey, Store, context_key, copy_tree, io_error};
 use crate::{Error, ErrorKind, Result};
 
 /// A copy of a node's directory, opened.
@@ -77,7 +75,8 @@ impl Inspection {
             });
             copied.map_err(|error| io_error("copying the directory", &error))?;
         }
-        let (store, _) = open_store(Some(empty), StorageEngine::Auto, key, Engine::Own)?;
+        let options = Options { path: Some(empty.into()), storage_key: key, ..Options::default() };
+        let (store, _) = open_store(&options)?;
         let inspection = Self { store };
         if inspection.store.snapshot()?.scan(Keyspace::Keys, &[], None, false, 1)?.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "no node was ever opened in this directory"));

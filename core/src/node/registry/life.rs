@@ -398,8 +398,8 @@ fn stop_threads(stopping: Vec<(Option<Running>, Option<JoinHandle<()>>)>) {
 
 /// Opens the store on a thread that may block. Called on the node's runtime.
 async fn open_blocking(options: &Options, key: Option<StorageKey>) -> Result<Opened> {
-    let (path, storage, engine) = (options.path.clone(), options.storage, options.engine.clone());
-    let opened = tokio::task::spawn_blocking(move || open_store(path.as_deref(), storage, key, engine)).await;
+    let options = Options { storage_key: key, ..options.clone() };
+    let opened = tokio::task::spawn_blocking(move || open_store(&options)).await;
     opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")))?
 }
 

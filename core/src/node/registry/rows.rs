@@ -12,9 +12,7 @@ use crate::network::{self, Network, PeerId};
 use crate::node::actor::random_bytes;
 use crate::node::options::{Engine, Options, Transport};
 use crate::replica::ContextId;
-use crate::storage::{
-    Batch, Durability, HighWater, Keyspace, MemoryStore, StorageEngine, StorageKey, Store, context_key,
-};
+use crate::storage::{Batch, Durability, HighWater, Keyspace, MemoryStore, Store, context_key};
 use crate::{Error, Result, limits};
 
 /// A context in the store's list.
@@ -40,17 +38,12 @@ pub(super) fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
 
 pub(super) type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
 
-pub(super) fn open_store(
-    path: Option<&Path>,
-    storage: StorageEngine,
-    key: Option<StorageKey>,
-    engine: Engine,
-) -> Result<Opened> {
-    if let Engine::Given(store) = engine {
-        return Ok((store, None));
+pub(super) fn open_store(options: &Options) -> Result<Opened> {
+    if let Engine::Given(store) = &options.engine {
+        return Ok((Arc::clone(store), None));
     }
-    let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
-    let store = crate::storage::open(path, storage, key)?;
+    let Some(path) = &options.path else { return Ok((Arc::new(MemoryStore::new()), None)) };
+    let store = crate::storage::open(path, options.storage, options.storage_key.clone(), options.cache)?;
     let high_water = high_water_of(path, &*store).inspect_err(|_| {
         let _ = store.close();
     })?;

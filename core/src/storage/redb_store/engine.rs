@@ -1,18 +1,20 @@
 //! An open redb database with what every engine here has: records with checksums, the marker, poisoning.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition, WriteTransaction};
 
 use super::RedbOptions;
 use super::backend::Backend;
 use crate::storage::Keyspace;
 use crate::storage::files::{Files, io_error};
 use crate::storage::format::ACKNOWLEDGED;
-use crate::storage::marker::{Acknowledged, Marker, Progress};
+use crate::storage::marker::{Acknowledged, Marker, Progress, Sum};
 use crate::storage::record::{self, Kind, Nonces, Place, Record};
 use crate::storage::sealing::{Sealer, StoredWrites};
 use crate::{Error, Result};
@@ -40,6 +42,52 @@ pub(super) fn place(keyspace: Keyspace, key: &[u8]) -> Place<'_> {
 
 const fn marker_place() -> Place<'static> {
     Place { number: Keyspace::ALL.len() as u8, name: "engine", key: MARKER }
+}
+
+/// With so many changes a batch is carried out by several threads: redb's tables are independent of each other up to the end of
+/// the transaction.
+const PARALLEL: usize = 256;
+
+/// What a batch changes in one key space.
+struct Part<'a> {
+    keyspace: Keyspace,
+    /// As it was before.
+    sum: Sum,
+    writes: Vec<(&'a [u8], Option<&'a [u8]>)>,
+}
+
+struct Done {
+    sum: Sum,
+    digest: [u8; 32],
+}
+
+/// The largest parts first, each by whichever thread is free. A panic is passed on.
+fn in_parallel<T: Send>(parts: &[Part<'_>], call: impl Fn(&Part<'_>) -> T + Sync) -> Vec<T> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(parts[*index].writes.len()));
+    let order = &order;
+    let next = &AtomicUsize::new(0);
+    let call = &call;
+    let work = move || {
+        let mut done = Vec::new();
+        while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((*index, call(&parts[*index])));
+        }
+        done
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<(usize, T)> = thread::scope(|scope| {
+        // Where the system gives no more threads, this one does it all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..cores.min(parts.len())).filter_map(spawn).collect();
+        let mut all = work();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, done)| done).collect()
 }
 
 /// What redb says, as Kith's error.
@@ -132,7 +180,7 @@ impl Engine {
         }
         let progress = Progress::open(&directory.join(ACKNOWLEDGED), sealer)?;
         let opened = guarded("opening the store", || {
-            Ok(Database::builder().set_cache_size(options.cache).create_with_backend(backend)?)
+            Ok(Database::builder().set_cache_size(options.cache.max(1 << 20)).create_with_backend(backend)?)
         });
         let db = opened.map_err(damage)?;
         Ok(Self {
@@ -204,45 +252,27 @@ impl Engine {
         let mut marker = before.clone();
         let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
         digest.update(&marker.digest);
-        let mut nonces = Nonces::default();
         let transaction = self.db.begin_write()?;
+        let mut parts = Vec::new();
         for keyspace in tables() {
             let of_this = (keyspace, Cow::Borrowed(&[][..]))..;
-            let mut writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace).peekable();
-            if writes.peek().is_none() {
-                continue;
+            let writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace);
+            let writes: Vec<_> = writes.map(|((_, key), value)| (&**key, *value)).collect();
+            if !writes.is_empty() {
+                parts.push(Part { keyspace, sum: marker.sums[keyspace as usize], writes });
             }
-            let mut table = transaction.open_table(table(keyspace))?;
-            let sum = &mut marker.sums[keyspace as usize];
-            for ((_, key), value) in writes {
-                let place = place(keyspace, key);
-                let record =
-                    value.map(|value| record::encode(&self.sealer, &mut nonces, Kind::Inline, &place, value));
-                let record = match record.transpose() {
-                    Ok(record) => record,
-                    Err(error) => return Ok(Err(error)),
-                };
-                let old = match &record {
-                    Some(record) => table.insert(&**key, record.as_slice())?,
-                    None => table.remove(&**key)?,
-                };
-                match old.as_ref().map(|old| record::decode(&self.sealer, &place, old.value())) {
-                    Some(Ok(old)) => sum.remove(old.checksum),
-                    // A damaged record may be replaced: that is how it is repaired.
-                    Some(Err(_)) => sum.unknown = true,
-                    None if record.is_none() => continue,
-                    None => {}
-                }
-                digest.update(&[keyspace as u8]).update(&(key.len() as u32).to_le_bytes()).update(key);
-                if let Some(record) = &record {
-                    let checksum = match record::checksum_of(&place, record) {
-                        Ok(checksum) => checksum,
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    sum.add(checksum);
-                    digest.update(&checksum);
-                }
-            }
+        }
+        let carry_out = |part: &Part<'_>| self.carry_out(&transaction, part);
+        let large = writes.len() >= PARALLEL;
+        let done: Vec<Result<Result<Done>, redb::Error>> =
+            if large { in_parallel(&parts, carry_out) } else { parts.iter().map(carry_out).collect() };
+        for (part, done) in parts.iter().zip(done) {
+            let done = match done? {
+                Ok(done) => done,
+                Err(error) => return Ok(Err(error)),
+            };
+            marker.sums[part.keyspace as usize] = done.sum;
+            digest.update(&[part.keyspace as u8]).update(&done.digest);
         }
         marker.batch += 1;
         marker.digest = *digest.finalize().as_bytes();
@@ -253,6 +283,46 @@ impl Engine {
         transaction.open_table(ENGINE_TABLE)?.insert(MARKER, record.as_slice())?;
         transaction.commit()?;
         Ok(Ok(marker))
+    }
+
+    /// The changes of one key space. An error of the encoding is inside.
+    fn carry_out(
+        &self,
+        transaction: &WriteTransaction,
+        part: &Part<'_>,
+    ) -> Result<Result<Done>, redb::Error> {
+        let Part { keyspace, mut sum, ref writes } = *part;
+        let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
+        let mut nonces = Nonces::default();
+        let mut table = transaction.open_table(table(keyspace))?;
+        for (key, value) in writes {
+            let place = place(keyspace, key);
+            let record = value.map(|value| {
+                let record = record::encode(&self.sealer, &mut nonces, Kind::Inline, &place, value)?;
+                Ok((record::checksum_of(&place, &record)?, record))
+            });
+            let record = match record.transpose() {
+                Ok(record) => record,
+                Err(error) => return Ok(Err(error)),
+            };
+            let old = match &record {
+                Some((_, record)) => table.insert(*key, record.as_slice())?,
+                None => table.remove(*key)?,
+            };
+            match old.as_ref().map(|old| record::decode(&self.sealer, &place, old.value())) {
+                Some(Ok(old)) => sum.remove(old.checksum),
+                // A damaged record may be replaced: that is how it is repaired.
+                Some(Err(_)) => sum.unknown = true,
+                None if record.is_none() => continue,
+                None => {}
+            }
+            digest.update(&(key.len() as u32).to_le_bytes()).update(key);
+            if let Some((checksum, _)) = &record {
+                sum.add(*checksum);
+                digest.update(checksum);
+            }
+        }
+        Ok(Ok(Done { sum, digest: *digest.finalize().as_bytes() }))
     }
 
     /// Two slots written in turn: a write that broke off leaves the other.

@@ -1,4 +1,4 @@
-//! The second engine: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
+//! The engine of new directories: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
 //!
 //! A batch is one transaction with a sync of its own, whatever durability it asks for: what redb does not sync it keeps in
 //! the process, which would survive neither.
@@ -26,6 +26,9 @@ use crate::{Error, ErrorKind, Result};
 /// Free space to open with.
 const SPACE_TO_OPEN: u64 = 8 << 20;
 
+/// Most keys lie scattered, and each page that has one is written anew: the more keys in a batch, the fewer pages for each.
+const BATCH: usize = 2 << 20;
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct RedbOptions {
@@ -46,7 +49,7 @@ pub struct RedbOptions {
 impl Default for RedbOptions {
     fn default() -> Self {
         Self {
-            cache: 32 << 20,
+            cache: 24 << 20,
             verify: Verify::default(),
             reserve: 32 << 20,
             key: None,
@@ -216,6 +219,10 @@ impl Store for RedbStore {
         let _writer = lock(&self.writer);
         self.engine()?;
         self.sealing.put(wrap)
+    }
+
+    fn batch_size(&self) -> usize {
+        BATCH
     }
 
     fn close(&self) -> Result<()> {

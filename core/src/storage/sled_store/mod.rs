@@ -1,4 +1,4 @@
-//! The embedded default: sled 0.34.7, with the rules that make it safe. Bare, it loses what it has acknowledged when the
+//! The other engine: sled 0.34.7, with the rules that make it safe. Bare, it loses what it has acknowledged when the
 //! power goes, and much else; `docs/storage.md` says what it does wrong and what each rule is for.
 //!
 //! Two stores in one process share a lock inside of sled: they take turns to write. One node has one.

@@ -24,7 +24,7 @@ fn key() -> StorageKey {
 /// A directory with so many batches in it, and a mark.
 fn made(engine: StorageEngine, batches: u64, shape: Shape) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path(), engine, None).unwrap();
+    let store = open(directory.path(), engine, None, None).unwrap();
     for number in 1..=batches {
         store.commit(&batch(1, number, shape), Durability::Process).unwrap();
     }
@@ -39,7 +39,7 @@ fn made(engine: StorageEngine, batches: u64, shape: Shape) -> tempfile::TempDir 
 
 /// Whether the directory has everything, and whether it signs.
 fn look(directory: &Path, batches: u64, shape: Shape) -> bool {
-    let store = open(directory, StorageEngine::Auto, None).unwrap();
+    let store = open(directory, StorageEngine::Auto, None, None).unwrap();
     assert_eq!(check(&*store, 1, shape, batches), Ok(batches));
     let marks = HighWater::open_beside(directory, true, store.sealing()).unwrap();
     assert_eq!(marks.get(&OF.0, &OF.1), Some(MARK));
@@ -68,7 +68,7 @@ fn a_store_goes_whole_from_any_engine_to_any_other() {
             // Until its owner says that it may.
             adopt(&target, None).unwrap();
             assert!(look(&target, 12, Shape::Mixed));
-            let refused = open(&target, ENGINES[usize::from(to == ENGINES[0])], None).err().unwrap();
+            let refused = open(&target, ENGINES[usize::from(to == ENGINES[0])], None, None).err().unwrap();
             assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
             #[cfg(unix)]
             {
@@ -125,7 +125,7 @@ fn nothing_is_written_over_and_what_is_missing_is_said() {
     std::fs::create_dir_all(root.path().join("empty.importing/store")).unwrap();
     import(&file, &key(), &empty, &options(ENGINES[1])).unwrap();
     look(&empty, 1, Shape::Small);
-    let held = open(&empty, StorageEngine::Auto, None).unwrap();
+    let held = open(&empty, StorageEngine::Auto, None, None).unwrap();
     let busy = export(&empty, None, &root.path().join("b"), &key(), Purpose::Backup).unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
     held.close().unwrap();
@@ -173,7 +173,7 @@ fn outcome(mut from: impl Read) -> Result<u64> {
     let imported = read(&mut from, &key(), &target, &options(StorageEngine::Redb));
     match imported {
         Ok(imported) => {
-            let store: Arc<dyn Store> = open(&target, StorageEngine::Auto, None)?;
+            let store: Arc<dyn Store> = open(&target, StorageEngine::Auto, None, None)?;
             let found = store.snapshot()?.scan(Keyspace::State, &[], None, false, usize::MAX)?;
             assert_eq!(found.len() as u64, imported.records);
             Ok(imported.records)
