@@ -6,7 +6,9 @@
 #ifndef KITH_CONTEXT_HPP
 #define KITH_CONTEXT_HPP
 
-#include "../kith.hpp"
+#ifndef KITH_HPP
+#error "include kith.hpp, which includes this"
+#endif
 
 namespace kith {
 

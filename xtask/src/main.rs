@@ -19,6 +19,7 @@ mod rust;
 mod scenarios;
 mod setup;
 mod simulate;
+mod size;
 mod soak;
 mod swift;
 mod tools;
@@ -45,6 +46,7 @@ cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
 cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
 cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
+cargo xtask size [--why TEXT]     measures the shipped libraries (profile dist: minutes) and adds a line to docs/size.md; --check: only compares
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -84,6 +86,9 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             setup::programs()?;
             c::docs::write()
         }
+        ["size"] => size::measure(false, ""),
+        ["size", "--why", why] => size::measure(false, why),
+        ["size", "--check"] => size::measure(true, ""),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
         ["scenarios"] => scenarios::write(),

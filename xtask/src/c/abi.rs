@@ -140,8 +140,8 @@ fn controls(header: &str, folder: &Path) -> Result<()> {
         ("an error is added", "    KITH_INTERNAL = 26,\n", "    KITH_INTERNAL = 26,\n    KITH_NEW = 27,\n"),
         (
             "an option is added at the end",
-            "    const kith_hub *hub;\n",
-            "    const kith_hub *hub;\n    uint64_t last;\n",
+            "} kith_node_options;\n",
+            "    uint64_t last;\n} kith_node_options;\n",
         ),
     ];
     let original = interface(header, &folder.join("original"))?;
