@@ -55,7 +55,7 @@ async fn run(engine: EngineName, seal: bool, puts: usize) -> Result<Measured> {
             for number in (caller..puts).step_by(16) {
                 context.put(key(number), &[number as u8; 100]).await?;
             }
-            kith_core::Result::Ok(())
+            Ok::<(), kith_core::Error>(())
         });
     }
     while let Some(done) = callers.join_next().await {
