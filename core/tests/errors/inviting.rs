@@ -105,6 +105,7 @@ async fn refuser(secret: u8, refusal: Refusal) -> (Network, String) {
         access_key: [2; 32],
         invite: TransactionId([3; 32]),
         secret: [4; 32],
+        suite: 1,
         application: "kv".into(),
         role: Role::Writer,
         not_after: 0,

@@ -86,6 +86,7 @@ pub(crate) async fn shapes_and_sizes(table: &mut Table) {
         access_key: [2; 32],
         invite: TransactionId([3; 32]),
         secret: [4; 32],
+        suite: 1,
         application: application.into(),
         role: Role::Writer,
         not_after: 0,

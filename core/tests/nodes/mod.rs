@@ -103,6 +103,7 @@ pub fn sign(changed: Invitation) -> String {
         access_key: changed.access_key,
         invite: changed.invite,
         secret: changed.secret,
+        suite: changed.suite,
         application: changed.application,
         role: changed.role,
         not_after: changed.not_after,

@@ -9,8 +9,8 @@ use crate::node::info::ContextPeer;
 use crate::node::membership::Held;
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
-use crate::replica::payload::{Add, KeyPackage};
-use crate::replica::{MemberId, Payload, Role, Transaction, View};
+use crate::replica::payload::Add;
+use crate::replica::{Keyring, MemberId, Payload, Role, Transaction, View};
 use crate::storage::ContextTables;
 use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
 use crate::{Error, Result};
@@ -101,7 +101,7 @@ impl Actor {
                     &self.start.shared.id,
                     &self.start.key,
                     invitation.role,
-                    KeyPackage::default(),
+                    self.keeper.package(invitation.suite, tables)?,
                     Some((invitation.invite, &invitation.key())),
                 )),
             },
@@ -117,7 +117,12 @@ impl Actor {
         Ok(())
     }
 
-    fn with_session(
+    /// Whose nodes are connected.
+    pub(super) fn members(&self) -> impl Iterator<Item = (LinkId, MemberId)> {
+        self.sessions.iter().filter_map(|(link, connected)| Some((*link, connected.member?)))
+    }
+
+    pub(super) fn with_session(
         &mut self,
         link: LinkId,
         channel: Option<Channel>,
@@ -147,6 +152,11 @@ impl Actor {
                 Output::Deliver { token, transactions } => {
                     stage.deliveries.push(Delivery { link, token, transactions });
                 }
+                Output::Opened(opened) => {
+                    stage.heard_shares = true;
+                    stage.shares.extend(opened);
+                }
+                Output::Complaint(member) => stage.complaints.push(member),
                 Output::Admit(request) => stage.requests.push((link, *request)),
                 Output::Event(event) => self.session_event(link, peer, event, stage),
                 Output::Ended(ended) => self.ended(link, ended),
@@ -193,7 +203,8 @@ impl Actor {
             return Ok(());
         }
         let application = self.application();
-        let mut step = self.replica.receive(view, &evidence, application.as_deref())?;
+        let keyring: Option<&mut dyn Keyring> = Some(&mut self.keeper);
+        let mut step = self.replica.receive_with(view, &evidence, application.as_deref(), keyring)?;
         view.apply(std::mem::take(&mut step.writes));
         stage.added.extend(step.admitted.iter().copied());
         stage.absorb(step, &self.start.shared.me);
@@ -328,6 +339,7 @@ impl Actor {
                 })?;
             }
         }
+        self.tell_of_keys(tables, stage)?;
         self.left_over.extend(stage.deliveries.drain(..));
         self.check_joined();
         Ok(())

@@ -1,0 +1,579 @@
+//! A context's keys in the hands of its node: which epoch to send under, sealing and opening as transactions are let in, and what is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
+
+use super::chain::seal_again;
+use super::ring::{Change, EpochDraft, Key, Ring, Rows};
+use super::rules::{self, Choice, Rotate, Usage};
+use super::secret::{decode, encode};
+use super::seen::{Known, Seen};
+use super::{Epoch, RatchetKey, Recipient, Scope, Secret, Suite, Trouble};
+use crate::replica::payload::{Add, KeyPackage};
+use crate::replica::{
+    ContextId, Header, Keyring, MemberId, Past, Payload, Replica, StateRead, Table, TableWrite, Taken,
+    Transaction, TransactionId,
+};
+use crate::{Error, ErrorKind, Result};
+
+/// What the keys of a context's rows begin with.
+pub(crate) const RING: &[u8] = b"ring/";
+/// Of how many epochs keys are held: what comes under an older one comes as shared history.
+const HELD: usize = 32;
+const DAY: u64 = 24 * 60 * 60 * 1000;
+/// After so long an old ratchet key goes, also if somebody may not have seen the new one.
+const FORGET: u64 = 7 * DAY;
+/// How long between two looks at what can be forgotten.
+const TIDY: u64 = 60_000;
+/// How many outcomes of the rules are kept.
+const JUDGED: usize = 64;
+
+/// What is remembered besides the keys. No secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Book {
+    /// Under which this member last sent.
+    last: Option<TransactionId>,
+    /// Of which epochs there are keys, and since when (ms since 1970); the oldest first.
+    held: Vec<(TransactionId, u64)>,
+    /// When this member's ratchet key was last replaced.
+    refreshed: u64,
+    /// New keys were asked for and are not made yet.
+    asked: bool,
+}
+
+/// How it stands with a context's keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) epoch: Option<TransactionId>,
+    pub(crate) age: u64,
+    pub(crate) able: usize,
+    pub(crate) pending: Option<Rotate>,
+}
+
+/// What is to be done before a call is sealed.
+pub(crate) enum Prepared {
+    /// Nothing.
+    Ready,
+    /// This is to be written first.
+    Write(Payload),
+}
+
+/// The epoch that is the best for this member, as long as nothing governing has come.
+#[derive(Clone, Copy)]
+struct Best {
+    acts: u32,
+    last: Option<TransactionId>,
+    epoch: Option<TransactionId>,
+    joined: bool,
+}
+
+/// See the module. Holds nothing that has to survive; what it gives is to be stored with the transaction that it goes with.
+pub(crate) struct Keeper {
+    context: ContextId,
+    me: MemberId,
+    /// ms since 1970.
+    pub(crate) now: u64,
+    known: Known,
+    best: Option<Best>,
+    usable: HashMap<Vec<u64>, Option<TransactionId>>,
+    /// By author, its last transaction that was looked at, and its last sealed message up to that.
+    before: HashMap<MemberId, (TransactionId, Option<(TransactionId, u32)>)>,
+    drafted: Option<EpochDraft>,
+    refreshed: Option<Change>,
+    /// Under which the next call is sealed.
+    sending: Option<(Scope, TransactionId)>,
+    sealed: Option<(TransactionId, Vec<Change>)>,
+    tidied: Option<u64>,
+    /// What went wrong since it was last asked, by epoch or message.
+    pub(crate) troubles: Vec<(TransactionId, MemberId, Trouble)>,
+    /// Who gave keys that cannot be used.
+    pub(crate) complaints: BTreeSet<MemberId>,
+}
+
+/// The rows in a context's tables.
+struct Stored<'a>(&'a dyn StateRead);
+
+impl Rows for Stored<'_> {
+    fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        let found = self.0.get(Table::Keys, &row_key(key)).map_err(|_| Trouble::State)?;
+        Ok(found.map(Zeroizing::new))
+    }
+}
+
+fn row_key(key: &Key) -> Vec<u8> {
+    [RING, &key.encode()].concat()
+}
+
+fn writes(changes: impl IntoIterator<Item = Change>) -> Vec<TableWrite> {
+    let write =
+        |change: Change| (Table::Keys, row_key(&change.key), change.value.map(|value| value.to_vec()));
+    changes.into_iter().map(write).collect()
+}
+
+fn suite(number: u8) -> Result<Suite> {
+    Suite::from_number(number).ok_or_else(|| {
+        Error::new(ErrorKind::VersionMismatch, "the context's encryption is not known to this build")
+    })
+}
+
+impl Keeper {
+    pub(crate) fn new(context: ContextId, me: MemberId) -> Self {
+        Self {
+            context,
+            me,
+            now: 0,
+            known: Known::default(),
+            best: None,
+            usable: HashMap::new(),
+            before: HashMap::new(),
+            drafted: None,
+            refreshed: None,
+            sending: None,
+            sealed: None,
+            tidied: None,
+            troubles: Vec::new(),
+            complaints: BTreeSet::new(),
+        }
+    }
+
+    /// A member's first keys: what others get of them, and what is to be stored. `context` is zeros for a context that is being created.
+    pub(crate) fn first_keys(
+        number: u8,
+        context: ContextId,
+        me: MemberId,
+        entropy: [u8; 32],
+    ) -> Result<(KeyPackage, Vec<TableWrite>)> {
+        if number == 0 {
+            return Ok((KeyPackage::default(), Vec::new()));
+        }
+        let scope = Scope { suite: suite(number)?, context };
+        let nothing = crate::replica::MemoryTables::default();
+        let ring = Ring { scope, me, rows: &Stored(&nothing) };
+        let (key, change) = ring.start(&Secret::new(entropy));
+        Ok((KeyPackage { suite: number, ratchet_key: key.key, not_after: 0 }, writes([change])))
+    }
+
+    /// The key package of a member that has its first keys and asks to be added.
+    pub(crate) fn package(&self, number: u8, tables: &dyn StateRead) -> Result<KeyPackage> {
+        if number == 0 {
+            return Ok(KeyPackage::default());
+        }
+        let scope = Scope { suite: suite(number)?, context: self.context };
+        let key = Ring { scope, me: self.me, rows: &Stored(tables) }.first_public()?;
+        Ok(KeyPackage { suite: number, ratchet_key: key, not_after: 0 })
+    }
+
+    /// Whether somebody may be added with these keys, which it signed: of the context's suite, sound, and never handed in before.
+    pub(crate) fn admits(&self, past: &Past<'_>, request: &Add) -> bool {
+        if past.replica.suite() == 0 {
+            return request.key_package == KeyPackage::default();
+        }
+        let used = past.is_used(&request.key_package.ratchet_key);
+        self.scope(past.replica)
+            .is_ok_and(|scope| super::check_package(&scope, request, self.now, used).is_ok())
+    }
+
+    fn scope(&self, replica: &Replica) -> Result<Scope> {
+        Ok(Scope { suite: suite(replica.suite())?, context: self.context })
+    }
+
+    fn ring<'a>(&self, scope: Scope, rows: &'a Stored<'a>) -> Ring<'a, Stored<'a>> {
+        Ring { scope, me: self.me, rows }
+    }
+
+    fn book(tables: &dyn StateRead) -> Result<Book> {
+        Ok(match Stored(tables).row(&Key::Book)? {
+            Some(row) => decode(&row)?,
+            None => Book::default(),
+        })
+    }
+
+    fn keep(book: &Book) -> Change {
+        Change { key: Key::Book, value: Some(encode(book)) }
+    }
+
+    /// The best epoch for this member, and whether a member is left out of it.
+    fn best(&mut self, past: &Past<'_>, scope: Scope, last: Option<TransactionId>) -> Result<Best> {
+        let acts = past.acts_known();
+        if let Some(best) = self.best.filter(|best| best.acts == acts && best.last == last) {
+            return Ok(best);
+        }
+        let seen = Seen::new(past, scope, &self.known);
+        let epoch = rules::best(&seen, &self.me, last.as_ref());
+        let recipients = epoch.map(|epoch| rules::View::members_at(&seen, &epoch)).unwrap_or_default();
+        let joined = past.members().any(|(member, _)| recipients.binary_search(member).is_err());
+        self.best = Some(seen.or_failure(Best { acts, last, epoch, joined })?);
+        self.best.ok_or_else(|| Error::internal("nothing was chosen"))
+    }
+
+    fn usage(&self, book: &Book, best: &Best, past: &Past<'_>, scope: Scope) -> Result<Usage> {
+        let rows = Stored(past.tables);
+        let Some(epoch) = best.epoch else { return Ok(Usage::default()) };
+        let sent = self.ring(scope, &rows).sent(&epoch)?;
+        let since = book.held.iter().find(|(held, _)| *held == epoch).map_or(self.now, |(_, since)| *since);
+        Ok(Usage {
+            sent: sent.unwrap_or(0),
+            age: self.now.saturating_sub(since),
+            members: past.members().count(),
+            asked: book.asked,
+            locked_out: sent.is_none(),
+            joined: best.joined,
+        })
+    }
+
+    /// What is to be written before the next call is sealed, until nothing is.
+    pub(crate) fn prepare(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Prepared> {
+        let scope = self.scope(past.replica)?;
+        let book = Self::book(past.tables)?;
+        let best = self.best(past, scope, book.last)?;
+        let choice = match best.epoch {
+            Some(epoch) => rules::decide(epoch, &self.usage(&book, &best, past, scope)?),
+            None => Choice::Rotate(Rotate::NoneFits),
+        };
+        match choice {
+            Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
+                self.draft_refresh(past, entropy).map(Prepared::Write)
+            }
+            Choice::Send(epoch) => {
+                self.sending = Some((scope, epoch));
+                Ok(Prepared::Ready)
+            }
+            Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Prepared::Write),
+        }
+    }
+
+    /// A new ratchet key, to be written.
+    pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
+        let scope = self.scope(past.replica)?;
+        let rows = Stored(past.tables);
+        let (key, change) = self.ring(scope, &rows).refresh(&Secret::new(entropy))?;
+        self.refreshed = Some(change);
+        Ok(Payload::RefreshKey(borsh::to_vec(&key).unwrap_or_default()))
+    }
+
+    fn draft_epoch(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
+        let scope = self.scope(past.replica)?;
+        let recipients = self.recipients(past, scope)?;
+        let rows = Stored(past.tables);
+        let draft = self.ring(scope, &rows).draft_epoch(&recipients, &Secret::new(entropy))?;
+        let payload = Payload::Epoch(borsh::to_vec(&draft.epoch).unwrap_or_default());
+        self.drafted = Some(draft);
+        Ok(payload)
+    }
+
+    /// The other members, with the latest key that each has published.
+    fn recipients(&self, past: &Past<'_>, scope: Scope) -> Result<Vec<Recipient>> {
+        let seen = Seen::new(past, scope, &self.known);
+        let mut recipients: BTreeMap<MemberId, Recipient> = BTreeMap::new();
+        for (member, added) in past.members().filter(|(member, _)| **member != self.me) {
+            let key = past.first_key(&added).unwrap_or_default().to_vec();
+            let key = RatchetKey { index: 0, key };
+            recipients.insert(*member, Recipient { member: *member, added, key });
+        }
+        for act in past.key_acts() {
+            let Some(recipient) = recipients.get_mut(&act.author) else { continue };
+            let Some(said) = seen.said(&act.id) else { continue };
+            // Keys are published one after the other, from the first one of the present admission on.
+            let next = recipient.key.index.checked_add(1) == Some(said.key.index);
+            if next && past.precedes(&recipient.added, &act.id) {
+                recipient.key = said.key;
+            }
+        }
+        seen.or_failure(recipients.into_values().collect())
+    }
+
+    /// New keys are to be made before the next call.
+    pub(crate) fn ask(&self, tables: &dyn StateRead) -> Result<Vec<TableWrite>> {
+        let book = Book { asked: true, ..Self::book(tables)? };
+        Ok(writes([Self::keep(&book)]))
+    }
+
+    /// A member cannot open what is sealed along the chain of roots to it: the next wrap begins anew.
+    pub(crate) fn restart(&self, member: MemberId) -> Vec<TableWrite> {
+        writes([Change { key: Key::To(member), value: None }])
+    }
+
+    /// How it stands with the keys.
+    pub(crate) fn standing(&mut self, past: &Past<'_>) -> Result<Standing> {
+        if past.replica.suite() == 0 {
+            return Ok(Standing::default());
+        }
+        let scope = self.scope(past.replica)?;
+        let book = Self::book(past.tables)?;
+        let best = self.best(past, scope, book.last)?;
+        let usage = self.usage(&book, &best, past, scope)?;
+        let seen = Seen::new(past, scope, &self.known);
+        let able = best.epoch.map_or(0, |epoch| rules::View::members_at(&seen, &epoch).len());
+        let pending = match best.epoch.map(|epoch| rules::decide(epoch, &usage)) {
+            Some(Choice::Send(_)) => None,
+            Some(Choice::Rotate(why)) => Some(why),
+            None => Some(Rotate::NoneFits),
+        };
+        seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
+    }
+
+    /// A transaction as it goes to a member: sealed to who has the keys, as shared history to who has not.
+    pub(crate) fn show(
+        replica: &Replica,
+        tables: &dyn StateRead,
+        to: &MemberId,
+        mut transaction: Transaction,
+    ) -> Result<Transaction> {
+        let Some(key) = transaction.key.take() else { return Ok(transaction) };
+        if replica.has_keys(tables, to, &TransactionId(transaction.header.epoch))? {
+            let scope = Scope { suite: suite(replica.suite())?, context: replica.context() };
+            transaction.payload = seal_again(&scope, &transaction.header, transaction.plaintext(), &key)?;
+        }
+        Ok(transaction)
+    }
+
+    /// What need not be kept any more.
+    pub(crate) fn tidy(&mut self, past: &Past<'_>) -> Result<Vec<TableWrite>> {
+        if past.replica.suite() == 0 || self.tidied.is_some_and(|at| self.now.abs_diff(at) < TIDY) {
+            return Ok(Vec::new());
+        }
+        self.tidied = Some(self.now);
+        let scope = self.scope(past.replica)?;
+        let rows = Stored(past.tables);
+        let ring = self.ring(scope, &rows);
+        if !past.is_member(&self.me) || rows.row(&Key::Ratchet)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let (oldest, newest) = ring.own_keys()?;
+        if oldest == newest {
+            return Ok(Vec::new());
+        }
+        let seen = Seen::new(past, scope, &self.known);
+        let mut published = None;
+        for act in past.key_acts().filter(|act| act.author == self.me) {
+            if published.is_none() && seen.said(&act.id).is_some_and(|said| said.key.index == newest) {
+                published = Some(act.number);
+            }
+        }
+        let published = seen.or_failure(published)?;
+        let old = self.now.saturating_sub(Self::book(past.tables)?.refreshed) > FORGET;
+        let Some(number) = published else { return Ok(Vec::new()) };
+        if old || past.all_have_seen(number)? {
+            return Ok(writes([ring.forget_keys(newest)?]));
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes the keys of an epoch into the book; those of the oldest go.
+    fn hold(
+        &self,
+        past: &Past<'_>,
+        ring: &Ring<'_, Stored<'_>>,
+        id: TransactionId,
+        refreshed: bool,
+    ) -> Result<Vec<Change>> {
+        let mut book = Self::book(past.tables)?;
+        let mut changes = Vec::new();
+        book.held.push((id, self.now));
+        while book.held.len() > HELD {
+            let (oldest, _) = book.held.remove(0);
+            if let Some(act) = past.epoch(&oldest) {
+                let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+                changes.extend(ring.retire(&oldest, &members));
+            }
+        }
+        if refreshed || book.refreshed == 0 {
+            book.refreshed = self.now.max(1);
+        }
+        changes.push(Self::keep(&book));
+        Ok(changes)
+    }
+
+    fn take_epoch(
+        &mut self,
+        past: &Past<'_>,
+        id: &TransactionId,
+        transaction: &Transaction,
+    ) -> Result<Vec<Change>> {
+        let scope = self.scope(past.replica)?;
+        let rows = Stored(past.tables);
+        let author = transaction.header.author;
+        let Some(act) = past.epoch(id) else { return Ok(Vec::new()) };
+        let own = self.drafted.take().filter(|_| author == self.me);
+        if let Some(draft) = own {
+            let ring = self.ring(scope, &rows);
+            let before = ring.own_keys()?.1;
+            let refreshed = draft.epoch.ratchet_key.index != before;
+            let mut changes = ring.begin_epoch(draft, id);
+            changes.extend(self.hold(past, &ring, *id, refreshed)?);
+            // What was asked for is made.
+            if let Some(book) = changes.iter_mut().find(|change| change.key == Key::Book) {
+                let made =
+                    Book { asked: false, ..decode(book.value.as_deref().map_or(&[], |row| &row[..]))? };
+                *book = Self::keep(&made);
+            }
+            return Ok(changes);
+        }
+        let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+        if author == self.me || !members.contains(&self.me) {
+            return Ok(Vec::new());
+        }
+        let epoch = Epoch::decode(&scope, transaction.plaintext());
+        let ring = self.ring(scope, &rows);
+        match epoch.and_then(|epoch| ring.receive_epoch(id, &author, &epoch, &members, None)) {
+            Ok(mut changes) => {
+                if !changes.is_empty() {
+                    changes.extend(self.hold(past, &ring, *id, false)?);
+                }
+                Ok(changes)
+            }
+            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => Err(trouble.into()),
+            Err(trouble) => {
+                if matches!(
+                    trouble,
+                    Trouble::Wrap
+                        | Trouble::WrapStep { .. }
+                        | Trouble::WrapKey
+                        | Trouble::WrapForeign
+                        | Trouble::Seed
+                ) {
+                    self.complaints.insert(author);
+                }
+                self.troubles.push((*id, author, trouble));
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// The author's chains in lesser epochs: it never goes back to those.
+    fn supersede(&self, past: &Past<'_>, header: &Header) -> Result<Vec<Change>> {
+        let rows = Stored(past.tables);
+        let rank = |id: &TransactionId| past.epoch(id).map(|act| (act.lamport, std::cmp::Reverse(act.id)));
+        let now = rank(&TransactionId(header.epoch));
+        let mut changes = Vec::new();
+        for (held, _) in Self::book(past.tables)?.held {
+            let key = Key::Chain(held, header.author);
+            let lesser = rank(&held).is_some_and(|held| Some(held) < now);
+            if lesser && rows.row(&key)?.is_some() {
+                changes.push(Change { key, value: None });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The author's last sealed message before this one, in its own chain.
+    fn sealed_before(
+        &mut self,
+        tables: &dyn StateRead,
+        header: &Header,
+    ) -> Result<Option<(TransactionId, u32)>> {
+        let known = self.before.get(&header.author).copied();
+        let mut at = header.previous;
+        let found = loop {
+            if let Some((_, before)) = known.filter(|(last, _)| *last == at) {
+                break before;
+            }
+            let Some(transaction) = crate::replica::transaction(tables, &at)? else { break None };
+            if transaction.header.is_sealed() {
+                break Some((TransactionId(transaction.header.epoch), transaction.header.counter));
+            }
+            at = transaction.header.previous;
+        };
+        if self.before.len() > crate::limits::MEMBERS {
+            self.before.clear();
+        }
+        self.before.insert(header.author, (header.id(), Some((TransactionId(header.epoch), header.counter))));
+        Ok(found)
+    }
+
+    /// Whether a message was sent as the rules say, by what its author had seen.
+    fn is_violation(&mut self, past: &Past<'_>, scope: Scope, header: &Header) -> Result<bool> {
+        let before = self.sealed_before(past.tables, header)?;
+        let epoch = TransactionId(header.epoch);
+        let seen = Seen::new(past, scope, &self.known);
+        // Usually many messages follow each other with nothing governing between them.
+        let key = past.key();
+        let best = match self.usable.get(&key) {
+            Some(best) => *best,
+            None => {
+                let best = seen.or_failure(rules::best_usable(&seen))?;
+                if self.usable.len() >= JUDGED {
+                    self.usable.clear();
+                }
+                self.usable.insert(key, best);
+                best
+            }
+        };
+        let wrong = rules::violates(&seen, best, &header.author, &epoch, header.counter, before);
+        seen.or_failure(wrong)
+    }
+}
+
+impl Keyring for Keeper {
+    fn seal(
+        &mut self,
+        tables: &dyn StateRead,
+        header: Header,
+        plaintext: &[u8],
+        signer: &SigningKey,
+    ) -> Result<Transaction> {
+        let (scope, epoch) = self.sending.take().ok_or_else(|| Error::internal("no epoch was chosen"))?;
+        let rows = Stored(tables);
+        let (mut sealed, mut opened, change) =
+            self.ring(scope, &rows).seal(&epoch, header, plaintext, signer)?;
+        sealed.payload = std::mem::take(&mut opened.payload);
+        let mut changes = vec![change];
+        let book = Self::book(tables)?;
+        if book.last != Some(epoch) {
+            changes.push(Self::keep(&Book { last: Some(epoch), ..book }));
+        }
+        self.sealed = Some((sealed.header.id(), changes));
+        Ok(sealed)
+    }
+
+    fn open(&mut self, past: &Past<'_>, transaction: &Transaction) -> Result<Taken> {
+        let header = &transaction.header;
+        let scope = self.scope(past.replica)?;
+        let rows = Stored(past.tables);
+        let mut taken = Taken::default();
+        let own = self.sealed.take().filter(|(id, _)| *id == header.id());
+        if let Some((_, changes)) = own {
+            taken.writes = writes(changes);
+        } else if transaction.is_opened() {
+            taken.writes = writes(self.ring(scope, &rows).pass(header)?);
+        } else {
+            match self.ring(scope, &rows).open_with_key(transaction) {
+                Ok((mut opened, key, change)) => {
+                    taken.opened = Some((std::mem::take(&mut opened.payload), key));
+                    taken.writes = writes([change]);
+                }
+                Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return Err(trouble.into()),
+                Err(Trouble::NoKeys) => {}
+                Err(trouble) => self.troubles.push((header.id(), header.author, trouble)),
+            }
+        }
+        if header.counter == 0 {
+            taken.writes.extend(writes(self.supersede(past, header)?));
+        }
+        taken.violation = self.is_violation(past, scope, header)?;
+        Ok(taken)
+    }
+
+    fn take_keys(
+        &mut self,
+        past: &Past<'_>,
+        id: &TransactionId,
+        transaction: &Transaction,
+    ) -> Result<Vec<TableWrite>> {
+        if past.replica.suite() == 0 {
+            return Ok(Vec::new());
+        }
+        if past.epoch(id).is_some() {
+            return self.take_epoch(past, id, transaction).map(writes);
+        }
+        if transaction.header.author != self.me {
+            return Ok(Vec::new());
+        }
+        let Some(change) = self.refreshed.take() else { return Ok(Vec::new()) };
+        let book = Book { refreshed: self.now.max(1), ..Self::book(past.tables)? };
+        Ok(writes([change, Self::keep(&book)]))
+    }
+}

@@ -1,0 +1,190 @@
+//! Learning from a peer what sealed transactions say whose keys are not here: history is shared with members, and each share is checked by the
+//! commitment in a header that is here already.
+//!
+//! One question at a time, and only while something is unopened that this peer was not asked about. What it cannot answer it remembers, and tells
+//! once it can; so nothing is asked twice in a session, and nothing is sent while nothing changes.
+
+use std::collections::BTreeSet;
+
+use super::message::Message;
+use super::rounds::STALL_TIME;
+use super::session::{Session, Step, Turn};
+use super::{Failure, Output};
+use crate::limits;
+use crate::replica::{MemberId, TransactionId};
+
+/// Places that are read at once.
+const PAGE: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Shares {
+    /// Asked for, and not answered.
+    asked: BTreeSet<TransactionId>,
+    asked_until: Option<u64>,
+    /// What the peer cannot open either; it tells when it can.
+    unable: BTreeSet<TransactionId>,
+    /// What the peer lacks, and is unopened here too.
+    owed: BTreeSet<TransactionId>,
+    /// How many times something unopened had come when all of it was asked for.
+    looked_at: u64,
+    /// Something was learnt that is not durable yet.
+    learning: bool,
+    complained: bool,
+    heard_complaint: bool,
+}
+
+impl Shares {
+    pub(super) fn is_settled(&self) -> bool {
+        self.asked.is_empty() && !self.learning
+    }
+
+    pub(super) const fn deadline(&self) -> Option<u64> {
+        self.asked_until
+    }
+}
+
+impl Session {
+    /// Asks for what is unopened and was not asked for.
+    pub(super) fn ask_shares(&mut self, turn: &mut Turn<'_>) -> Step {
+        let changes = turn.history.unopened_changes();
+        let shares = &mut self.shares;
+        if changes == shares.looked_at || !shares.is_settled() || !self.rounds.is_idle() {
+            return Ok(());
+        }
+        let (mut ids, mut after) = (Vec::new(), None);
+        'pages: while shares.unable.len() < limits::SYNC_SHARES {
+            let page = turn.history.unopened(after.as_ref(), PAGE)?;
+            after = page.last().copied();
+            let ended = page.len() < PAGE;
+            for place in page.into_iter().filter(|place| !shares.unable.contains(&place.id)) {
+                ids.push(place.id);
+                if ids.len() == limits::SYNC_WANTED {
+                    break 'pages;
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+        if ids.is_empty() {
+            shares.looked_at = changes;
+            return Ok(());
+        }
+        shares.asked = ids.iter().copied().collect();
+        shares.asked_until = Some(turn.now.saturating_add(STALL_TIME));
+        turn.send(&Message::Lacking { ids });
+        Ok(())
+    }
+
+    pub(super) fn take_lacking(&mut self, ids: Vec<TransactionId>, turn: &mut Turn<'_>) -> Step {
+        let (mut opened, mut unable, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for id in ids {
+            let found = turn.history.transaction(&id)?.filter(|transaction| transaction.header.is_sealed());
+            match found.filter(|transaction| transaction.is_opened()) {
+                Some(transaction) => {
+                    bytes += transaction.payload.len() + 64;
+                    if bytes > limits::SYNC_BATCH && !opened.is_empty() {
+                        // It asks again for what it did not get.
+                        break;
+                    }
+                    opened.push((id, transaction.payload));
+                }
+                None => {
+                    if self.shares.owed.len() < limits::SYNC_SHARES {
+                        self.shares.owed.insert(id);
+                    }
+                    unable.push(id);
+                }
+            }
+        }
+        turn.send(&Message::Shares { opened, unable });
+        Ok(())
+    }
+
+    pub(super) fn take_shares(
+        &mut self,
+        opened: Vec<(TransactionId, Vec<u8>)>,
+        unable: &[TransactionId],
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let shares = &mut self.shares;
+        if unable.iter().any(|id| !shares.asked.remove(id)) {
+            return Err(Failure::Protocol.into());
+        }
+        shares.unable.extend(unable);
+        let (mut learnt, mut answers) = (Vec::new(), !unable.is_empty());
+        for (id, content) in opened {
+            let asked = shares.asked.remove(&id);
+            answers |= asked;
+            if !asked && !shares.unable.remove(&id) {
+                return Err(Failure::Protocol.into());
+            }
+            let Some(transaction) = turn.history.transaction(&id)? else { continue };
+            transaction.header.check_content(&content).map_err(|_| Failure::BadTransaction)?;
+            if !transaction.is_opened() {
+                learnt.push((id, content));
+            }
+        }
+        if answers || shares.asked_until.is_none() {
+            // What did not fit is asked for again.
+            shares.asked.clear();
+            shares.asked_until = None;
+        }
+        if learnt.is_empty() {
+            return self.ask_shares(turn);
+        }
+        shares.learning = true;
+        turn.out.push(Output::Opened(learnt));
+        Ok(())
+    }
+
+    pub(super) fn take_opened(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        self.shares.learning = false;
+        let owed: Vec<TransactionId> =
+            transactions.iter().copied().filter(|id| self.shares.owed.remove(id)).collect();
+        for id in transactions {
+            self.shares.unable.remove(id);
+        }
+        let (mut opened, mut bytes) = (Vec::new(), 0);
+        for id in owed {
+            let Some(transaction) = turn.history.transaction(&id)? else { continue };
+            bytes += transaction.payload.len();
+            opened.push((id, transaction.payload));
+            if bytes > limits::SYNC_BATCH || opened.len() == limits::SYNC_WANTED {
+                let opened = std::mem::take(&mut opened);
+                bytes = 0;
+                turn.send(&Message::Shares { opened, unable: Vec::new() });
+            }
+        }
+        if !opened.is_empty() {
+            turn.send(&Message::Shares { opened, unable: Vec::new() });
+        }
+        self.ask_shares(turn)
+    }
+
+    /// Who does not answer has nothing.
+    pub(super) fn tick_shares(&mut self, turn: &mut Turn<'_>) -> Step {
+        if self.shares.asked_until.is_none_or(|until| turn.now < until) {
+            return Ok(());
+        }
+        self.shares.asked_until = None;
+        let asked = std::mem::take(&mut self.shares.asked);
+        self.shares.unable.extend(asked);
+        self.ask_shares(turn)
+    }
+
+    pub(super) fn complain_once(&mut self, turn: &mut Turn<'_>) {
+        if self.handshake.is_through() && !std::mem::replace(&mut self.shares.complained, true) {
+            turn.send(&Message::Complain);
+        }
+    }
+
+    pub(super) fn take_complaint(&mut self, turn: &mut Turn<'_>) -> Step {
+        if std::mem::replace(&mut self.shares.heard_complaint, true) {
+            return Err(Failure::Protocol.into());
+        }
+        let member: MemberId = self.peer()?;
+        turn.out.push(Output::Complaint(member));
+        Ok(())
+    }
+}
