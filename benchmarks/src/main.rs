@@ -7,6 +7,7 @@ mod load;
 mod machine;
 mod memory;
 mod opening;
+mod sealing;
 mod sharing;
 mod writing;
 
@@ -16,7 +17,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 const HELP: &str =
-    "kith-bench PART [SHARE]: PART is fsync, put, share, late, reopen, memory, transactions or get;
+    "kith-bench PART [SHARE]: PART is fsync, put, share, late, reopen, memory, transactions, get or seal;
 everything is done SHARE (default 1) times smaller than the published figures";
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn run(words: &[&str]) -> Result<()> {
         "memory" => memory::entries(share),
         "transactions" => memory::transactions(share),
         "get" => get::measure(share),
+        "seal" => sealing::measure(share),
         _ => Err(HELP.into()),
     }
 }

@@ -1,5 +1,8 @@
 //! A context's keys in the hands of its node: which epoch to send under, sealing and opening as transactions are let in, and what is forgotten.
 
+mod epochs;
+mod judging;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -254,37 +257,6 @@ impl Keeper {
         Ok(Payload::RefreshKey(borsh::to_vec(&key).unwrap_or_default()))
     }
 
-    fn draft_epoch(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
-        let scope = self.scope(past.replica)?;
-        let recipients = self.recipients(past, scope)?;
-        let rows = Stored(past.tables);
-        let draft = self.ring(scope, &rows).draft_epoch(&recipients, &Secret::new(entropy))?;
-        let payload = Payload::Epoch(borsh::to_vec(&draft.epoch).unwrap_or_default());
-        self.drafted = Some(draft);
-        Ok(payload)
-    }
-
-    /// The other members, with the latest key that each has published.
-    fn recipients(&self, past: &Past<'_>, scope: Scope) -> Result<Vec<Recipient>> {
-        let seen = Seen::new(past, scope, &self.known);
-        let mut recipients: BTreeMap<MemberId, Recipient> = BTreeMap::new();
-        for (member, added) in past.members().filter(|(member, _)| **member != self.me) {
-            let key = past.first_key(&added).unwrap_or_default().to_vec();
-            let key = RatchetKey { index: 0, key };
-            recipients.insert(*member, Recipient { member: *member, added, key });
-        }
-        for act in past.key_acts() {
-            let Some(recipient) = recipients.get_mut(&act.author) else { continue };
-            let Some(said) = seen.said(&act.id) else { continue };
-            // Keys are published one after the other, from the first one of the present admission on.
-            let next = recipient.key.index.checked_add(1) == Some(said.key.index);
-            if next && past.precedes(&recipient.added, &act.id) {
-                recipient.key = said.key;
-            }
-        }
-        seen.or_failure(recipients.into_values().collect())
-    }
-
     /// New keys are to be made before the next call.
     pub(crate) fn ask(&self, tables: &dyn StateRead) -> Result<Vec<TableWrite>> {
         let book = Book { asked: true, ..Self::book(tables)? };
@@ -362,87 +334,6 @@ impl Keeper {
         Ok(Vec::new())
     }
 
-    /// Takes the keys of an epoch into the book; those of the oldest go.
-    fn hold(
-        &self,
-        past: &Past<'_>,
-        ring: &Ring<'_, Stored<'_>>,
-        id: TransactionId,
-        refreshed: bool,
-    ) -> Result<Vec<Change>> {
-        let mut book = Self::book(past.tables)?;
-        let mut changes = Vec::new();
-        book.held.push((id, self.now));
-        while book.held.len() > HELD {
-            let (oldest, _) = book.held.remove(0);
-            if let Some(act) = past.epoch(&oldest) {
-                let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
-                changes.extend(ring.retire(&oldest, &members));
-            }
-        }
-        if refreshed || book.refreshed == 0 {
-            book.refreshed = self.now.max(1);
-        }
-        changes.push(Self::keep(&book));
-        Ok(changes)
-    }
-
-    fn take_epoch(
-        &mut self,
-        past: &Past<'_>,
-        id: &TransactionId,
-        transaction: &Transaction,
-    ) -> Result<Vec<Change>> {
-        let scope = self.scope(past.replica)?;
-        let rows = Stored(past.tables);
-        let author = transaction.header.author;
-        let Some(act) = past.epoch(id) else { return Ok(Vec::new()) };
-        let own = self.drafted.take().filter(|_| author == self.me);
-        if let Some(draft) = own {
-            let ring = self.ring(scope, &rows);
-            let before = ring.own_keys()?.1;
-            let refreshed = draft.epoch.ratchet_key.index != before;
-            let mut changes = ring.begin_epoch(draft, id);
-            changes.extend(self.hold(past, &ring, *id, refreshed)?);
-            // What was asked for is made.
-            if let Some(book) = changes.iter_mut().find(|change| change.key == Key::Book) {
-                let made =
-                    Book { asked: false, ..decode(book.value.as_deref().map_or(&[], |row| &row[..]))? };
-                *book = Self::keep(&made);
-            }
-            return Ok(changes);
-        }
-        let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
-        if author == self.me || !members.contains(&self.me) {
-            return Ok(Vec::new());
-        }
-        let epoch = Epoch::decode(&scope, transaction.plaintext());
-        let ring = self.ring(scope, &rows);
-        match epoch.and_then(|epoch| ring.receive_epoch(id, &author, &epoch, &members, None)) {
-            Ok(mut changes) => {
-                if !changes.is_empty() {
-                    changes.extend(self.hold(past, &ring, *id, false)?);
-                }
-                Ok(changes)
-            }
-            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => Err(trouble.into()),
-            Err(trouble) => {
-                if matches!(
-                    trouble,
-                    Trouble::Wrap
-                        | Trouble::WrapStep { .. }
-                        | Trouble::WrapKey
-                        | Trouble::WrapForeign
-                        | Trouble::Seed
-                ) {
-                    self.complaints.insert(author);
-                }
-                self.troubles.push((*id, author, trouble));
-                Ok(Vec::new())
-            }
-        }
-    }
-
     /// The author's chains in lesser epochs: it never goes back to those.
     fn supersede(&self, past: &Past<'_>, header: &Header) -> Result<Vec<Change>> {
         let rows = Stored(past.tables);
@@ -457,53 +348,6 @@ impl Keeper {
             }
         }
         Ok(changes)
-    }
-
-    /// The author's last sealed message before this one, in its own chain.
-    fn sealed_before(
-        &mut self,
-        tables: &dyn StateRead,
-        header: &Header,
-    ) -> Result<Option<(TransactionId, u32)>> {
-        let known = self.before.get(&header.author).copied();
-        let mut at = header.previous;
-        let found = loop {
-            if let Some((_, before)) = known.filter(|(last, _)| *last == at) {
-                break before;
-            }
-            let Some(transaction) = crate::replica::transaction(tables, &at)? else { break None };
-            if transaction.header.is_sealed() {
-                break Some((TransactionId(transaction.header.epoch), transaction.header.counter));
-            }
-            at = transaction.header.previous;
-        };
-        if self.before.len() > crate::limits::MEMBERS {
-            self.before.clear();
-        }
-        self.before.insert(header.author, (header.id(), Some((TransactionId(header.epoch), header.counter))));
-        Ok(found)
-    }
-
-    /// Whether a message was sent as the rules say, by what its author had seen.
-    fn is_violation(&mut self, past: &Past<'_>, scope: Scope, header: &Header) -> Result<bool> {
-        let before = self.sealed_before(past.tables, header)?;
-        let epoch = TransactionId(header.epoch);
-        let seen = Seen::new(past, scope, &self.known);
-        // Usually many messages follow each other with nothing governing between them.
-        let key = past.key();
-        let best = match self.usable.get(&key) {
-            Some(best) => *best,
-            None => {
-                let best = seen.or_failure(rules::best_usable(&seen))?;
-                if self.usable.len() >= JUDGED {
-                    self.usable.clear();
-                }
-                self.usable.insert(key, best);
-                best
-            }
-        };
-        let wrong = rules::violates(&seen, best, &header.author, &epoch, header.counter, before);
-        seen.or_failure(wrong)
     }
 }
 

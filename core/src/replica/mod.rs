@@ -22,6 +22,7 @@ pub mod faults;
 mod governance;
 mod history;
 mod ids;
+mod judging;
 mod memory;
 mod past;
 pub mod payload;

@@ -108,10 +108,13 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Step {
         let shares = &mut self.shares;
-        if unable.iter().any(|id| !shares.asked.remove(id)) {
-            return Err(Failure::Protocol.into());
+        for id in unable {
+            // An answer may come when nobody waits for it any more.
+            if !shares.asked.remove(id) && !shares.unable.contains(id) {
+                return Err(Failure::Protocol.into());
+            }
+            shares.unable.insert(*id);
         }
-        shares.unable.extend(unable);
         let (mut learnt, mut answers) = (Vec::new(), !unable.is_empty());
         for (id, content) in opened {
             let asked = shares.asked.remove(&id);
