@@ -3,7 +3,7 @@
 mod epochs;
 mod judging;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
@@ -14,7 +14,7 @@ use super::ring::{Change, EpochDraft, Key, Ring, Rows};
 use super::rules::{self, Choice, Rotate, Usage};
 use super::secret::{decode, encode};
 use super::seen::{Known, Seen};
-use super::{Epoch, RatchetKey, Recipient, Scope, Secret, Suite, Trouble};
+use super::{Scope, Secret, Suite, Trouble};
 use crate::replica::payload::{Add, KeyPackage};
 use crate::replica::{
     ContextId, Header, Keyring, MemberId, Past, Payload, Replica, StateRead, Table, TableWrite, Taken,
@@ -23,7 +23,7 @@ use crate::replica::{
 use crate::{Error, ErrorKind, Result};
 
 /// What the keys of a context's rows begin with.
-pub(crate) const RING: &[u8] = b"ring/";
+const RING: &[u8] = b"ring/";
 /// Of how many epochs keys are held: what comes under an older one comes as shared history.
 const HELD: usize = 32;
 const DAY: u64 = 24 * 60 * 60 * 1000;
