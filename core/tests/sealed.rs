@@ -167,6 +167,37 @@ async fn who_joins_late_reads_all_epochs_and_who_is_removed_gets_no_more_keys() 
     }
 }
 
+/// The removal, the new keys and what is sealed with them may all be stored at once.
+#[tokio::test]
+async fn what_comes_with_a_removal_does_not_go_to_the_removed() {
+    for _ in 0..5 {
+        let hub = Hub::new();
+        let (anna, a) = watched(&hub).await;
+        let (carl, c) = watched(&hub).await;
+        let mine = anna.create_context(sealed(Encryption::X25519)).await.unwrap();
+        let his = join(&mine, &carl, Role::Writer).await.unwrap();
+        mine.put(key("x"), b"for both").await.unwrap();
+        equal(&mine, &his).await;
+        let mut events = his.events(None).await.unwrap();
+        let put = mine.put(key("x"), b"not for Carl, and easily found in a store");
+        let (removed, put) = tokio::join!(biased; mine.remove(his.me()), put);
+        (removed.unwrap(), put.unwrap());
+        until(&mut events, |event| matches!(event, Event::Closed { .. })).await;
+        let found = |store: &MemoryStore| {
+            let snapshot = store.snapshot().unwrap();
+            Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Chunks).any(|keyspace| {
+                let rows = snapshot.scan(keyspace, &[], None, false, usize::MAX).unwrap();
+                rows.iter().any(|(_, row)| row.windows(12).any(|part| part == b"not for Carl"))
+            })
+        };
+        assert!(found(&a), "the control");
+        assert!(!found(&c));
+        for node in [anna, carl] {
+            node.shutdown().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn rotating_replaces_the_members_own_key_and_the_epoch() {
     let hub = Hub::new();

@@ -3,6 +3,7 @@
 mod epochs;
 mod judging;
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -85,7 +86,7 @@ pub(crate) struct Keeper {
     /// By author, its last transaction that was looked at, and its last sealed message up to that.
     before: HashMap<MemberId, (TransactionId, Option<(TransactionId, u32)>)>,
     drafted: Option<EpochDraft>,
-    refreshed: Option<Change>,
+    refreshed: Option<(Vec<u8>, Change)>,
     /// Under which the next call is sealed.
     sending: Option<(Scope, TransactionId)>,
     sealed: Option<(TransactionId, Vec<Change>)>,
@@ -96,12 +97,26 @@ pub(crate) struct Keeper {
     pub(crate) complaints: BTreeSet<MemberId>,
 }
 
-/// The rows in a context's tables.
-struct Stored<'a>(&'a dyn StateRead);
+/// The rows in a context's tables, and what went wrong with reading them.
+struct Stored<'a>(&'a dyn StateRead, RefCell<Option<Error>>);
+
+impl<'a> Stored<'a> {
+    const fn new(tables: &'a dyn StateRead) -> Self {
+        Self(tables, RefCell::new(None))
+    }
+
+    /// What came of it; where the store failed, the store's own word.
+    fn told<T>(&self, outcome: std::result::Result<T, Trouble>) -> Result<T> {
+        outcome.map_err(|trouble| self.1.borrow_mut().take().unwrap_or_else(|| trouble.into()))
+    }
+}
 
 impl Rows for Stored<'_> {
     fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
-        let found = self.0.get(Table::Keys, &row_key(key)).map_err(|_| Trouble::State)?;
+        let found = self.0.get(Table::Keys, &row_key(key)).map_err(|error| {
+            *self.1.borrow_mut() = Some(error);
+            Trouble::State
+        })?;
         Ok(found.map(Zeroizing::new))
     }
 }
@@ -154,9 +169,15 @@ impl Keeper {
         }
         let scope = Scope { suite: suite(number)?, context };
         let nothing = crate::replica::MemoryTables::default();
-        let ring = Ring { scope, me, rows: &Stored(&nothing) };
+        let ring = Ring { scope, me, rows: &Stored::new(&nothing) };
         let (key, change) = ring.start(&Secret::new(entropy));
         Ok((KeyPackage { suite: number, ratchet_key: key.key, not_after: 0 }, writes([change])))
+    }
+
+    /// Whether there are own ratchet keys.
+    pub(crate) fn has_keys(tables: &dyn StateRead) -> Result<bool> {
+        let rows = Stored::new(tables);
+        Ok(rows.told(rows.row(&Key::Ratchet))?.is_some())
     }
 
     /// The key package of a member that has its first keys and asks to be added.
@@ -165,7 +186,8 @@ impl Keeper {
             return Ok(KeyPackage::default());
         }
         let scope = Scope { suite: suite(number)?, context: self.context };
-        let key = Ring { scope, me: self.me, rows: &Stored(tables) }.first_public()?;
+        let rows = Stored::new(tables);
+        let key = rows.told(self.ring(scope, &rows).first_public())?;
         Ok(KeyPackage { suite: number, ratchet_key: key, not_after: 0 })
     }
 
@@ -188,7 +210,8 @@ impl Keeper {
     }
 
     fn book(tables: &dyn StateRead) -> Result<Book> {
-        Ok(match Stored(tables).row(&Key::Book)? {
+        let rows = Stored::new(tables);
+        Ok(match rows.told(rows.row(&Key::Book))? {
             Some(row) => decode(&row)?,
             None => Book::default(),
         })
@@ -213,9 +236,9 @@ impl Keeper {
     }
 
     fn usage(&self, book: &Book, best: &Best, past: &Past<'_>, scope: Scope) -> Result<Usage> {
-        let rows = Stored(past.tables);
+        let rows = Stored::new(past.tables);
         let Some(epoch) = best.epoch else { return Ok(Usage::default()) };
-        let sent = self.ring(scope, &rows).sent(&epoch)?;
+        let sent = rows.told(self.ring(scope, &rows).sent(&epoch))?;
         let since = book.held.iter().find(|(held, _)| *held == epoch).map_or(self.now, |(_, since)| *since);
         Ok(Usage {
             sent: sent.unwrap_or(0),
@@ -251,10 +274,11 @@ impl Keeper {
     /// A new ratchet key, to be written.
     pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
         let scope = self.scope(past.replica)?;
-        let rows = Stored(past.tables);
-        let (key, change) = self.ring(scope, &rows).refresh(&Secret::new(entropy))?;
-        self.refreshed = Some(change);
-        Ok(Payload::RefreshKey(borsh::to_vec(&key).unwrap_or_default()))
+        let rows = Stored::new(past.tables);
+        let (key, change) = rows.told(self.ring(scope, &rows).refresh(&Secret::new(entropy)))?;
+        let said = borsh::to_vec(&key).unwrap_or_default();
+        self.refreshed = Some((said.clone(), change));
+        Ok(Payload::RefreshKey(said))
     }
 
     /// New keys are to be made before the next call.
@@ -287,19 +311,24 @@ impl Keeper {
         seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
     }
 
-    /// A transaction as it goes to a member: sealed to who has the keys, as shared history to who has not.
+    /// A transaction as it goes to somebody: as it was sent to who has the keys, as shared history to a member that has not, and never what it says
+    /// to anybody else.
     pub(crate) fn show(
         replica: &Replica,
         tables: &dyn StateRead,
         to: &MemberId,
         mut transaction: Transaction,
-    ) -> Result<Transaction> {
-        let Some(key) = transaction.key.take() else { return Ok(transaction) };
-        if replica.has_keys(tables, to, &TransactionId(transaction.header.epoch))? {
+    ) -> Result<Option<Transaction>> {
+        let member = replica.member(to).is_some();
+        let Some(key) = transaction.key.take() else {
+            let says_nothing = !transaction.header.is_sealed() || !transaction.is_opened();
+            return Ok(Some(transaction).filter(|_| member || says_nothing));
+        };
+        if !member || replica.has_keys(tables, to, &TransactionId(transaction.header.epoch))? {
             let scope = Scope { suite: suite(replica.suite())?, context: replica.context() };
             transaction.payload = seal_again(&scope, &transaction.header, transaction.plaintext(), &key)?;
         }
-        Ok(transaction)
+        Ok(Some(transaction))
     }
 
     /// What need not be kept any more.
@@ -309,12 +338,12 @@ impl Keeper {
         }
         self.tidied = Some(self.now);
         let scope = self.scope(past.replica)?;
-        let rows = Stored(past.tables);
+        let rows = Stored::new(past.tables);
         let ring = self.ring(scope, &rows);
-        if !past.is_member(&self.me) || rows.row(&Key::Ratchet)?.is_none() {
+        if !past.is_member(&self.me) || rows.told(rows.row(&Key::Ratchet))?.is_none() {
             return Ok(Vec::new());
         }
-        let (oldest, newest) = ring.own_keys()?;
+        let (oldest, newest) = rows.told(ring.own_keys())?;
         if oldest == newest {
             return Ok(Vec::new());
         }
@@ -329,21 +358,21 @@ impl Keeper {
         let old = self.now.saturating_sub(Self::book(past.tables)?.refreshed) > FORGET;
         let Some(number) = published else { return Ok(Vec::new()) };
         if old || past.all_have_seen(number)? {
-            return Ok(writes([ring.forget_keys(newest)?]));
+            return Ok(writes([rows.told(ring.forget_keys(newest))?]));
         }
         Ok(Vec::new())
     }
 
     /// The author's chains in lesser epochs: it never goes back to those.
     fn supersede(&self, past: &Past<'_>, header: &Header) -> Result<Vec<Change>> {
-        let rows = Stored(past.tables);
+        let rows = Stored::new(past.tables);
         let rank = |id: &TransactionId| past.epoch(id).map(|act| (act.lamport, std::cmp::Reverse(act.id)));
         let now = rank(&TransactionId(header.epoch));
         let mut changes = Vec::new();
         for (held, _) in Self::book(past.tables)?.held {
             let key = Key::Chain(held, header.author);
             let lesser = rank(&held).is_some_and(|held| Some(held) < now);
-            if lesser && rows.row(&key)?.is_some() {
+            if lesser && rows.told(rows.row(&key))?.is_some() {
                 changes.push(Change { key, value: None });
             }
         }
@@ -360,9 +389,9 @@ impl Keyring for Keeper {
         signer: &SigningKey,
     ) -> Result<Transaction> {
         let (scope, epoch) = self.sending.take().ok_or_else(|| Error::internal("no epoch was chosen"))?;
-        let rows = Stored(tables);
+        let rows = Stored::new(tables);
         let (mut sealed, mut opened, change) =
-            self.ring(scope, &rows).seal(&epoch, header, plaintext, signer)?;
+            rows.told(self.ring(scope, &rows).seal(&epoch, header, plaintext, signer))?;
         sealed.payload = std::mem::take(&mut opened.payload);
         let mut changes = vec![change];
         let book = Self::book(tables)?;
@@ -376,20 +405,20 @@ impl Keyring for Keeper {
     fn open(&mut self, past: &Past<'_>, transaction: &Transaction) -> Result<Taken> {
         let header = &transaction.header;
         let scope = self.scope(past.replica)?;
-        let rows = Stored(past.tables);
+        let rows = Stored::new(past.tables);
         let mut taken = Taken::default();
         let own = self.sealed.take().filter(|(id, _)| *id == header.id());
         if let Some((_, changes)) = own {
             taken.writes = writes(changes);
         } else if transaction.is_opened() {
-            taken.writes = writes(self.ring(scope, &rows).pass(header)?);
+            taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
         } else {
             match self.ring(scope, &rows).open_with_key(transaction) {
                 Ok((mut opened, key, change)) => {
                     taken.opened = Some((std::mem::take(&mut opened.payload), key));
                     taken.writes = writes([change]);
                 }
-                Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return Err(trouble.into()),
+                Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return rows.told(Err(trouble)),
                 Err(Trouble::NoKeys) => {}
                 Err(trouble) => self.troubles.push((header.id(), header.author, trouble)),
             }
@@ -416,7 +445,9 @@ impl Keyring for Keeper {
         if transaction.header.author != self.me {
             return Ok(Vec::new());
         }
-        let Some(change) = self.refreshed.take() else { return Ok(Vec::new()) };
+        // Another one of this member's own comes from where its store was restored.
+        let drafted = self.refreshed.take().filter(|(said, _)| said == transaction.plaintext());
+        let Some((_, change)) = drafted else { return Ok(Vec::new()) };
         let book = Book { refreshed: self.now.max(1), ..Self::book(past.tables)? };
         Ok(writes([change, Self::keep(&book)]))
     }

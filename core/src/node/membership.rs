@@ -153,8 +153,12 @@ impl History for Held<'_> {
         Ok(found)
     }
 
-    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Transaction> {
+    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
         Keeper::show(self.replica, self.tables, to, transaction)
+    }
+
+    fn may_read(&self, who: &MemberId) -> bool {
+        self.replica.member(who).is_some()
     }
 
     fn unopened(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {

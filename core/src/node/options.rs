@@ -184,9 +184,9 @@ pub struct CreateOptions {
 #[non_exhaustive]
 pub enum Encryption {
     /// Not at all.
-    #[default]
     Off,
     /// A group double ratchet over X25519.
+    #[default]
     X25519,
     /// The same over X-Wing, which also withstands quantum computers; its keys are about 13 times as large.
     XWing,

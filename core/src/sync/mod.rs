@@ -107,10 +107,16 @@ pub trait History {
         header.verify(id, signature)
     }
 
-    /// A transaction as it is to go to a member: sealed for who has the keys, else what it says.
-    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Transaction> {
+    /// A transaction as it is to go to somebody: sealed for who has the keys and for who is no member, and else what it says. `None`: not at all.
+    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
         let _ = to;
-        Ok(transaction)
+        Ok(Some(transaction))
+    }
+
+    /// Whether somebody may be told what sealed transactions say.
+    fn may_read(&self, who: &MemberId) -> bool {
+        let _ = who;
+        true
     }
 
     /// Those of the history that are sealed and not opened here: at most `limit` places after one, ascending.

@@ -72,7 +72,8 @@ impl Cursor {
 
 /// As they are to go to a member.
 pub(super) fn shown(history: &dyn History, to: &MemberId, items: Vec<Named>) -> Result<Vec<Named>> {
-    items.into_iter().map(|(id, transaction)| Ok((id, history.show(to, transaction)?))).collect()
+    let show = |(id, transaction)| Ok(history.show(to, transaction)?.map(|transaction| (id, transaction)));
+    items.into_iter().filter_map(|item| show(item).transpose()).collect()
 }
 
 /// See the module's text.
@@ -174,6 +175,9 @@ impl Sender {
                 return Ok(None);
             }
             let (runs, _) = runs(shown(history, to, items)?);
+            if runs.is_empty() {
+                continue;
+            }
             let count = runs.iter().map(|run| run.transactions.len() as u64).sum();
             return Ok(Some((runs, count)));
         }

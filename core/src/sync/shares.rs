@@ -78,9 +78,10 @@ impl Session {
 
     pub(super) fn take_lacking(&mut self, ids: Vec<TransactionId>, turn: &mut Turn<'_>) -> Step {
         let (mut opened, mut unable, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let may_read = turn.history.may_read(&self.peer()?);
         for id in ids {
             let found = turn.history.transaction(&id)?.filter(|transaction| transaction.header.is_sealed());
-            match found.filter(|transaction| transaction.is_opened()) {
+            match found.filter(|transaction| transaction.is_opened() && may_read) {
                 Some(transaction) => {
                     bytes += transaction.payload.len() + 64;
                     if bytes > limits::SYNC_BATCH && !opened.is_empty() {
@@ -149,7 +150,8 @@ impl Session {
             self.shares.unable.remove(id);
         }
         let (mut opened, mut bytes) = (Vec::new(), 0);
-        for id in owed {
+        let may_read = turn.history.may_read(&self.peer()?);
+        for id in owed.into_iter().filter(|_| may_read) {
             let Some(transaction) = turn.history.transaction(&id)? else { continue };
             bytes += transaction.payload.len();
             opened.push((id, transaction.payload));

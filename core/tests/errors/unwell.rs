@@ -191,6 +191,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
                     context.invitations(),
                     context.status(),
                     context.commitment(),
+                    context.security(),
                     context.verify(),
                     context.query("none", &[]),
                 )
@@ -203,7 +204,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             tokio::join!(biased; first, second, asked, release)
         };
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Rejected);
-        let (first, second, (members, invitations, status, commitment, verified, query), ()) = outcomes;
+        let (first, second, asked, ()) = outcomes;
+        let (members, invitations, status, commitment, security, verified, query) = asked;
         let all: Outcomes = vec![
             ("Context::execute", first),
             ("Context::execute", second),
@@ -211,6 +213,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             ("Context::invitations", unit(invitations)),
             ("Context::status", unit(status)),
             ("Context::commitment", unit(commitment)),
+            ("Context::security", unit(security)),
             ("Context::verify", unit(verified)),
             ("Context::query", unit(query)),
         ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::ring::{Change, Key, Ring};
+use super::super::ring::{Change, EpochDraft, Key, Ring};
 use super::super::secret::decode;
 use super::super::seen::Seen;
 use super::super::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
@@ -14,8 +14,8 @@ impl Keeper {
     pub(super) fn draft_epoch(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
         let scope = self.scope(past.replica)?;
         let recipients = self.recipients(past, scope)?;
-        let rows = Stored(past.tables);
-        let draft = self.ring(scope, &rows).draft_epoch(&recipients, &Secret::new(entropy))?;
+        let rows = Stored::new(past.tables);
+        let draft = rows.told(self.ring(scope, &rows).draft_epoch(&recipients, &Secret::new(entropy)))?;
         let payload = Payload::Epoch(borsh::to_vec(&draft.epoch).unwrap_or_default());
         self.drafted = Some(draft);
         Ok(payload)
@@ -74,13 +74,14 @@ impl Keeper {
         transaction: &Transaction,
     ) -> Result<Vec<Change>> {
         let scope = self.scope(past.replica)?;
-        let rows = Stored(past.tables);
+        let rows = Stored::new(past.tables);
         let author = transaction.header.author;
         let Some(act) = past.epoch(id) else { return Ok(Vec::new()) };
-        let own = self.drafted.take().filter(|_| author == self.me);
+        let said = |draft: &EpochDraft| borsh::to_vec(&draft.epoch).unwrap_or_default();
+        let own = self.drafted.take().filter(|draft| said(draft) == transaction.plaintext());
         if let Some(draft) = own {
             let ring = self.ring(scope, &rows);
-            let before = ring.own_keys()?.1;
+            let before = rows.told(ring.own_keys())?.1;
             let refreshed = draft.epoch.ratchet_key.index != before;
             let mut changes = ring.begin_epoch(draft, id);
             changes.extend(self.hold(past, &ring, *id, refreshed)?);
@@ -105,7 +106,7 @@ impl Keeper {
                 }
                 Ok(changes)
             }
-            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => Err(trouble.into()),
+            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => rows.told(Err(trouble)),
             Err(trouble) => {
                 if matches!(
                     trouble,
