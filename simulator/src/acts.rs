@@ -41,6 +41,7 @@ impl World {
                 self.wish(by, Wish::SetRole { member, role }, Purpose::Plain);
             }
             Act::Skip { by } => self.skip(by),
+            Act::LoseKeys { node } => self.nodes[node].disk.lose_keys(&mut self.dice),
             Act::Rotate { node } => self.wish(node, Wish::RotateKeys, Purpose::Plain),
             Act::Leave { node } => self.wish(node, Wish::Leave, Purpose::Leaving),
             Act::Crash { node, power, down } => self.crash(node, power, down),

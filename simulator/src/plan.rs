@@ -39,6 +39,10 @@ pub enum Act {
     Skip {
         by: usize,
     },
+    /// A row of keys is lost: a chain, or where the roots to or from a member stand.
+    LoseKeys {
+        node: usize,
+    },
     /// New keys, as after a device was copied.
     Rotate {
         node: usize,
@@ -310,6 +314,13 @@ impl Plan {
             self.later(dice, Act::Backup { node });
             let act = Act::Restore { node, with_marks: dice.one_in(4) };
             self.later(dice, act);
+        }
+        let mut more = Dice::new(self.seed, "keys");
+        if more.one_in(3) {
+            for _ in 0..1 + more.below(4) {
+                let node = more.below(honest);
+                self.later(&mut more, Act::LoseKeys { node });
+            }
         }
         if dice.clone().one_in(3) {
             let node = dice.clone().below(honest);

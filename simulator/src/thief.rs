@@ -74,15 +74,42 @@ fn targets(context: ContextId, scope: Scope, all: &[Transaction], known: &Oracle
             return None;
         };
         let epoch = Epoch::decode(&scope, &bytes).ok()?;
-        let past = &known.history.get(&id)?.past;
-        let before = Oracle::replay(&context, all.iter().filter(|t| past.contains(&t.header.id())), &Probe);
-        let members = before.governance.members.keys().copied().collect();
+        let members = members(context, all, known, &id);
         Some(Target { id, author: transaction.header.author, epoch, members })
     };
     epochs.iter().take(EPOCHS).filter_map(target).collect()
 }
 
+/// Who is a member to somebody that has seen this much.
+fn members(context: ContextId, all: &[Transaction], known: &Oracle, id: &TransactionId) -> Vec<MemberId> {
+    let Some(known) = known.history.get(id) else { return Vec::new() };
+    let seen = all.iter().filter(|t| known.past.contains(&t.header.id()));
+    Oracle::replay(&context, seen, &Probe).governance.members.keys().copied().collect()
+}
+
 impl World {
+    /// The last messages of those that are honest are sealed for nobody who was no member to them.
+    fn sealed_for_members(&self, context: ContextId, all: &[Transaction], known: &Oracle) -> Go {
+        let mut calls: Vec<&Transaction> = all.iter().filter(|t| t.header.is_sealed()).collect();
+        calls.sort_by_key(|call| std::cmp::Reverse(call.header.lamport));
+        let honest = |author: &MemberId| {
+            self.nodes
+                .iter()
+                .filter(|node| node.me == *author)
+                .all(|node| node.is_honest() && !node.standing.rolled_back)
+        };
+        for call in calls.into_iter().filter(|call| honest(&call.header.author)).take(EPOCHS) {
+            let id = call.header.id();
+            let now = members(context, all, known, &id);
+            let had = members(context, all, known, &TransactionId(call.header.epoch));
+            if let Some(gone) = had.iter().find(|member| !now.contains(member)) {
+                let detail = format!("{id} is sealed for {gone}, who was no member to its author");
+                return Err(("what-follows-a-removal-is-not-for-the-removed", 0, detail));
+            }
+        }
+        Ok(())
+    }
+
     /// Everybody who was no member when an epoch was made tries to have its keys. So do those who were, which shows that the trying is good for something.
     pub(crate) fn steal(&mut self) -> Go {
         let Some(suite) = Suite::from_number(self.plan.suite) else { return Ok(()) };
@@ -96,6 +123,7 @@ impl World {
         let Ok((all, known)) = found else { return Ok(()) };
         let context = machine.replica().context();
         let scope = Scope { suite, context };
+        self.sealed_for_members(context, &all, &known)?;
         for target in targets(context, scope, &all, &known) {
             for (number, hoard) in &self.judge.hoards {
                 let node = &self.nodes[*number];

@@ -16,6 +16,7 @@ use super::rules::{self, Choice, Rotate, Usage};
 use super::secret::{decode, encode};
 use super::seen::{Known, Seen};
 use super::{Scope, Secret, Suite, Trouble};
+use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, KeyPackage};
 use crate::replica::{
     ContextId, Header, Keyring, MemberId, Past, Payload, Replica, StateRead, Table, TableWrite, Taken,
@@ -409,14 +410,15 @@ impl Keyring for Keeper {
         let mut taken = Taken::default();
         let own = self.sealed.take().filter(|(id, _)| *id == header.id());
         if let Some((_, changes)) = own {
-            taken.writes = writes(changes);
+            let kept = |change: &Change| change.key == Key::Book || !faults::is(Fault::SealTwice);
+            taken.writes = writes(changes.into_iter().filter(kept));
         } else if transaction.is_opened() {
             taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
         } else {
             match self.ring(scope, &rows).open_with_key(transaction) {
                 Ok((mut opened, key, change)) => {
                     taken.opened = Some((std::mem::take(&mut opened.payload), key));
-                    taken.writes = writes([change]);
+                    taken.writes = writes(Some(change).filter(|_| !faults::is(Fault::KeepKeys)));
                 }
                 Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return rows.told(Err(trouble)),
                 Err(Trouble::NoKeys) => {}

@@ -11,6 +11,7 @@ use super::rounds::STALL_TIME;
 use super::session::{Session, Step, Turn};
 use super::{Failure, Output};
 use crate::limits;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{MemberId, TransactionId};
 
 /// Places that are read at once.
@@ -125,7 +126,7 @@ impl Session {
             }
             let Some(transaction) = turn.history.transaction(&id)? else { continue };
             transaction.header.check_content(&content).map_err(|_| Failure::BadTransaction)?;
-            if !transaction.is_opened() {
+            if !transaction.is_opened() && !faults::is(Fault::IgnoreShares) {
                 learnt.push((id, content));
             }
         }

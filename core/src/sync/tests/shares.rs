@@ -94,7 +94,7 @@ fn a_false_content_ends_the_session_and_another_peer_is_asked() {
         if let (1, Message::Shares { opened, .. }) = (from, message)
             && let Some((_, content)) = opened.get_mut(5)
         {
-            content[40] ^= 1;
+            content[35] ^= 1;
         }
         true
     }));
