@@ -173,7 +173,10 @@ impl Session {
 
     /// Members or roles have changed: one that was removed gets the evidence, and the session ends.
     pub fn standing_changed(&mut self, history: &dyn History, now: u64) -> Result<Vec<Output>> {
-        self.turn(history, now, Self::judge_again)
+        self.turn(history, now, |session, turn| {
+            session.judge_again(turn)?;
+            if session.handshake.is_through() { session.pay(turn) } else { Ok(()) }
+        })
     }
 
     /// These are opened now and durable, by whatever way what they say has come.

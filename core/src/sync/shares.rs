@@ -24,6 +24,8 @@ pub(super) struct Shares {
     asked_until: Option<u64>,
     /// What the peer cannot open either; it tells when it can.
     unable: BTreeSet<TransactionId>,
+    /// How many of those were learnt elsewhere since: the peer may tell what it says all the same.
+    late: usize,
     /// What the peer lacks, and is unopened here too.
     owed: BTreeSet<TransactionId>,
     /// How many times something unopened had come when all of it was asked for.
@@ -37,6 +39,12 @@ pub(super) struct Shares {
 impl Shares {
     pub(super) fn is_settled(&self) -> bool {
         self.asked.is_empty() && !self.learning
+    }
+
+    /// What nobody asked for any more is no breach, if somebody did.
+    fn is_late(&mut self) -> Result<(), Failure> {
+        self.late = self.late.checked_sub(1).ok_or(Failure::Protocol)?;
+        Ok(())
     }
 
     pub(super) const fn deadline(&self) -> Option<u64> {
@@ -112,17 +120,19 @@ impl Session {
         let shares = &mut self.shares;
         for id in unable {
             // An answer may come when nobody waits for it any more.
-            if !shares.asked.remove(id) && !shares.unable.contains(id) {
-                return Err(Failure::Protocol.into());
+            if shares.asked.remove(id) {
+                shares.unable.insert(*id);
+            } else if !shares.unable.contains(id) {
+                shares.is_late()?;
             }
-            shares.unable.insert(*id);
         }
         let (mut learnt, mut answers) = (Vec::new(), !unable.is_empty());
         for (id, content) in opened {
             let asked = shares.asked.remove(&id);
             answers |= asked;
             if !asked && !shares.unable.remove(&id) {
-                return Err(Failure::Protocol.into());
+                shares.is_late()?;
+                continue;
             }
             let Some(transaction) = turn.history.transaction(&id)? else { continue };
             transaction.header.check_content(&content).map_err(|_| Failure::BadTransaction)?;
@@ -145,15 +155,23 @@ impl Session {
 
     pub(super) fn take_opened(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
         self.shares.learning = false;
-        let owed: Vec<TransactionId> =
-            transactions.iter().copied().filter(|id| self.shares.owed.remove(id)).collect();
         for id in transactions {
-            self.shares.unable.remove(id);
+            self.shares.late += usize::from(self.shares.unable.remove(id));
+        }
+        self.pay(turn)?;
+        self.ask_shares(turn)
+    }
+
+    /// Tells what the peer has asked for in vain, as far as it can be told now.
+    pub(super) fn pay(&mut self, turn: &mut Turn<'_>) -> Step {
+        if self.shares.owed.is_empty() || !turn.history.may_read(&self.peer()?) {
+            return Ok(());
         }
         let (mut opened, mut bytes) = (Vec::new(), 0);
-        let may_read = turn.history.may_read(&self.peer()?);
-        for id in owed.into_iter().filter(|_| may_read) {
-            let Some(transaction) = turn.history.transaction(&id)? else { continue };
+        for id in self.shares.owed.clone() {
+            let found = turn.history.transaction(&id)?;
+            let Some(transaction) = found.filter(|t| t.header.is_sealed() && t.is_opened()) else { continue };
+            self.shares.owed.remove(&id);
             bytes += transaction.payload.len();
             opened.push((id, transaction.payload));
             if bytes > limits::SYNC_BATCH || opened.len() == limits::SYNC_WANTED {
@@ -165,7 +183,7 @@ impl Session {
         if !opened.is_empty() {
             turn.send(&Message::Shares { opened, unable: Vec::new() });
         }
-        self.ask_shares(turn)
+        Ok(())
     }
 
     /// Who does not answer has nothing.
