@@ -321,15 +321,6 @@ impl Actor {
         for link in std::mem::take(&mut stage.dropped) {
             self.with_session(link, None, tables, stage, |session, held, now| session.compare(held, now))?;
         }
-        // First, so that who was removed hears of nothing that came after.
-        if std::mem::take(&mut stage.membership_changed) {
-            let links: Vec<LinkId> = self.sessions.keys().copied().collect();
-            for link in links {
-                self.with_session(link, None, tables, stage, |session, held, now| {
-                    session.standing_changed(held, now)
-                })?;
-            }
-        }
         // Every session hears of everything: it knows itself what its own peer has delivered.
         let ids = std::mem::take(&mut stage.added);
         if !ids.is_empty() {
@@ -337,6 +328,15 @@ impl Actor {
             for link in links {
                 self.with_session(link, None, tables, stage, |session, held, now| {
                     session.added(&ids, held, now)
+                })?;
+            }
+        }
+        // Last: who left or was removed is to hear of that; what is sealed goes to it as it was sent.
+        if std::mem::take(&mut stage.membership_changed) {
+            let links: Vec<LinkId> = self.sessions.keys().copied().collect();
+            for link in links {
+                self.with_session(link, None, tables, stage, |session, held, now| {
+                    session.standing_changed(held, now)
                 })?;
             }
         }

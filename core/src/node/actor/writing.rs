@@ -287,6 +287,8 @@ impl Actor {
                 }
                 Verdict::Known => {}
                 Verdict::NotYet(_) if faults::is(Fault::DropFromRoom) => {}
+                // Its session ended in this round: nobody is left to be asked, and nothing would ever make it leave the room.
+                Verdict::NotYet(_) if !self.sessions.contains_key(&link) => {}
                 Verdict::NotYet(missing) => {
                     match self.room.wait(id, transaction, link.0, missing.iter().copied()) {
                         Ok(()) => stage.missing.entry(link).or_default().extend(missing),
