@@ -140,6 +140,11 @@ impl History<'_> {
         if header.belongs_to() != self.context {
             return Ok(Err(Verdict::Invalid(Invalid::Context)));
         }
+        // Said before anything is waited for: nothing that may come could change it.
+        let call = header.kind == Kind::Call as u8 && self.acts.next() > 0;
+        if call && header.is_sealed() != (self.acts.suite() != 0) {
+            return Ok(Err(Verdict::Invalid(Invalid::Suite)));
+        }
         let mut named = Named::default();
         if !header.is_genesis() && header.sequence > 1 {
             named.look_up(view, header.previous)?;
@@ -219,12 +224,9 @@ impl History<'_> {
         if first && !self.admitted(header.author, &header.parents) {
             return Err(Invalid::NotAdmitted);
         }
-        let suite = self.acts.suite();
-        let keys = match payload {
-            Some(Payload::Add(add)) => add.key_package.suite == suite,
-            _ => header.kind != Kind::Call as u8 || header.is_sealed() == (suite != 0),
-        };
-        if !keys {
+        if let Some(Payload::Add(add)) = payload
+            && add.key_package.suite != self.acts.suite()
+        {
             return Err(Invalid::Suite);
         }
         if header.is_sealed() {

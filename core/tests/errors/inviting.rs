@@ -34,8 +34,8 @@ pub(crate) async fn bad_tokens(table: &mut Table) {
     let bytes = good.to_bytes();
     let mut changed = bytes.clone();
     changed[40] ^= 1;
-    for bytes in [&[][..], &[1], &bytes[1..], &bytes[..bytes.len() - 1], &changed, &[1; 601]] {
-        if bytes.first().is_none_or(|version| *version == 1) {
+    for bytes in [&[][..], &[2], &bytes[1..], &bytes[..bytes.len() - 1], &changed, &[2; 601]] {
+        if bytes.first().is_none_or(|version| *version == 2) {
             table.shows("Invitation::from_bytes", invalid, Invitation::from_bytes(bytes));
         }
     }

@@ -175,6 +175,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
         let mut options = CreateOptions::default();
         options.application = "gate".into();
         let context = node.create_context(options).await.unwrap();
+        // So that there are keys already, and the call that waits reads nothing after it has waited.
+        context.execute("write", b"0").await.unwrap();
         let waiting = tokio::spawn({
             let context = context.clone();
             async move { context.execute("wait", &[]).await }

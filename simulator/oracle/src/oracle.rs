@@ -208,6 +208,11 @@ fn judge_one(
     let references = references(header, &payload);
     let is_genesis = header.kind == Kind::Genesis as u8;
 
+    let suite = history.contains_key(&TransactionId(context.0)).then(|| suite(context, history));
+    if header.kind == Kind::Call as u8 && suite.is_some_and(|suite| (header.epoch != [0; 32]) != (suite != 0))
+    {
+        return Err(Verdict::Invalid("Call: suite"));
+    }
     let mut links: Vec<TransactionId> = header.parents.iter().map(|parent| parent.id).collect();
     if header.sequence > 1 {
         links.push(header.previous);
@@ -249,13 +254,8 @@ fn judge_one(
         let add = &history[&header.parents[0].id].payload;
         require(matches!(add, Some(Payload::Add(add)) if add.member == header.author), "first: own Add")?;
     }
-    let suite = if is_genesis { 0 } else { suite(context, history) };
-    match &payload {
-        Some(Payload::Add(add)) => require(add.key_package.suite == suite, "Add: suite")?,
-        _ if header.kind == Kind::Call as u8 => {
-            require((header.epoch != [0; 32]) == (suite != 0), "Call: suite")?;
-        }
-        _ => {}
+    if let Some(Payload::Add(add)) = &payload {
+        require(Some(add.key_package.suite) == suite, "Add: suite")?;
     }
     if header.epoch == [0; 32] {
         check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
