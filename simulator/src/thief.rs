@@ -122,6 +122,7 @@ impl World {
         });
         let Ok((all, known)) = found else { return Ok(()) };
         let context = machine.replica().context();
+        self.report.unopened = machine.replica().unopened();
         let scope = Scope { suite, context };
         self.sealed_for_members(context, &all, &known)?;
         for target in targets(context, scope, &all, &known) {

@@ -419,7 +419,8 @@ impl World {
                 if !told {
                     return Err(("opening-works", number, error.to_string()));
                 }
-                // Told, not guessed: somebody has to see to the disk.
+                // Told, not guessed: somebody has to see to the disk, and the store is opened anew.
+                self.nodes[number].disk.start(None);
                 self.after(5_000, Happening::Start(number));
                 return Ok(());
             }

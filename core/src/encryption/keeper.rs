@@ -63,7 +63,7 @@ pub(crate) enum Prepared {
     /// Nothing.
     Ready,
     /// This is to be written first.
-    Write(Payload),
+    Write(Box<Payload>),
 }
 
 /// The epoch that is the best for this member, as long as nothing governing has come.
@@ -262,13 +262,13 @@ impl Keeper {
         };
         match choice {
             Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
-                self.draft_refresh(past, entropy).map(Prepared::Write)
+                self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write)
             }
             Choice::Send(epoch) => {
                 self.sending = Some((scope, epoch));
                 Ok(Prepared::Ready)
             }
-            Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Prepared::Write),
+            Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Box::new).map(Prepared::Write),
         }
     }
 

@@ -51,7 +51,7 @@ impl Actor {
             let entropy = self.start.surroundings.random()?;
             match self.keeper.prepare(&self.replica.everything(view), entropy)? {
                 Prepared::Ready => return Ok(()),
-                Prepared::Write(payload) => drop(self.author(payload, view, stage)?),
+                Prepared::Write(payload) => drop(self.author(*payload, view, stage)?),
             }
         }
         Err(Error::internal("no keys that were made can be used"))
