@@ -181,7 +181,8 @@ async fn what_comes_with_a_removal_does_not_go_to_the_removed() {
         let mut events = his.events(None).await.unwrap();
         let put = mine.put(key("x"), b"not for Carl, and easily found in a store");
         let (removed, put) = tokio::join!(biased; mine.remove(his.me()), put);
-        (removed.unwrap(), put.unwrap());
+        removed.unwrap();
+        put.unwrap();
         until(&mut events, |event| matches!(event, Event::Closed { .. })).await;
         let found = |store: &MemoryStore| {
             let snapshot = store.snapshot().unwrap();
