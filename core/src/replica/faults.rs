@@ -45,8 +45,8 @@ pub enum Fault {
     KeepKeys = 17,
     /// A removal changes nothing of the keys.
     KeepEpoch = 18,
-    /// What others share of sealed calls is not taken.
-    IgnoreShares = 19,
+    /// Nobody is asked for what cannot be opened.
+    AskNobody = 19,
     /// What is sealed with a chain is stored, and the chain as it was.
     SealTwice = 20,
 }
@@ -72,7 +72,7 @@ impl Fault {
         Self::ForgetCover,
         Self::KeepKeys,
         Self::KeepEpoch,
-        Self::IgnoreShares,
+        Self::AskNobody,
         Self::SealTwice,
     ];
 }

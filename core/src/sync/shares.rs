@@ -57,7 +57,8 @@ impl Session {
     pub(super) fn ask_shares(&mut self, turn: &mut Turn<'_>) -> Step {
         let changes = turn.history.unopened_changes();
         let shares = &mut self.shares;
-        if changes == shares.looked_at || !shares.is_settled() || !self.rounds.is_idle() {
+        let idle = shares.is_settled() && self.rounds.is_idle();
+        if changes == shares.looked_at || !idle || faults::is(Fault::AskNobody) {
             return Ok(());
         }
         let (mut ids, mut after) = (Vec::new(), None);
@@ -136,7 +137,7 @@ impl Session {
             }
             let Some(transaction) = turn.history.transaction(&id)? else { continue };
             transaction.header.check_content(&content).map_err(|_| Failure::BadTransaction)?;
-            if !transaction.is_opened() && !faults::is(Fault::IgnoreShares) {
+            if !transaction.is_opened() {
                 learnt.push((id, content));
             }
         }
