@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kith_core::node::{Context, CreateOptions, Durability, Level, Node, Options};
+use kith_core::node::{Context, CreateOptions, Durability, Encryption, Level, Node, Options};
 use kith_core::replica::StateKey;
 use kith_core::storage::StorageEngine;
 
@@ -44,9 +44,11 @@ pub(crate) async fn reached(folder: &Path, engine: StorageEngine, durability: Du
     Ok(Node::open(options).await?)
 }
 
-/// A new context.
+/// A new context, whose calls are not sealed: what that costs is measured by itself.
 pub(crate) async fn context(node: &Node) -> Result<Context> {
-    Ok(node.create_context(CreateOptions::default()).await?)
+    let mut options = CreateOptions::default();
+    options.encryption = Encryption::Off;
+    Ok(node.create_context(options).await?)
 }
 
 /// Puts entries `from..to`, so many callers at a time, and checks that all of them are transactions now.

@@ -1,14 +1,15 @@
 //! Measures Kith. Each part runs in a process of its own, checks that what it measured has happened, and prints
 //! `figure NAME NUMBER` lines; `cargo xtask bench` makes a table of them.
 
+#[cfg(feature = "at-rest")]
+mod at_rest;
+mod encryption;
 mod get;
 mod late;
 mod load;
 mod machine;
 mod memory;
 mod opening;
-#[cfg(feature = "sealing")]
-mod sealing;
 mod sharing;
 mod writing;
 
@@ -20,7 +21,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 const HELP: &str =
-    "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions or get;
+    "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions, get or encryption;
 everything is done SHARE (default 1) times smaller than the published figures, on ENGINE (auto, sled or redb)";
 
 /// How a part is measured.
@@ -66,8 +67,9 @@ fn run(words: &[&str]) -> Result<()> {
         "memory" => memory::entries(setting),
         "transactions" => memory::transactions(setting),
         "get" => get::measure(setting),
-        #[cfg(feature = "sealing")]
-        "sealing" => sealing::measure(share),
+        #[cfg(feature = "at-rest")]
+        "at-rest" => at_rest::measure(share),
+        "encryption" => encryption::measure(share),
         _ => Err(HELP.into()),
     }
 }

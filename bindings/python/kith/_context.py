@@ -469,12 +469,7 @@ class Context:
             await self._native.wait_synced(milliseconds(timeout, "timeout"))
 
     async def rotate_keys(self) -> None:
-        """New keys for the context. Not there yet: `UnsupportedError`.
-
-        >>> await context.rotate_keys()
-        Traceback (most recent call last):
-        kith.UnsupportedError: ...
-        """
+        """New keys, for this member and for all that is sent from now on: for when a device may have been copied."""
         with translated():
             await self._native.rotate_keys()
 

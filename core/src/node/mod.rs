@@ -33,10 +33,12 @@ pub use context::Context;
 pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
-    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, Explanation, InvitationInfo, IssuedInvitation,
-    Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
+    ContextInfo, ContextPeer, ContextSecurity, ContextStatus, Entry, Executed, Explanation, InvitationInfo,
+    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
 };
-pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
+pub use options::{
+    Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Options, Transport,
+};
 use registry::Registry;
 #[doc(hidden)]
 pub use registry::inspection;

@@ -184,11 +184,44 @@ pub struct CreateOptions {
     pub arguments: Vec<u8>,
     /// What the context is called, for people; at most 128 bytes.
     pub name: String,
+    /// How what is written is sealed, for good.
+    pub encryption: Encryption,
+}
+
+/// How the payloads of a context are sealed. Between nodes everything is encrypted by the links besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Encryption {
+    /// Not at all.
+    Off,
+    /// A group double ratchet over X25519.
+    #[default]
+    X25519,
+    /// The same over X-Wing, which also withstands quantum computers; its keys are about 13 times as large.
+    XWing,
+}
+
+impl Encryption {
+    /// The number of the suite.
+    #[must_use]
+    pub const fn suite(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::X25519 => 1,
+            Self::XWing => 2,
+        }
+    }
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { application: "kv".into(), arguments: Vec::new(), name: String::new() }
+        Self {
+            application: "kv".into(),
+            arguments: Vec::new(),
+            name: String::new(),
+            encryption: Encryption::default(),
+        }
     }
 }
 

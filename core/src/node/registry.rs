@@ -31,6 +31,7 @@ use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
+use crate::encryption::Keeper;
 use crate::invitation::Invitation;
 use crate::network::PeerId;
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
@@ -211,7 +212,15 @@ impl Registry {
         let key = SigningKey::from_bytes(&secret);
         let mut fresh = fresh_keys(random_bytes()?);
         let mut signer = Signer { key: &key, timestamp: self.options.clock.now(), random: &mut fresh };
-        let creation = Creation { application: name, arguments: options.arguments, name: options.name };
+        let (suite, me) = (options.encryption.suite(), MemberId(key.verifying_key().to_bytes()));
+        let (key_package, keys) = Keeper::first_keys(suite, ContextId::default(), me, random_bytes()?)?;
+        let creation = Creation {
+            application: name,
+            arguments: options.arguments,
+            name: options.name,
+            suite,
+            key_package,
+        };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
         let id = replica.context();
@@ -221,9 +230,9 @@ impl Registry {
         add_row(&mut batch, &id, &row);
         batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
         add_writes(&mut batch, number, step.writes);
+        add_writes(&mut batch, number, keys);
         live.store.commit(&batch, self.durability())?;
         if let Some(high_water) = &live.high_water {
-            let me = MemberId(key.verifying_key().to_bytes());
             high_water.raise(&[(id, me, Mark { sequence: 1, id: genesis.header.id() })])?;
         }
         Ok((id, row))

@@ -174,7 +174,7 @@ impl Replica {
         rows.into_iter()
             .map(|(key, row)| {
                 let id = tables::id_of_transaction_key(&key)?;
-                Ok((id, self.covers.attach(tables, &id, tables::decode(&row, "a transaction")?)?))
+                Ok((id, self.covers.attach(tables, &id, Transaction::from_row(&row)?)?))
             })
             .collect()
     }

@@ -12,8 +12,11 @@ const SORTS: &[(&str, &[&str])] = &[
         "governing calls",
         &["set_name", "set_display_name", "set_role", "remove", "invite", "revoke", "skip", "leave"],
     ),
-    ("questions", &["query", "members", "invitations", "Context::status", "commitment", "verify"]),
-    ("questions about memory", &["members", "invitations", "Context::status", "commitment"]),
+    (
+        "questions",
+        &["query", "members", "invitations", "Context::status", "commitment", "security", "verify"],
+    ),
+    ("questions about memory", &["members", "invitations", "Context::status", "commitment", "security"]),
     ("reads", &["get", "entries", "transaction", "history", "explain", "events"]),
     ("streams", &["Events::next", "Events::next_blocking"]),
     ("waiting", &["wait_synced"]),
@@ -95,7 +98,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(&[InvitationInvalid], &["Invitation::sign"], &[], "It makes a token."),
     because(
         &[Unreachable],
-        &["calls", "governing calls", "questions", "reads", "streams", "tokens", "keys"],
+        &["calls", "governing calls", "rotate_keys", "questions", "reads", "streams", "tokens", "keys"],
         &[],
         "It needs no peer.",
     ),
@@ -106,10 +109,9 @@ pub(crate) const REASONS: &[Reason] = &[
         &[],
         "That nobody is reached is one reason of many why it times out.",
     ),
-    because(&[Unreachable, Timeout], &["rotate_keys"], &[], "Nothing is tried: it is not there yet."),
     because(
         &[Timeout],
-        &["calls", "governing calls", "questions", "reads", "tokens", "keys", "Events::next"],
+        &["calls", "governing calls", "rotate_keys", "questions", "reads", "tokens", "keys", "Events::next"],
         &[],
         "It has no limit of time of its own; a Rust caller puts one around it.",
     ),
@@ -154,7 +156,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[NotMember],
         ALL,
-        &["calls", "governing calls", "join"],
+        &["calls", "governing calls", "rotate_keys", "join"],
         "Nobody's membership matters to it: who was removed still reads its copy.",
     ),
     because(&[PermissionDenied], &["set_display_name"], &[], "Every member may say what it calls itself."),
@@ -165,7 +167,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[Blocked],
         ALL,
-        &["calls", "governing calls", "query", "verify", "create_context"],
+        &["calls", "governing calls", "rotate_keys", "query", "verify", "create_context"],
         "It neither signs nor asks the application.",
     ),
     because(
@@ -190,6 +192,7 @@ pub(crate) const REASONS: &[Reason] = &[
             "revoke",
             "skip",
             "leave",
+            "rotate_keys",
             "questions",
             "reads",
             "streams",
@@ -206,7 +209,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[LimitExceeded],
-        &["tokens", "keys", "rotate_keys"],
+        &["tokens", "keys"],
         &["Invitation::sign"],
         "What is longer is no token and no key: `InvitationInvalid`, `InvalidArgument`.",
     ),
@@ -258,17 +261,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         STORE,
-        &[
-            "tokens",
-            "keys",
-            "waiting",
-            "rotate_keys",
-            "Node::status",
-            "register",
-            "contexts",
-            "Node::context",
-            "connect",
-        ],
+        &["tokens", "keys", "waiting", "Node::status", "register", "contexts", "Node::context", "connect"],
         &[],
         "It does not touch the store.",
     ),
@@ -303,7 +296,6 @@ pub(crate) const REASONS: &[Reason] = &[
         &[],
         "They open a store as `Node::open` does, where it is shown; a store that is given, as the test needs one, stays open.",
     ),
-    because(&[Closed], &["rotate_keys"], &[], "Nothing is tried: it is not there yet."),
 ];
 
 impl Reason {

@@ -38,6 +38,7 @@ pub(crate) const CALLS: &[&str] = &[
     "Context::invitations",
     "Context::status",
     "Context::commitment",
+    "Context::security",
     "Context::verify",
     "Context::explain",
     "Context::set_name",

@@ -179,6 +179,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
         let mut options = CreateOptions::default();
         options.application = "gate".into();
         let context = node.create_context(options).await.unwrap();
+        // So that there are keys already, and the call that waits reads nothing after it has waited.
+        context.execute("write", b"0").await.unwrap();
         let waiting = tokio::spawn({
             let context = context.clone();
             async move { context.execute("wait", &[]).await }
@@ -195,6 +197,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
                     context.invitations(),
                     context.status(),
                     context.commitment(),
+                    context.security(),
                     context.verify(),
                     context.query("none", &[]),
                 )
@@ -207,7 +210,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             tokio::join!(biased; first, second, asked, release)
         };
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Rejected);
-        let (first, second, (members, invitations, status, commitment, verified, query), ()) = outcomes;
+        let (first, second, asked, ()) = outcomes;
+        let (members, invitations, status, commitment, security, verified, query) = asked;
         let all: Outcomes = vec![
             ("Context::execute", first),
             ("Context::execute", second),
@@ -215,6 +219,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             ("Context::invitations", unit(invitations)),
             ("Context::status", unit(status)),
             ("Context::commitment", unit(commitment)),
+            ("Context::security", unit(security)),
             ("Context::verify", unit(verified)),
             ("Context::query", unit(query)),
         ];
