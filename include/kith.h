@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * Kith: contexts that peers share, with no server between them.
  *
  * Generated from ffi/capi by `cargo xtask bindings`; changes here are lost.
@@ -24,8 +25,11 @@
 
 /** The version of this header; kith_version() is the library's. */
 #define KITH_VERSION "0.1.0"
+/** Its first number. */
 #define KITH_VERSION_MAJOR 0
+/** Its second number. */
 #define KITH_VERSION_MINOR 1
+/** Its third number. */
 #define KITH_VERSION_PATCH 0
 
 /**
@@ -209,7 +213,7 @@
 #define KITH_DURABLE_PROCESS 1
 
 /**
- * The engine that a directory has; a new one gets the system's: redb on Android and iOS, sled elsewhere.
+ * The engine that a directory has; a new one is redb's.
  */
 #define KITH_ENGINE_AUTO 0
 
@@ -2008,7 +2012,7 @@ void kith_invite_options_init(kith_invite_options *options);
 /**
  * The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
  * can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
- * %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+ * NAME in %LOCALAPPDATA%; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
  *
  * Needs:
  * `name` ends in NUL.

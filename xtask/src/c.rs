@@ -1,7 +1,10 @@
 //! The C library and its tests, built as users build: gcc and clang, all warnings errors, against the shared library and
 //! the static one; run plain, under the address sanitizer and under valgrind.
 
+pub(crate) mod abi;
+pub(crate) mod docs;
 mod examples;
+mod wrapper;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,7 @@ use crate::tools::{
     root, run, tee,
 };
 
-const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
 /// The libraries as they are installed: `libkith.so.0` with the link that the linker follows, and `libkith.a`.
 pub(crate) struct Installed {
@@ -49,9 +52,19 @@ impl Installed {
     }
 }
 
+fn is_cpp(source: &Path) -> bool {
+    source.extension().is_some_and(|extension| extension == "cpp")
+}
+
+/// The compiler for C, or its sister for C++.
 fn strict(compiler: &str, source: &Path, flags: &[&str]) -> Command {
+    let (compiler, standard) = match (compiler, is_cpp(source)) {
+        ("gcc", true) => ("g++", "-std=c++17"),
+        ("clang", true) => ("clang++", "-std=c++17"),
+        (compiler, _) => (compiler, "-std=c11"),
+    };
     let mut command = command(compiler);
-    command.args(STRICT).args(flags).arg("-Iinclude").arg(source);
+    command.arg(standard).args(STRICT).args(flags).arg("-Iinclude").arg(source);
     command
 }
 
@@ -72,6 +85,10 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             examples::clean_room,
         ),
         ("two notebooks share notes", examples::notes),
+        ("the README's example in C++", wrapper::readme),
+        ("kith.hpp reaches every function of kith.h", wrapper::reaches_everything),
+        ("the binary interface is the one that is promised", |_| abi::check()),
+        ("the pages of kith.h and kith.hpp have everything", |_| docs::check()),
     ] {
         headline(name);
         match check(&installed) {
@@ -86,14 +103,16 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let mut sources: Vec<PathBuf> = std::fs::read_dir(root().join("ffi/capi/tests"))
         .during("reading ffi/capi/tests")?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c") || is_cpp(path))
+        // That one is only looked at by compilers.
+        .filter(|path| path.file_name().is_some_and(|name| name != "header.cpp"))
         .collect();
     sources.sort();
     let mut ran = Ran::default();
     for source in sources {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
-            headline(&format!("{name}.c, {}", way.name));
+            headline(&format!("{name}, {}", way.name));
             count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
                 Ok((count, shown)) => {
                     ran.add(shown);

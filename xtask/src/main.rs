@@ -19,6 +19,7 @@ mod rust;
 mod scenarios;
 mod setup;
 mod simulate;
+mod size;
 mod soak;
 mod swift;
 mod tools;
@@ -36,13 +37,16 @@ cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
-cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask bench [PART …]        all figures; PART is one of them (--engine sled|redb; --quick: a tenth; --write: into docs/benchmarks.md)
 cargo xtask bench border          what crossing the border costs in C, Python, Kotlin and Swift (--quick, --write: into docs/border.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
+cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
+cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
+cargo xtask size [--why TEXT]     measures the shipped libraries (profile dist: minutes) and adds a line to docs/size.md; --check: only compares
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -74,6 +78,17 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["abi"] => {
+            setup::programs()?;
+            c::abi::write()
+        }
+        ["docs"] => {
+            setup::programs()?;
+            c::docs::write()
+        }
+        ["size"] => size::measure(false, ""),
+        ["size", "--why", why] => size::measure(false, why),
+        ["size", "--check"] => size::measure(true, ""),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
         ["scenarios"] => scenarios::write(),

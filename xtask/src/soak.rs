@@ -50,7 +50,7 @@ fn through_c(options: &Options) -> Result<()> {
 }
 
 fn through_python(options: &Options) -> Result<()> {
-    let (python, scratch) = python::for_tests(options, "venv-soak")?;
+    let (python, scratch) = python::for_tests(&python::wheel(options)?, "venv-soak")?;
     let (count, _) =
         python::pytest(&python, &scratch, &root().join("bindings/python/tests/test_soak.py"), true)?;
     sound(&count)

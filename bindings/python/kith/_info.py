@@ -14,7 +14,12 @@ Role = Literal["admin", "writer", "reader"]
 
 
 class Invitation(str):
-    """An invitation, as text to be handed to who shall join: a `str` (`kith1…`) that knows more of itself."""
+    """An invitation, as text to be handed to who shall join: a `str` (`kith1…`) that knows more of itself.
+
+    >>> token = await context.invite()
+    >>> await node.join(token) == context and kith.invitation(token.data) == token
+    True
+    """
 
     id: bytes
     """Names the invitation; for `Context.revoke`."""
@@ -22,7 +27,11 @@ class Invitation(str):
     """The same as bytes: shorter, and as good for `Node.join`."""
 
     def qr(self) -> str:
-        """The invitation as a QR code for a terminal: lines of half blocks, to be shown light on dark."""
+        """The invitation as a QR code for a terminal: lines of half blocks, to be shown light on dark.
+
+        >>> "█" in (await context.invite()).qr()
+        True
+        """
         with translated():
             return _native.qr_text(str(self))
 

@@ -401,7 +401,6 @@ async def test_what_is_not_there_yet_says_so(tmp_path):
         context = await node.create_context()
         for call in (
             node.create_context(policy="majority"),
-            context.rotate_keys(),
             context.get(key("x"), kith.Level.FINAL),
             context.entries(level=kith.Level.FINAL),
         ):

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::command::Command;
 use super::events::{Cursor, Events};
 use super::info::{
-    ContextStatus, Entry, Executed, Explanation, IssuedInvitation, Level, MemberInfo, TransactionInfo,
+    ContextSecurity, ContextStatus, Entry, Executed, Explanation, IssuedInvitation, Level, MemberInfo,
+    TransactionInfo,
 };
 use super::options::InviteOptions;
 use super::shared::ContextShared;
@@ -345,9 +346,16 @@ impl Context {
         task.await.map_err(|_| self.shared.closed_error())?
     }
 
-    /// New keys for the context: not there while contexts are unsealed.
+    /// Makes new keys: for this member, and for all that is sent from now on, by anybody who has heard of it. For when a device may have been
+    /// copied: who has the copy, and no more than listens, opens nothing that follows. Durable and on its way when it returns.
+    /// [`ErrorKind::Unsupported`] in a context whose payloads are not sealed.
     pub async fn rotate_keys(&self) -> Result<()> {
-        Err(Error::unsupported("contexts are not sealed yet"))
+        self.ask(|reply| Command::RotateKeys { reply }).await
+    }
+
+    /// How it stands with the context's keys.
+    pub async fn security(&self) -> Result<ContextSecurity> {
+        self.ask(|reply| Command::Security { reply }).await
     }
 }
 

@@ -33,7 +33,7 @@ pub const KITH_DURABLE_POWER: u32 = 0;
 /// What was acknowledged survives the death of the process.
 pub const KITH_DURABLE_PROCESS: u32 = 1;
 
-/// The engine that a directory has; a new one gets the system's: redb on Android and iOS, sled elsewhere.
+/// The engine that a directory has; a new one is redb's.
 pub const KITH_ENGINE_AUTO: u32 = 0;
 /// sled.
 pub const KITH_ENGINE_SLED: u32 = 1;
@@ -242,7 +242,7 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
 
 /// The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
 /// can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
-/// %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+/// NAME in %LOCALAPPDATA%; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
 ///
 /// # Safety
 /// `name` ends in NUL.

@@ -21,7 +21,7 @@ pub use bytes::Bytes;
 pub use context::{Context, Executed, Invitation, Operation};
 pub use error::{ApplicationFailure, Failure};
 pub use events::{Event, Events, Happened};
-pub use gate::close_gate;
+pub use gate::{after_fork, close_gate};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Difference, Explanation, InvitationInfo, IssuedInvitation,
     MemberInfo, Message, NodeStatus, PeerInfo, SyncReport, TransactionInfo, Verification, Written,

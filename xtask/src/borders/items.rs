@@ -455,6 +455,7 @@ const fn none(item: &'static str, borders: &'static str, why: &'static str) -> E
 const ALL: &str = "C Python Kotlin Swift";
 
 pub(super) const EXCEPTIONS: &[Exception] = &[
+    none("Options::cache", ALL, "for measuring; what an engine takes by itself is within the goals"),
     none("Events::next_blocking", "Python Kotlin Swift", "`next` is awaited"),
     spelled("Events::next_blocking", "C", "fn kith_events_next(", "it blocks"),
     spelled("Options::path", "C", "fn kith_node_open(", "its first argument"),
@@ -462,9 +463,19 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     spelled("Options::transport", "Python", "_hub:", "of kith.testing"),
     spelled("Options::transport", "Kotlin", "var hub:", "of org.kith.testing"),
     spelled("Options::transport", "Swift", "var hub:", "of KithTesting"),
+    none("Options::storage_key", ALL, "not there yet"),
+    none("Node::change_storage_key", ALL, "not there yet"),
+    none("Node::export", ALL, "not there yet"),
+    none("NodeStatus::key_file", ALL, "not there yet"),
     none("Options::engine", ALL, "for the node's own tests"),
     none("Options::clock", ALL, "for the node's own tests"),
     spelled("JoinOptions::timeout", "C", "pub timeout_ms:", "with its unit"),
+    none("Context::security", ALL, "not yet"),
+    none("CreateOptions::encryption", ALL, "not yet: contexts are sealed as by default"),
+    none("ContextStatus::unopened", "Python Kotlin Swift", "not yet"),
+    spelled("ContextStatus::unopened", "C", "fn kith_context_status(", "in its JSON"),
+    none("Event::KeyTrouble", ALL, "not yet: told as an event of another kind"),
+    none("Event::KeyViolation", ALL, "not yet: told as an event of another kind"),
     spelled("InvitationInfo::addresses", "C", "fn kith_invitation_addresses(", "of any length"),
     spelled("TransactionInfo::method", "C", "fn kith_receipt_method(", "of any length"),
     spelled("TransactionInfo::arguments", "C", "fn kith_receipt_arguments(", "of any length"),

@@ -284,9 +284,7 @@ public final class Context: Sendable {
         return try await translated { try await native.skip(transaction: transaction) }
     }
 
-    // MARK: Not there yet
-
-    /// New keys for the context. Not there yet: `KithError.unsupported`.
+    /// New keys, for this member and for all that is sent from now on: for when a device may have been copied.
     public func rotateKeys() async throws {
         try await translated { try await native.rotateKeys() }
     }

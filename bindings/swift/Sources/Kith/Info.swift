@@ -36,7 +36,7 @@ public enum Durability: String, Hashable, Sendable {
 
 /// The engine that keeps a node's directory.
 public enum StorageEngine: String, Hashable, Sendable {
-    /// The one that the directory has; for a new one the system's: redb on Android and iOS, sled elsewhere.
+    /// The one that the directory has; for a new one redb.
     case auto
     /// sled.
     case sled

@@ -174,7 +174,6 @@ import KithTesting
         }
         try await Node.forTests().use { node in
             let context = try await node.createContext()
-            await expect(.unsupported) { try await context.rotateKeys() }
             await expect(.unsupported) { _ = try await context.get(key("x"), level: .final) }
             await expect(.unsupported) { _ = try await context.entries(level: .final) }
         }

@@ -10,7 +10,7 @@ use super::joining::go_on_joining;
 use super::leaving::{delete_rows, is_over, wait_heard};
 use super::live::{Live, runtime};
 use super::rows::{Opened, Rows, open_store};
-use super::{END, Open, PATIENCE, Registry, lock};
+use super::{END, Open, PATIENCE, Registry, Sealing, lock};
 use crate::application::Application;
 use crate::application::kv::KeyValue;
 use crate::invitation::Invitation;
@@ -21,6 +21,7 @@ use crate::node::options::{Engine, Options};
 use crate::node::process;
 use crate::node::shared::{Running, suspended};
 use crate::replica::ContextId;
+use crate::storage::StorageKey;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest budget of `sync_once`: a moment so far away that adding it cannot overflow.
@@ -35,7 +36,7 @@ impl Registry {
         let handle = runtime.handle().clone();
         let started = handle.clone();
         let node = handle.spawn(async move {
-            let opened = open_blocking(&options).await?;
+            let opened = open_blocking(&options, options.storage_key.clone()).await?;
             let kept = Arc::clone(&opened.0);
             Self::start(options, started, opened).await.inspect_err(|_| {
                 // The first error is the one to be told.
@@ -57,6 +58,7 @@ impl Registry {
 
     async fn start(options: Options, handle: tokio::runtime::Handle, opened: Opened) -> Result<Arc<Self>> {
         // A store without files has nothing to give back while the node is suspended, and would lose everything.
+        let sealing = Sealing::of(&*opened.0, options.storage_key.clone());
         let on_disk = options.path.is_some() && matches!(options.engine, Engine::Own);
         let kept = (!on_disk).then(|| Arc::clone(&opened.0));
         let (live, rows) = Live::start(&options, opened.0, opened.1)?;
@@ -75,6 +77,7 @@ impl Registry {
             closed: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(0),
             options,
+            sealing: Mutex::new(sealing),
         });
         node.take_up(&live, rows, &mut *node.changing.lock().await)?;
         node.meet(&live).await;
@@ -160,7 +163,10 @@ impl Registry {
             }
             let opened = match &node.kept {
                 Some(store) => (Arc::clone(store), None),
-                None => open_blocking(&node.options).await?,
+                None => {
+                    let key = lock(&node.sealing).key.clone();
+                    open_blocking(&node.options, key).await?
+                }
             };
             let store = Arc::clone(&opened.0);
             let started = Live::start(&node.options, opened.0, opened.1);
@@ -391,9 +397,9 @@ fn stop_threads(stopping: Vec<(Option<Running>, Option<JoinHandle<()>>)>) {
 }
 
 /// Opens the store on a thread that may block. Called on the node's runtime.
-async fn open_blocking(options: &Options) -> Result<Opened> {
-    let (path, storage, engine) = (options.path.clone(), options.storage, options.engine.clone());
-    let opened = tokio::task::spawn_blocking(move || open_store(path.as_deref(), storage, engine)).await;
+async fn open_blocking(options: &Options, key: Option<StorageKey>) -> Result<Opened> {
+    let options = Options { storage_key: key, ..options.clone() };
+    let opened = tokio::task::spawn_blocking(move || open_store(&options)).await;
     opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")))?
 }
 

@@ -209,7 +209,7 @@ public class Context internal constructor(private val native: NativeContext) {
     public suspend fun waitSynced(timeout: Duration = 60.seconds): Unit =
         translated { native.waitSynced(millisOf(timeout, "timeout")) }
 
-    /** New keys for the context. Not there yet: [KithException.Unsupported]. */
+    /** New keys, for this member and for all that is sent from now on: for when a device may have been copied. */
     public suspend fun rotateKeys(): Unit = translated { native.rotateKeys() }
 
     /**

@@ -45,7 +45,7 @@ public enum class Durability { POWER, PROCESS }
 
 /** The engine that keeps a node's directory. */
 public enum class StorageEngine {
-    /** The one that the directory has; for a new one the system's: redb on Android and iOS, sled elsewhere. */
+    /** The one that the directory has; for a new one redb. */
     AUTO,
     SLED,
     REDB,

@@ -315,7 +315,6 @@ internal class NodeTest {
             val context = node.createContext()
             for (call in listOf<suspend () -> Any?>(
                 { context.get(key("x"), Level.FINAL) },
-                { context.rotateKeys() },
                 { Node.open(null) { relays = listOf("x") } },
                 { Node.open(null) { storageKey = ByteArray(32) } },
             )) assertThrows<KithException.Unsupported> { call() }
