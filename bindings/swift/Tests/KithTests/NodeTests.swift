@@ -95,7 +95,7 @@ import KithTesting
             }
             let first = try await context.history(limit: 4)
             let rest = try await context.history(after: first.last?.place)
-            #expect((first + rest).map(\.sequence) == [1, 2, 3, 4, 5, 6])
+            #expect((first + rest).map(\.sequence) == [1, 2, 3, 4, 5, 6, 7])
             #expect(rest.last?.arguments.last == UInt8(ascii: "4"))
             await expect(.invalidArgument, "48 bytes, not 2") { _ = try await context.history(after: Data(count: 2)) }
         }
