@@ -16,7 +16,7 @@ async def test_what_is_kept_is_what_the_history_gives():
             await context.put(key(str(number)), b"x")
         await context.delete(key("0"))
         report = await context.verify()
-        assert report == kith.Verification(transactions=7, executed=7, pending=0, keys=5, difference=None)
+        assert report == kith.Verification(transactions=8, executed=8, pending=0, keys=5, difference=None)
 
 
 class Fickle(kith.Application):

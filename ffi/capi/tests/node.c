@@ -56,7 +56,7 @@ static void a_context_keeps_what_it_is_told(void) {
         kith_transaction info;
         CHECK_OK(kith_context_transaction(context, transaction, &info));
         CHECK(memcmp(info.id, transaction, 32) == 0 && memcmp(info.author, me, 32) == 0);
-        CHECK(info.outcome == KITH_OUTCOME_ACCEPTED && info.sequence == 2);
+        CHECK(info.outcome == KITH_OUTCOME_ACCEPTED && info.sequence == 3);
         transaction[0] ^= 1;
         CHECK_STATUS(KITH_NOT_FOUND, kith_context_transaction(context, transaction, &info));
     }
@@ -414,7 +414,7 @@ static void the_order_is_read_in_pages(void) {
         }
         CHECK_OK(kith_context_history(context, place, page, 3, &count));
     }
-    CHECK(seen == 7);
+    CHECK(seen == 8);
     CHECK_OK(kith_node_shutdown(node));
     kith_context_free(context);
     kith_node_free(node);

@@ -15,7 +15,7 @@ import KithTesting
             }
             try await context.delete(key("0"))
             let report = try await context.verify()
-            #expect(report.transactions == 7 && report.executed == 7 && report.pending == 0 && report.keys == 5)
+            #expect(report.transactions == 8 && report.executed == 8 && report.pending == 0 && report.keys == 5)
             #expect(report.difference == nil)
         }
     }

@@ -45,7 +45,7 @@ internal class NodeTest {
             assertNull(context.get(key("one")))
             val transaction = context.transaction(first)!!
             assertEquals(Outcome.ACCEPTED, transaction.outcome)
-            assertEquals(Triple(context.me, "put", 2L), Triple(transaction.author, transaction.method, transaction.sequence))
+            assertEquals(Triple(context.me, "put", 3L), Triple(transaction.author, transaction.method, transaction.sequence))
             assertNull(context.transaction(Id(ByteArray(32))))
             assertEquals(listOf(ContextInfo(context.id, "a name", "kv", false)), node.contexts())
             assertEquals(context, node.context(context.id))
@@ -54,7 +54,7 @@ internal class NodeTest {
         Node.open(folder.resolve("node"), loopback).use { node ->
             val again = node.context(id)
             assertArrayEquals(ByteArray(8).also { it[0] = 42 }, again.get(key("counter")))
-            assertEquals(first, again.history()[1].id)
+            assertEquals(first, again.history()[2].id)
             assertEquals(again.history().drop(2).map { it.id }, again.history(after = again.history()[1].place).map { it.id })
         }
     }
