@@ -209,8 +209,9 @@ impl Pseudonyms {
         let wanted = |entry: &Found<V>| {
             let among =
                 |bound: &Bound| bound.among.as_ref().is_some_and(|group| entry.stored.starts_with(group));
-            !(among(&first) && entry.key.as_slice() < from
-                || among(&last) && to.is_some_and(|to| entry.key.as_slice() >= to))
+            let before = among(&first) && entry.key.as_slice() < from;
+            let behind = among(&last) && to.is_some_and(|to| entry.key.as_slice() >= to);
+            !before && !behind
         };
         // One more shows that a group has ended.
         let chunk = if has_ties(keyspace) { limit.saturating_add(1) } else { limit }.clamp(1, 512);
