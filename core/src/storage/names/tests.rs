@@ -234,6 +234,8 @@ fn no_name_is_left_in_a_key() {
         (Keyspace::Meta, bytes(&[&[0; 4], b"cover/", &id, &eight, &other])),
         (Keyspace::Meta, bytes(&[&[0; 4], b"pending/", &eight, &eight, &id])),
         (Keyspace::Keys, bytes(&[&[0; 4], b"chain/", &id, &other])),
+        (Keyspace::Keys, bytes(&[&[0; 4], b"ring/", &[3], &id, &other])),
+        (Keyspace::Meta, bytes(&[&[0; 4], b"unopened/", &eight, &eight, &id])),
         (Keyspace::Peers, bytes(&[&[0, 36, 8, 1, 18, 32], &id])),
     ];
     for (keyspace, key) in keys {
