@@ -187,7 +187,11 @@ proptest! {
                 let label = &key[..key.len().min(NUMBER + 3)];
                 let one_label = keyspace != Keyspace::Meta
                     || from.starts_with(label) && to.as_ref().is_some_and(|to| to.starts_with(label));
-                let ordered = if own.is_none() { one_label } else { from.len() >= shared && one_name };
+                let ordered = match own {
+                    None => one_label,
+                    // A key that is too short for its name is not beside those that have one.
+                    Some(own) => key.len() >= own.to && from.len() >= shared && one_name,
+                };
                 if ordered {
                     if reverse {
                         expected.reverse();
