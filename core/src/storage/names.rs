@@ -65,6 +65,10 @@ fn names(keyspace: Keyspace, key: &[u8]) -> Names {
         Keyspace::Meta if labelled(b"cover/") => author_sequence_id(NUMBER + 6),
         Keyspace::Meta if labelled(b"unopened/") => [name(NUMBER + 9 + HEIGHT, Order::Kept), None],
         Keyspace::Meta if labelled(b"pending/") => [name(NUMBER + 8 + HEIGHT, Order::Kept), None],
+        // Behind what the row is about.
+        Keyspace::Keys if labelled(b"ring/") => {
+            [name(NUMBER + 6, Order::Own), name(NUMBER + 6 + ID, Order::Own)]
+        }
         // Up to two names after a label.
         Keyspace::Keys | Keyspace::Outbox => {
             let label = key.iter().skip(NUMBER).position(|byte| *byte == b'/');

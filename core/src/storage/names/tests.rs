@@ -187,7 +187,11 @@ proptest! {
                 let label = &key[..key.len().min(NUMBER + 3)];
                 let one_label = keyspace != Keyspace::Meta
                     || from.starts_with(label) && to.as_ref().is_some_and(|to| to.starts_with(label));
-                let ordered = if own.is_none() { one_label } else { from.len() >= shared && one_name };
+                let ordered = match own {
+                    None => one_label,
+                    // A key that is too short for its name is not beside those that have one.
+                    Some(own) => key.len() >= own.to && from.len() >= shared && one_name,
+                };
                 if ordered {
                     if reverse {
                         expected.reverse();
@@ -234,6 +238,8 @@ fn no_name_is_left_in_a_key() {
         (Keyspace::Meta, bytes(&[&[0; 4], b"cover/", &id, &eight, &other])),
         (Keyspace::Meta, bytes(&[&[0; 4], b"pending/", &eight, &eight, &id])),
         (Keyspace::Keys, bytes(&[&[0; 4], b"chain/", &id, &other])),
+        (Keyspace::Keys, bytes(&[&[0; 4], b"ring/", &[3], &id, &other])),
+        (Keyspace::Meta, bytes(&[&[0; 4], b"unopened/", &eight, &eight, &id])),
         (Keyspace::Peers, bytes(&[&[0, 36, 8, 1, 18, 32], &id])),
     ];
     for (keyspace, key) in keys {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::engine::{Engine, table, tables};
+use super::engine::{Engine, place, table, tables};
 use crate::storage::marker::Sum;
 use crate::storage::names::Found;
 use crate::storage::view_lock::View;
@@ -113,6 +113,13 @@ pub(super) fn verify(engine: &Engine) -> Result<()> {
             last = Some(key.clone());
             for (key, bytes) in &entries {
                 sum.add(engine.decode(keyspace, key, bytes)?.checksum);
+                // A damaged branch leads a look-up astray, and not the walk along the leaves.
+                let found = engine.read("reading a record", || {
+                    Ok(table.get(key.as_slice())?.is_some_and(|found| found.value() == bytes.as_slice()))
+                })?;
+                if !found {
+                    return Err(place(keyspace, key).corrupt("it is there and cannot be found"));
+                }
             }
         }
         marker.sums[keyspace as usize].check(sum, keyspace)?;
