@@ -514,19 +514,10 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
 /// What came to the node last and is to come to the borders next: the table says "not yet", and a border that has it may say so. To be empty
 /// when a version is released.
 pub(super) const NOT_YET: &[&str] = &[
-    "Node::change_storage_key",
-    "Node::export",
-    "Context::security",
-    "Options::storage_key",
     "Options::relays",
     "Options::through_relays",
     "Options::hole_punching",
     "Options::autonat",
-    "CreateOptions::encryption",
-    "NodeStatus::key_file",
     "NodeStatus::relays",
     "PeerInfo::relayed",
-    "ContextStatus::unopened",
-    "Event::KeyTrouble",
-    "Event::KeyViolation",
 ];
