@@ -43,6 +43,8 @@ pub const TIPS: usize = 64;
 pub const SYNC_RUN: usize = 16;
 /// Aim for the size of a batch of transactions in catch-up, in bytes before compression.
 pub const SYNC_BATCH: usize = 1 << 20;
+/// The same on a link through a relay, which may cut it after 128 KiB: each batch that arrives whole is a step.
+pub const SYNC_BATCH_NARROW: usize = 32 << 10;
 /// Most bytes of a batch before compression; checked before it is decompressed.
 pub const SYNC_BATCH_MOST: usize = 3 << 20;
 /// Most bytes of batches (before compression) that a peer may send ahead of what was made durable here.

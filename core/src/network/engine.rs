@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, identify, mdns, ping};
@@ -17,6 +19,8 @@ use super::handle::{Backend, Command};
 use super::keeper::Keeper;
 use super::link::Sink;
 use super::pulse::{Pulse, Watched};
+use super::relaying::HOUR;
+use super::relays::Relays;
 use super::start::{Composite, CompositeEvent};
 use super::stream::{Granted, LINGER, Note, Setup, carry};
 use super::wire::{Code, Goodbye, Hello};
@@ -42,6 +46,10 @@ pub(super) struct Engine {
     /// For each peer, the end of its latest link's events.
     pub(super) latest: HashMap<PeerId, oneshot::Receiver<()>>,
     pub(super) hints: VecDeque<Event>,
+    pub(super) relays: Relays<PeerId, Multiaddr, ListenerId>,
+    /// Addresses of this node that somebody else has tried out, the latest first.
+    pub(super) confirmed: Vec<Multiaddr>,
+    pub(super) started: Instant,
 }
 
 /// A peer that there is something with: a connection, a dial, or somebody who waits for it.
@@ -58,6 +66,9 @@ pub(super) struct Connection {
     pub(super) peer: PeerId,
     remote: Multiaddr,
     outbound: bool,
+    relayed: bool,
+    /// Whether it may carry a link, and is of no use without.
+    pub(super) carries: bool,
     pub(super) stream: Option<u64>,
     since: Instant,
     /// When the peer last gave a sign of life: the answer to a probe, or bytes that went either way on the stream.
@@ -71,6 +82,8 @@ pub(super) struct Stream {
     connection: ConnectionId,
     pub(super) gone: Option<oneshot::Sender<Error>>,
     pub(super) link: Option<LinkId>,
+    /// Whether another connection takes over, and this one is only to be emptied.
+    pub(super) moving: Arc<AtomicBool>,
 }
 
 enum Turn {
@@ -86,6 +99,7 @@ impl Engine {
             for (peer, addresses) in self.keeper.due() {
                 self.dial(peer, addresses);
             }
+            self.ask_relays();
             let deadline = self.deadline();
             let turn = tokio::select! {
                 event = self.swarm.select_next_some() => Turn::Swarm(event),
@@ -130,6 +144,9 @@ impl Engine {
                 self.keeper.forget(peer);
                 self.swarm.behaviour_mut().limits.remove_peer_id(&peer.0);
             }
+            Command::Relays { reply } => {
+                let _ = reply.send(self.relay_statuses());
+            }
             Command::Peers { reply } => {
                 let _ = reply.send(self.keeper.peers());
             }
@@ -142,6 +159,11 @@ impl Engine {
         let links = &self.backend.shared.links;
         if let Some(link) = self.keeper.link(peer).filter(|link| links.is_open(*link)) {
             let _ = reply.send(Ok(link));
+            let direct: Vec<_> = addresses.into_iter().filter(|address| !address::is_relayed(address)).collect();
+            let under_way = self.dials.values().any(|(who, _)| *who == peer);
+            if self.keeper.is_relayed(peer) && !direct.is_empty() && !under_way {
+                self.dial(peer, direct);
+            }
             return;
         }
         if addresses.iter().any(address::is_memory) {
@@ -165,9 +187,16 @@ impl Engine {
     }
 
     fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        let opts =
-            DialOpts::peer_id(peer.0).condition(PeerCondition::Always).addresses(addresses.clone()).build();
+        // From a port of its own. From the listening port, two nodes that dial each other at the same moment would meet in one TCP
+        // connection on which both are the dialling side, and neither comes through.
+        let opts = DialOpts::peer_id(peer.0)
+            .condition(PeerCondition::Always)
+            .addresses(addresses.clone())
+            .allocate_new_port()
+            .build();
         let connection = opts.connection_id();
+        self.note_dialled(&addresses);
+        self.swarm.behaviour_mut().kith.dials(connection);
         self.peers.entry(peer).or_default().dialled = true;
         match self.swarm.dial(opts) {
             Ok(()) => {
@@ -201,12 +230,24 @@ impl Engine {
                 self.dials.remove(&connection_id);
                 // The behaviour admits no other peers.
                 let Some(peer) = PeerId::checked(peer_id) else { return };
-                self.peers.entry(peer).or_default();
+                let carries = self.swarm.behaviour().kith.carries(connection_id);
+                if carries {
+                    self.peers.entry(peer).or_default();
+                }
                 let now = Instant::now();
+                let relayed = endpoint.is_relayed();
+                let (remote, outbound) = match endpoint {
+                    ConnectedPoint::Dialer { address, role_override, .. } => (address, role_override.is_dialer()),
+                    // Of the peer, nothing is known but its name: what there is, is the way through the relay.
+                    ConnectedPoint::Listener { local_addr, .. } if relayed => (local_addr, false),
+                    ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, false),
+                };
                 let connection = Connection {
                     peer,
-                    remote: endpoint.get_remote_address().clone(),
-                    outbound: endpoint.is_dialer(),
+                    remote,
+                    outbound,
+                    relayed,
+                    carries,
                     stream: None,
                     since: now,
                     alive: Arc::new(Pulse::new()),
@@ -218,20 +259,35 @@ impl Engine {
                 let why = cause.map_or_else(|| "it was closed".to_owned(), |cause| cause.to_string());
                 self.connection_gone(connection_id, &format!("the connection is gone: {why}"));
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                if let Some((peer, _)) = self.dials.remove(&connection_id) {
-                    self.failed(peer, super::start::dial_error(peer, &error));
-                    self.settle(peer);
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                match self.dials.remove(&connection_id) {
+                    Some((peer, _)) => {
+                        self.failed(peer, super::start::dial_error(peer, &error));
+                        self.settle(peer);
+                    }
+                    None => self.not_reached(peer_id, &error),
                 }
             }
+            // What a relay says where this node is reached is its word only.
+            SwarmEvent::NewListenAddr { listener_id, .. } if self.relays.has(listener_id) => {}
             SwarmEvent::NewListenAddr { address, .. } => {
-                let address = address::with_peer(&address, self.backend.shared.peer);
+                self.swarm.add_external_address(address.clone());
                 self.addresses_changed();
+                let address = address::with_peer(&address, self.backend.shared.peer);
                 self.hint(Event::Listening { address });
             }
-            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
-                self.addresses_changed()
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.swarm.remove_external_address(&address);
+                self.addresses_changed();
             }
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                for address in addresses.iter().filter(|address| !address::is_relayed(address)) {
+                    self.swarm.remove_external_address(address);
+                }
+                self.listener_closed(listener_id, reason);
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed(address, true),
+            SwarmEvent::ExternalAddrExpired { address } => self.on_confirmed(address, false),
             _ => {}
         }
     }
@@ -263,7 +319,9 @@ impl Engine {
                 self.tell_addresses(connection_id);
             }
             CompositeEvent::Discovery(mdns::Event::Discovered(found)) => self.discovered(found),
-            CompositeEvent::Discovery(mdns::Event::Expired(_)) => {}
+            CompositeEvent::Discovery(mdns::Event::Expired(_)) | CompositeEvent::Autonat => {}
+            CompositeEvent::Relay(event) => self.on_relay(event),
+            CompositeEvent::Punching(event) => tracing::debug!(?event, "a direct connection was tried"),
         }
     }
 
@@ -279,8 +337,9 @@ impl Engine {
             frame: self.limits.frame as u32,
             instance: self.instance,
             stream: own,
-            alive: entry.book.open(own),
+            alive: entry.book.open(own, connection.relayed),
         };
+        let moving = Arc::new(AtomicBool::new(false));
         let setup = Setup {
             own,
             peer,
@@ -290,10 +349,12 @@ impl Engine {
             hello,
             limits: Arc::clone(&self.limits),
             notes: self.notes.0.clone(),
+            moving: Arc::clone(&moving),
+            shared: Arc::clone(&self.backend.shared),
         };
         let stream = Watched::new(stream, Arc::clone(&connection.alive));
         let (gone, gone_receiver) = oneshot::channel();
-        self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None });
+        self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None, moving });
         tokio::spawn(carry(stream, setup, gone_receiver));
     }
 
@@ -333,6 +394,7 @@ impl Engine {
                 return Err(Goodbye::new(Code::Surplus, "another connection carries the link"));
             }
             Choice::Use => {}
+            Choice::Upgrade(before) => self.empty(before),
             Choice::Replace(before) => {
                 let connection = self.streams.get(&before).map(|stream| stream.connection);
                 self.stream_gone(before, Error::closed("the peer has a new connection"));
@@ -353,11 +415,12 @@ impl Engine {
             done,
             room,
         };
-        self.keeper.up(peer, link);
         let connection = self.streams.get_mut(&own).map(|stream| {
             stream.link = Some(link);
             stream.connection
         });
+        let on = connection.and_then(|connection| self.connections.get(&connection));
+        self.keeper.up(peer, link, on.is_some_and(|connection| connection.relayed));
         if let Some(entry) = self.peers.get_mut(&peer) {
             (entry.failure, entry.dialled) = (None, false);
             for waiter in entry.waiters.drain(..) {
@@ -394,7 +457,8 @@ impl Engine {
         let reason = Error::new(ErrorKind::Unreachable, why);
         match connection.stream {
             Some(own) => self.stream_gone(own, reason),
-            None => self.failed(connection.peer, reason),
+            None if connection.carries => self.failed(connection.peer, reason),
+            None => return,
         }
         self.settle(connection.peer);
     }
@@ -427,7 +491,7 @@ impl Engine {
 
     /// If there is nothing left with a peer, those who wait for it are told.
     fn settle(&mut self, peer: PeerId) {
-        let busy = self.connections.values().any(|connection| connection.peer == peer)
+        let busy = self.connections.values().any(|connection| connection.carries && connection.peer == peer)
             || self.dials.values().any(|(who, _)| *who == peer);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if busy || !entry.book.is_empty() {
@@ -455,12 +519,15 @@ impl Engine {
         let linked =
             connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
         let answer = connection.alive.latest() + self.limits.ping_every + self.limits.ping_timeout;
-        if linked { answer } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER) }
+        if linked || !connection.carries {
+            answer
+        } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER)
+        }
     }
 
     fn deadline(&self) -> Instant {
-        let hour = Instant::now() + Duration::from_secs(3600);
-        self.connections.values().map(|connection| self.due(connection)).min().unwrap_or(hour).min(hour)
+        let connections = self.connections.values().map(|connection| self.due(connection));
+        connections.chain(self.relays_due()).min().unwrap_or_else(|| Instant::now() + HOUR)
     }
 
     fn on_time(&mut self) {

@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Links;
-use super::{LinkId, PeerId, PeerStatus, address};
+use super::{LinkId, PeerId, PeerStatus, RelayStatus, address};
 use crate::{Error, ErrorKind, Result};
 
 /// Commands that wait for the network's task.
@@ -31,6 +31,20 @@ pub(super) struct Shared {
     pub(super) addresses: Mutex<Vec<String>>,
     /// Every link has ended, and what is left is the transports' own.
     pub(super) quiet: watch::Sender<bool>,
+    /// Whether each relay has given a place, or has not the first time.
+    pub(super) relays_tried: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(peer: PeerId) -> Self {
+        Self {
+            peer,
+            links: Links::default(),
+            addresses: Mutex::new(Vec::new()),
+            quiet: watch::Sender::new(false),
+            relays_tried: watch::Sender::new(true),
+        }
+    }
 }
 
 pub(super) enum Command {
@@ -39,6 +53,7 @@ pub(super) enum Command {
     Know { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<()>> },
     Forget { peer: PeerId },
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
+    Relays { reply: oneshot::Sender<Vec<RelayStatus>> },
     Shutdown,
 }
 
@@ -58,12 +73,7 @@ impl Network {
     pub(super) fn new(peer: PeerId, limits: &super::Limits) -> (Self, Backend) {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (stopped, stopped_receiver) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            peer,
-            links: Links::default(),
-            addresses: Mutex::new(Vec::new()),
-            quiet: watch::Sender::new(false),
-        });
+        let shared = Arc::new(Shared::new(peer));
         let network = Self {
             commands,
             shared: Arc::clone(&shared),
@@ -170,6 +180,20 @@ impl Network {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Peers { reply }).await?;
         answer.await.map_err(|_| is_closed())
+    }
+
+    /// How it stands with each of the relays that this node was started with, in that order.
+    pub async fn relays(&self) -> Result<Vec<RelayStatus>> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Relays { reply }).await?;
+        answer.await.map_err(|_| is_closed())
+    }
+
+    /// Waits until each relay has given a place or has refused it once, for so long at most.
+    pub async fn wait_relays(&self, patience: Duration) {
+        let mut tried = self.shared.relays_tried.subscribe();
+        // Whoever waits goes on in any case.
+        let _ = tokio::time::timeout(patience, tried.wait_for(|tried| *tried)).await;
     }
 
     /// Says goodbye on every link, closes everything and releases the sockets. Takes a few seconds at most, however

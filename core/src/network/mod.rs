@@ -6,6 +6,7 @@
 
 mod address;
 mod behaviour;
+mod candidates;
 mod choice;
 mod closing;
 mod config;
@@ -18,6 +19,8 @@ mod link;
 mod memory;
 mod peer;
 mod pulse;
+mod relaying;
+mod relays;
 mod start;
 mod stream;
 mod transport;
@@ -27,6 +30,7 @@ use std::fmt;
 
 use crate::Error;
 
+pub(crate) use address::{is_relayed_text as is_relayed, rank};
 pub(crate) use closing::wait_released;
 pub use config::{Config, Limits};
 pub use handle::Network;
@@ -146,10 +150,30 @@ pub struct PeerStatus {
     pub addresses: Vec<String>,
     /// The link that is up.
     pub link: Option<LinkId>,
+    /// Whether that goes through a relay.
+    pub relayed: bool,
     /// For how long it has been up.
     pub connected_for: Option<std::time::Duration>,
     /// Why the last dial failed, until one succeeds.
     pub last_failure: Option<Error>,
     /// In how long it is dialled next; zero while a dial is due or under way.
+    pub next_attempt_in: Option<std::time::Duration>,
+}
+
+/// How it stands with a relay at which this node wants a place.
+#[derive(Clone, Debug)]
+pub struct RelayStatus {
+    /// The relay's own address, as it was given.
+    pub relay: String,
+    /// Where others reach this node through it; `None` while it gives no place.
+    pub address: Option<String>,
+    /// How long a connection through it may last, if it says so.
+    pub longest: Option<std::time::Duration>,
+    /// How many bytes may go through one connection, if it says so.
+    pub most_bytes: Option<u64>,
+    /// Why it gave no place the last time, until it does. `Unreachable`: it was not reached, or was lost. `Busy`: it has no room.
+    /// `PermissionDenied`: it refuses. `Unsupported`: it is no relay. `InvalidArgument`: what it says makes no sense. `Timeout`: it does not answer.
+    pub last_failure: Option<Error>,
+    /// In how long it is asked again; `None` while it is being asked, and while there is a place.
     pub next_attempt_in: Option<std::time::Duration>,
 }

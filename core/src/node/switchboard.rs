@@ -171,10 +171,11 @@ impl Switchboard {
     fn event(&mut self, event: network::Event) {
         match event {
             network::Event::LinkUp { link, peer, address, outbound } => {
+                let relayed = network::is_relayed(&address);
                 if outbound {
                     self.peers.learn(peer, vec![address]);
                 }
-                self.link_up(link, peer, outbound);
+                self.link_up(link, peer, outbound, relayed);
             }
             network::Event::LinkDown { link, reason, .. } => {
                 tracing::debug!(%link, %reason, "a link is down");
@@ -214,15 +215,18 @@ impl Switchboard {
         }
     }
 
-    fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool) {
+    fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool, relayed: bool) {
         let Ok(nonce) = random_bytes() else { return self.cut(link) };
-        let (state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
+        let (mut state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
             Ok(made) => made,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a link cannot be used");
                 return self.cut(link);
             }
         };
+        if relayed {
+            state.narrow();
+        }
         let (writer, mut frames) = mpsc::unbounded_channel::<Vec<u8>>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let (network, count) = (self.network.clone(), Arc::clone(&waiting));

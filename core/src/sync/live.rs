@@ -104,7 +104,7 @@ impl Session {
                     continue;
                 };
                 bytes += size(&transaction);
-                if bytes > limits::SYNC_BATCH && !transactions.is_empty() {
+                if bytes > self.batch() && !transactions.is_empty() {
                     self.live.pushes.push_front(id);
                     break;
                 }

@@ -266,11 +266,12 @@ impl Session {
 
     /// Sends as much as the window allows.
     pub(super) fn send_batches(&mut self, turn: &mut Turn<'_>) -> Step {
+        let aim = self.batch();
         let Phase::Differing(difference) = &mut self.rounds.phase else { return Ok(()) };
         while self.outgoing.has_room()
             && let Some(sender) = &mut difference.sender
         {
-            match sender.batch(turn.history)? {
+            match sender.batch(turn.history, aim)? {
                 Some((runs, count)) => {
                     let batch = Batch::encode(Purpose::CatchUp, &runs);
                     self.outgoing.sent(batch.length as usize);

@@ -10,7 +10,7 @@ use super::rounds::Rounds;
 use super::window::{Incoming, Outgoing};
 use super::{Ended, Failure, History, Local, Output, Priority, Refusal, SessionEvent};
 use crate::replica::{MemberId, Role, TransactionId};
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 
 /// What a session does with one input: the history and the time it sees, and what it puts out.
 pub(super) struct Turn<'a> {
@@ -115,6 +115,11 @@ impl Session {
             over: false,
         };
         Ok((session, turn.out))
+    }
+
+    /// What a batch aims for, in bytes before compression.
+    pub(super) fn batch(&self) -> usize {
+        if self.binding.narrow { limits::SYNC_BATCH_NARROW } else { limits::SYNC_BATCH }
     }
 
     /// A message came through the channel.
