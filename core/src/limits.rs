@@ -51,6 +51,10 @@ pub const SYNC_BATCH_MOST: usize = 3 << 20;
 pub const SYNC_WINDOW: usize = 6 << 20;
 /// Most batches that a peer may send ahead of what was made durable here.
 pub const SYNC_WINDOW_BATCHES: usize = 64;
+/// Largest message for gossip.
+pub const GOSSIP: usize = 64 << 10;
+/// With more members than this a context gossips, and its nodes push to so many others directly.
+pub const DIRECT: usize = 8;
 /// Most transactions that are asked for by id at once.
 pub const SYNC_WANTED: usize = 256;
 /// Most tips in one page of a state vector, unless one author has more.

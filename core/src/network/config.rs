@@ -31,6 +31,8 @@ pub struct Config {
     pub hole_punching: bool,
     /// Whether peers are asked to dial back, to find out which addresses others reach (AutoNAT v2).
     pub autonat: bool,
+    /// Whether there is gossip.
+    pub gossip: bool,
     /// What bounds memory, connections and waiting.
     pub limits: Limits,
 }
@@ -48,6 +50,7 @@ impl Config {
             through_relays: true,
             hole_punching: true,
             autonat: true,
+            gossip: true,
             limits: Limits::default(),
         }
     }

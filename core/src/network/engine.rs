@@ -150,6 +150,10 @@ impl Engine {
             Command::Peers { reply } => {
                 let _ = reply.send(self.keeper.peers());
             }
+            Command::Subscribe { topic } => self.subscribe(topic),
+            Command::Unsubscribe { topic } => self.unsubscribe(topic),
+            Command::Publish { topic, bytes } => self.publish(topic, bytes),
+            Command::Judge { name, judgement } => self.judge(&name, judgement),
             Command::Shutdown => {}
         }
     }
@@ -320,6 +324,7 @@ impl Engine {
             }
             CompositeEvent::Discovery(mdns::Event::Discovered(found)) => self.discovered(found),
             CompositeEvent::Discovery(mdns::Event::Expired(_)) | CompositeEvent::Autonat => {}
+            CompositeEvent::Gossip(event) => self.on_gossip(event),
             CompositeEvent::Relay(event) => self.on_relay(event),
             CompositeEvent::Punching(event) => tracing::debug!(?event, "a direct connection was tried"),
         }

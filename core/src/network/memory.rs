@@ -308,7 +308,11 @@ async fn run(stay: Stay, mut backend: Backend, sink: Sink, mut keeper: Keeper, c
                 let _ = reply.send(keeper.know(peer, addresses));
             }
             Command::Forget { peer } => keeper.forget(peer),
-            // There are none in memory.
+            // There is neither gossip nor a relay in memory.
+            Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Publish { .. }
+            | Command::Judge { .. } => {}
             Command::Relays { reply } => drop(reply.send(Vec::new())),
             Command::Peers { reply } => {
                 see(hub, me, &mut keeper);

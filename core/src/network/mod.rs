@@ -12,6 +12,7 @@ mod closing;
 mod config;
 mod dial;
 mod engine;
+mod gossip;
 mod handle;
 mod hints;
 mod keeper;
@@ -33,6 +34,7 @@ use crate::Error;
 pub(crate) use address::{is_relayed_text as is_relayed, rank};
 pub(crate) use closing::wait_released;
 pub use config::{Config, Limits};
+pub use gossip::{Judgement, MessageName, Topic};
 pub use handle::Network;
 pub use link::Events;
 pub use memory::Hub;
@@ -97,6 +99,16 @@ pub enum Event {
         /// Filtered, at most [`Limits::addresses`].
         addresses: Vec<String>,
     },
+    /// A message on a topic, from somebody who may be nobody in particular; to be judged by [`Network::judge`]. Only a hint: dropped when
+    /// the consumer is slow.
+    Gossip {
+        /// The topic.
+        topic: Topic,
+        /// At most [`crate::limits::GOSSIP`] bytes, or a little more.
+        bytes: Vec<u8>,
+        /// Names the message.
+        name: MessageName,
+    },
     /// A peer was dialled in vain. Only a hint: dropped when the consumer is slow; [`Network::peers`] has it too.
     DialFailed {
         /// Who was dialled.
@@ -131,6 +143,9 @@ impl fmt::Debug for Event {
             }
             Self::Discovered { peer, addresses } => {
                 f.debug_struct("Discovered").field("peer", peer).field("addresses", addresses).finish()
+            }
+            Self::Gossip { topic, bytes, .. } => {
+                f.debug_struct("Gossip").field("topic", topic).field("len", &bytes.len()).finish()
             }
             Self::DialFailed { peer, reason } => {
                 f.debug_struct("DialFailed").field("peer", peer).field("reason", reason).finish()

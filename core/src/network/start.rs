@@ -8,13 +8,14 @@ use libp2p::core::transport::TransportError;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{DialError, NetworkBehaviour, Swarm};
 use libp2p::{
-    Multiaddr, autonat, connection_limits, dcutr, identify, mdns, memory_connection_limits, ping, relay,
+    Multiaddr, autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping, relay,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use super::behaviour::Behaviour;
 use super::candidates::Guarded;
 use super::engine::Engine;
+use super::gossip::{self, Gossip};
 use super::handle::Network;
 use super::keeper::Keeper;
 use super::link::{Events, Sink};
@@ -44,6 +45,7 @@ pub(super) struct Composite {
     relays: Toggle<relay::client::Behaviour>,
     pub(super) punching: Toggle<Guarded<dcutr::Behaviour>>,
     pub(super) autonat: Toggle<Guarded<autonat::v2::client::Behaviour>>,
+    pub(super) gossip: Toggle<Gossip>,
 }
 
 /// What they say.
@@ -55,6 +57,13 @@ pub(super) enum CompositeEvent {
     Relay(relay::client::Event),
     Punching(dcutr::Event),
     Autonat,
+    Gossip(gossipsub::Event),
+}
+
+impl From<gossipsub::Event> for CompositeEvent {
+    fn from(event: gossipsub::Event) -> Self {
+        Self::Gossip(event)
+    }
 }
 
 impl From<relay::client::Event> for CompositeEvent {
@@ -154,7 +163,8 @@ impl Network {
         }
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).map_err(|e| Error::internal(format!("no randomness: {e}")))?;
-        let (network, backend) = Self::new(me, &config.limits);
+        let (mut network, backend) = Self::new(me, &config.limits);
+        network.gossips = config.gossip;
         let (sink, events) = Sink::new(&config.limits);
         backend.shared.relays_tried.send_replace(relays.is_empty());
         let on_machine = relays.iter().any(|(_, address)| address::is_of_machine(address));
@@ -232,6 +242,7 @@ fn behaviour(
         relays: relays.into(),
         punching: punching.into(),
         autonat: autonat.into(),
+        gossip: if config.gossip { Some(gossip::behaviour()?) } else { None }.into(),
     })
 }
 

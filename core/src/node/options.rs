@@ -33,6 +33,8 @@ pub struct Options {
     pub hole_punching: bool,
     /// Whether peers are asked which of the node's addresses they reach (AutoNAT), so that others are told of these.
     pub autonat: bool,
+    /// Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later.
+    pub gossip: bool,
     /// What acknowledged changes survive.
     pub durability: Durability,
     /// How many batches of events are kept for those who start after a cursor.
@@ -61,6 +63,7 @@ impl Default for Options {
             through_relays: true,
             hole_punching: true,
             autonat: true,
+            gossip: true,
             durability: Durability::Power,
             event_retention: 10_000,
             transport: Transport::Sockets,

@@ -277,6 +277,7 @@ impl Registry {
             frozen,
             clock: self.options.clock.clone(),
             surroundings: Box::new(Machinery::new(Arc::downgrade(self))),
+            gossips: live.network.gossips(),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()

@@ -93,6 +93,15 @@ impl Session {
         self.push(turn)
     }
 
+    pub(super) fn take_gossiped(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        let live = &mut self.live;
+        let others = transactions.iter().filter(|id| !live.delivered.remove(*id)).count();
+        if others > 0 {
+            self.rounds.look_later(turn.now);
+        }
+        Ok(())
+    }
+
     /// Pushes what waits, as far as the round and the window allow.
     pub(super) fn push(&mut self, turn: &mut Turn<'_>) -> Step {
         while self.rounds.may_push() && self.outgoing.has_room() && !self.live.pushes.is_empty() {

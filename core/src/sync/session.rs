@@ -137,6 +137,16 @@ impl Session {
         self.turn(history, now, |session, turn| session.take_added(transactions, turn))
     }
 
+    /// New in the history and durable, and gossiped instead of pushed: whether the peer has heard of it is found out a little later.
+    pub fn gossiped(
+        &mut self,
+        transactions: &[TransactionId],
+        history: &dyn History,
+        now: u64,
+    ) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| session.take_gossiped(transactions, turn))
+    }
+
     /// What was delivered under this token has been dealt with: the admitted is durable, the rest waits or was dropped.
     pub fn delivered(&mut self, token: u64, history: &dyn History, now: u64) -> Result<Vec<Output>> {
         self.turn(history, now, |session, turn| session.take_delivered(token, turn))

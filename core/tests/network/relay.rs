@@ -86,8 +86,12 @@ impl Relay {
 
     /// Everything that it forwarded, stream by stream.
     pub(crate) fn streams(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().unwrap().iter().map(|stream| stream.lock().unwrap().clone()).collect()
+        streams(&self.seen)
     }
+}
+
+pub(crate) fn streams(seen: &Seen) -> Vec<Vec<u8>> {
+    seen.lock().unwrap().iter().map(|stream| stream.lock().unwrap().clone()).collect()
 }
 
 impl Drop for Relay {
@@ -122,7 +126,7 @@ async fn serve(
         .authenticate(noise::Config::new(&key).unwrap())
         .multiplex(yamux::Config::default())
         .map(move |(peer, muxer): (PeerId, _), _| {
-            (peer, StreamMuxerBox::new(Tapped { inner: muxer, seen: Arc::clone(&seen) }))
+            (peer, StreamMuxerBox::new(Tapped::new(muxer, Arc::clone(&seen))))
         })
         .boxed();
     let behaviour = Server {
@@ -146,12 +150,16 @@ async fn serve(
 }
 
 /// A connection whose streams are noted.
-struct Tapped<M> {
+pub(crate) struct Tapped<M> {
     inner: M,
     seen: Seen,
 }
 
 impl<M> Tapped<M> {
+    pub(crate) fn new(inner: M, seen: Seen) -> Self {
+        Self { inner, seen }
+    }
+
     fn stream<S>(&self, inner: S) -> Noted<S> {
         let notes: [Arc<Mutex<Vec<u8>>>; 2] = Default::default();
         self.seen.lock().unwrap().extend(notes.iter().cloned());
@@ -195,7 +203,7 @@ where
 }
 
 /// A stream, with what was read from it and what was written to it.
-struct Noted<S> {
+pub(crate) struct Noted<S> {
     inner: S,
     notes: [Arc<Mutex<Vec<u8>>>; 2],
 }

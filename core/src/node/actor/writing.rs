@@ -71,7 +71,11 @@ impl Actor {
             }
             // Every round looks for an application that is missing.
             Command::ApplicationRegistered => Ok(()),
-            Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => {
+            Command::Stop
+            | Command::Opened { .. }
+            | Command::Message { .. }
+            | Command::Gossip { .. }
+            | Command::Closed { .. } => {
                 Ok(())
             }
             question => {

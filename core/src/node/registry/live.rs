@@ -41,6 +41,7 @@ impl Live {
         config.through_relays = options.through_relays;
         config.hole_punching = options.hole_punching;
         config.autonat = options.autonat;
+        config.gossip = options.gossip;
         config.known_peers = known.iter().map(|(peer, known)| (*peer, known.addresses.clone())).collect();
         let transports = runtime("kith-network")?;
         let started = {
