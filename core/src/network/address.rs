@@ -314,7 +314,8 @@ mod tests {
         }
         let itself = format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}");
         let nameless = format!("/ip4/192.0.2.1/tcp/1/p2p-circuit/p2p/{}", peer());
-        let twice = format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}/p2p-circuit/p2p/{}", peer());
+        let twice =
+            format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}/p2p-circuit/p2p/{}", peer());
         let within = format!("/memory/1/p2p/{relay}/p2p-circuit/p2p/{}", peer());
         let long = format!("/dns/{}/tcp/1", "a".repeat(600));
         for bad in [

@@ -152,9 +152,8 @@ impl NetworkBehaviour for Behaviour {
             return Err(ConnectionDenied::new(Denied::Closed));
         }
         let machine = self.machine;
-        if let Some(relayed) = peer
-            .filter(|_| !self.dialled.contains(&connection))
-            .and_then(|peer| self.relayed(peer))
+        if let Some(relayed) =
+            peer.filter(|_| !self.dialled.contains(&connection)).and_then(|peer| self.relayed(peer))
         {
             relayed.punches += 1;
             let sensible = addresses.len() <= PUNCH_ADDRESSES

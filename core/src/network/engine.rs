@@ -14,16 +14,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::behaviour::{Happened, What};
-use super::choice::{Book, Choice, chooses};
+use super::choice::Book;
 use super::handle::{Backend, Command};
 use super::keeper::Keeper;
 use super::link::Sink;
-use super::pulse::{Pulse, Watched};
+use super::pulse::Pulse;
 use super::relaying::HOUR;
 use super::relays::Relays;
 use super::start::{Composite, CompositeEvent};
-use super::stream::{Granted, LINGER, Note, Setup, carry};
-use super::wire::{Code, Goodbye, Hello};
+use super::stream::{LINGER, Note};
 use super::{Event, Limits, LinkId, PeerId, address};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,31 +54,31 @@ pub(super) struct Engine {
 /// A peer that there is something with: a connection, a dial, or somebody who waits for it.
 #[derive(Default)]
 pub(super) struct Peer {
-    book: Book,
+    pub(super) book: Book,
     pub(super) waiters: Vec<oneshot::Sender<Result<LinkId>>>,
     /// Why the latest attempt came to nothing, since it was dialled.
-    failure: Option<Error>,
-    dialled: bool,
+    pub(super) failure: Option<Error>,
+    pub(super) dialled: bool,
 }
 
 pub(super) struct Connection {
     pub(super) peer: PeerId,
-    remote: Multiaddr,
-    outbound: bool,
-    relayed: bool,
+    pub(super) remote: Multiaddr,
+    pub(super) outbound: bool,
+    pub(super) relayed: bool,
     /// Whether it may carry a link, and is of no use without.
     pub(super) carries: bool,
     pub(super) stream: Option<u64>,
     since: Instant,
     /// When the peer last gave a sign of life: the answer to a probe, or bytes that went either way on the stream.
-    alive: Arc<Pulse>,
+    pub(super) alive: Arc<Pulse>,
     /// Where the peer says it listens, until its link is up.
     pub(super) said: Vec<String>,
 }
 
 pub(super) struct Stream {
-    peer: PeerId,
-    connection: ConnectionId,
+    pub(super) peer: PeerId,
+    pub(super) connection: ConnectionId,
     pub(super) gone: Option<oneshot::Sender<Error>>,
     pub(super) link: Option<LinkId>,
     /// Whether another connection takes over, and this one is only to be emptied.
@@ -163,7 +162,8 @@ impl Engine {
         let links = &self.backend.shared.links;
         if let Some(link) = self.keeper.link(peer).filter(|link| links.is_open(*link)) {
             let _ = reply.send(Ok(link));
-            let direct: Vec<_> = addresses.into_iter().filter(|address| !address::is_relayed(address)).collect();
+            let direct: Vec<_> =
+                addresses.into_iter().filter(|address| !address::is_relayed(address)).collect();
             let under_way = self.dials.values().any(|(who, _)| *who == peer);
             if self.keeper.is_relayed(peer) && !direct.is_empty() && !under_way {
                 self.dial(peer, direct);
@@ -241,7 +241,9 @@ impl Engine {
                 let now = Instant::now();
                 let relayed = endpoint.is_relayed();
                 let (remote, outbound) = match endpoint {
-                    ConnectedPoint::Dialer { address, role_override, .. } => (address, role_override.is_dialer()),
+                    ConnectedPoint::Dialer { address, role_override, .. } => {
+                        (address, role_override.is_dialer())
+                    }
                     // Of the peer, nothing is known but its name: what there is, is the way through the relay.
                     ConnectedPoint::Listener { local_addr, .. } if relayed => (local_addr, false),
                     ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, false),
@@ -330,133 +332,6 @@ impl Engine {
         }
     }
 
-    fn opened(&mut self, id: ConnectionId, stream: libp2p::Stream) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let peer = connection.peer;
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
-        self.last_stream += 1;
-        let own = self.last_stream;
-        connection.stream = Some(own);
-        let hello = Hello {
-            // A frame is at most 4 MiB.
-            frame: self.limits.frame as u32,
-            instance: self.instance,
-            stream: own,
-            alive: entry.book.open(own, connection.relayed),
-        };
-        let moving = Arc::new(AtomicBool::new(false));
-        let setup = Setup {
-            own,
-            peer,
-            address: address::with_peer(&connection.remote, peer),
-            outbound: connection.outbound,
-            chooses: chooses(self.backend.shared.peer, peer),
-            hello,
-            limits: Arc::clone(&self.limits),
-            notes: self.notes.0.clone(),
-            moving: Arc::clone(&moving),
-            shared: Arc::clone(&self.backend.shared),
-        };
-        let stream = Watched::new(stream, Arc::clone(&connection.alive));
-        let (gone, gone_receiver) = oneshot::channel();
-        self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None, moving });
-        tokio::spawn(carry(stream, setup, gone_receiver));
-    }
-
-    pub(super) fn on_note(&mut self, note: Note) {
-        match note {
-            Note::Greeted { own, hello, choice, reply } => {
-                let outcome = self.greeted(own, &hello, choice);
-                let _ = reply.send(outcome);
-            }
-            Note::Over { own, reason } => {
-                if let Some(stream) = self.streams.get(&own) {
-                    let connection = stream.connection;
-                    self.stream_gone(own, reason);
-                    // It may have outlived its connection by what was buffered.
-                    self.close_connection(connection);
-                }
-            }
-        }
-    }
-
-    fn greeted(&mut self, own: u64, hello: &Hello, chosen: Option<u64>) -> Result<Granted, Goodbye> {
-        let closed = || Goodbye::new(Code::Closed, "the connection is gone");
-        if self.swarm.behaviour().kith.closed {
-            return Err(Goodbye::new(Code::Closed, "the node shuts down"));
-        }
-        let peer = self.streams.get(&own).map(|stream| stream.peer).ok_or_else(closed)?;
-        let room = Arc::clone(&self.room)
-            .try_acquire_owned()
-            .map_err(|_| Goodbye::new(Code::Busy, "no room for another link"))?;
-        let book = &mut self.peers.get_mut(&peer).ok_or_else(closed)?.book;
-        let choice = match chosen {
-            None => book.choose(own, hello),
-            Some(number) => book.chosen(own, hello, number),
-        };
-        match choice {
-            Choice::Surplus => {
-                return Err(Goodbye::new(Code::Surplus, "another connection carries the link"));
-            }
-            Choice::Use => {}
-            Choice::Upgrade(before) => self.empty(before),
-            Choice::Replace(before) => {
-                let connection = self.streams.get(&before).map(|stream| stream.connection);
-                self.stream_gone(before, Error::closed("the peer has a new connection"));
-                connection.into_iter().for_each(|connection| {
-                    self.close_connection(connection);
-                });
-            }
-        }
-        let shared = &self.backend.shared;
-        let link = shared.links.name();
-        let frame = self.limits.frame.min(hello.frame as usize);
-        let (done, done_receiver) = oneshot::channel();
-        let granted = Granted {
-            link,
-            outgoing: shared.links.open(link, frame, &self.limits),
-            inbox: self.sink.for_link(link, &self.limits),
-            before: self.latest.insert(peer, done_receiver),
-            done,
-            room,
-        };
-        let connection = self.streams.get_mut(&own).map(|stream| {
-            stream.link = Some(link);
-            stream.connection
-        });
-        let on = connection.and_then(|connection| self.connections.get(&connection));
-        self.keeper.up(peer, link, on.is_some_and(|connection| connection.relayed));
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            (entry.failure, entry.dialled) = (None, false);
-            for waiter in entry.waiters.drain(..) {
-                let _ = waiter.send(Ok(link));
-            }
-        }
-        if let Some(connection) = connection {
-            self.tell_addresses(connection);
-        }
-        Ok(granted)
-    }
-
-    /// The books forget a stream. Its task ends by itself, and may still hand over what had arrived.
-    fn stream_gone(&mut self, own: u64, reason: Error) {
-        let Some(mut stream) = self.streams.remove(&own) else { return };
-        if let Some(gone) = stream.gone.take() {
-            let _ = gone.send(reason.clone());
-        }
-        if let Some(entry) = self.peers.get_mut(&stream.peer) {
-            entry.book.gone(own);
-        }
-        match stream.link {
-            Some(link) => {
-                self.backend.shared.links.close(link);
-                self.keeper.down(stream.peer, link);
-            }
-            None => self.failed(stream.peer, reason),
-        }
-        self.latest.retain(|_, done| matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
-    }
-
     fn connection_gone(&mut self, id: ConnectionId, why: &str) {
         let Some(connection) = self.connections.remove(&id) else { return };
         let reason = Error::new(ErrorKind::Unreachable, why);
@@ -487,7 +362,7 @@ impl Engine {
     }
 
     /// Keeps the first failure that says most: that the peer is there and speaks another version.
-    fn failed(&mut self, peer: PeerId, reason: Error) {
+    pub(super) fn failed(&mut self, peer: PeerId, reason: Error) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if entry.failure.as_ref().is_none_or(|failure| failure.kind() != ErrorKind::VersionMismatch) {
             entry.failure = Some(reason);
@@ -526,7 +401,8 @@ impl Engine {
         let answer = connection.alive.latest() + self.limits.ping_every + self.limits.ping_timeout;
         if linked || !connection.carries {
             answer
-        } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER)
+        } else {
+            answer.min(connection.since + self.limits.handshake + 2 * LINGER)
         }
     }
 

@@ -48,8 +48,7 @@ impl Engine {
     /// Shows where this node is reached, and tells those who have a link.
     pub(super) fn addresses_changed(&mut self) {
         let addresses = self.reached_at();
-        let mut before =
-            self.backend.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.backend.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if *before == addresses {
             return;
         }

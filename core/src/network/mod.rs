@@ -17,6 +17,7 @@ mod handle;
 mod hints;
 mod keeper;
 mod link;
+mod linking;
 mod memory;
 mod peer;
 mod pulse;

@@ -23,7 +23,8 @@ impl Engine {
             match self.swarm.listen_on(address::circuit(relay, &address)) {
                 Ok(listener) => self.relays.asked(relay, listener),
                 Err(error) => {
-                    let reason = Error::new(ErrorKind::Unsupported, format!("the relay is of no use: {error}"));
+                    let reason =
+                        Error::new(ErrorKind::Unsupported, format!("the relay is of no use: {error}"));
                     self.relays.failed(relay, reason, now);
                 }
             }
@@ -173,13 +174,25 @@ fn typed(error: &ReserveError) -> Error {
         ReserveError::Io(error) => {
             Error::new(ErrorKind::Unreachable, format!("the connection with the relay broke: {error}"))
         }
-        ReserveError::Protocol(ProtocolViolation::UnexpectedStatus(status)) if status == "PERMISSION_DENIED" => {
+        ReserveError::Protocol(ProtocolViolation::UnexpectedStatus(status))
+            if status == "PERMISSION_DENIED" =>
+        {
             Error::new(ErrorKind::PermissionDenied, "the relay refuses")
         }
-        ReserveError::Protocol(violation) => {
-            Error::invalid_argument(format!("what the relay says makes no sense: {violation}"))
-        }
+        ReserveError::Protocol(violation) => match broken(violation) {
+            Some(error) => {
+                Error::new(ErrorKind::Unreachable, format!("the connection with the relay broke: {error}"))
+            }
+            None => Error::invalid_argument(format!("what the relay says makes no sense: {violation}")),
+        },
     }
+}
+
+/// What does not decode comes in the same shape as a connection that broke.
+fn broken(violation: &ProtocolViolation) -> Option<&std::io::Error> {
+    let ProtocolViolation::Codec(error) = violation else { return None };
+    let error = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    (error.kind() != std::io::ErrorKind::InvalidData).then_some(error)
 }
 
 /// How long the sockets' task sleeps at most.

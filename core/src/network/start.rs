@@ -8,7 +8,8 @@ use libp2p::core::transport::TransportError;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{DialError, NetworkBehaviour, Swarm};
 use libp2p::{
-    Multiaddr, autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping, relay,
+    Multiaddr, autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping,
+    relay,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -153,7 +154,8 @@ impl Network {
         let settings = libp2p::swarm::Config::with_tokio_executor()
             .with_max_negotiating_inbound_streams(NEGOTIATING)
             .with_idle_connection_timeout(config.limits.handshake);
-        let mut swarm = Swarm::new(transport::build(&key, &config.limits, circuits)?, behaviour, me.0, settings);
+        let mut swarm =
+            Swarm::new(transport::build(&key, &config.limits, circuits)?, behaviour, me.0, settings);
         for address in listen {
             transport::is_free(&address).map_err(|e| listen_error(&address, &e))?;
             swarm.listen_on(address.clone()).map_err(|error| match error {

@@ -197,29 +197,34 @@ where
     };
     let (ending, connected) = {
         let mut reading = std::pin::pin!(reading);
-        let mut writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
-        let first = tokio::select! {
-            biased;
-            reason = gone.wait() => Ok(Ending::Gone(reason)),
-            ending = &mut reading => Err(ending),
-            ending = &mut writing => Ok(ending),
+        let first = {
+            let mut writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
+            let first = tokio::select! {
+                biased;
+                reason = gone.wait() => Ok(Ending::Gone(reason)),
+                ending = &mut reading => Err(ending),
+                ending = &mut writing => Ok(ending),
+            };
+            // Both sides write what is queued before they go over to the other connection.
+            if matches!(&first, Err(Ending::Theirs(goodbye)) if goodbye.code == Code::Moved) {
+                setup.shared.links.close(link);
+                tokio::select! {
+                    _ = gone.wait() => {}
+                    _ = timeout(MOVING, writing) => {}
+                }
+            }
+            first
         };
         match first {
             // What had arrived before the connection went is still handed over.
             Ok(Ending::Gone(reason)) => {
                 (drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)), false)
             }
-            // Both sides write what is queued before they go over to the other connection.
             Err(Ending::Theirs(goodbye)) if goodbye.code == Code::Moved => {
-                setup.shared.links.close(link);
-                tokio::select! {
-                    _ = gone.wait() => {}
-                    _ = timeout(MOVING, writing) => {}
-                }
                 (Ending::Ours(Goodbye::new(Code::Moved, MOVED)), true)
             }
             Ok(Ending::Ours(_)) if setup.moving.load(Ordering::Relaxed) => {
-                (empty(&mut writer, reading, &mut gone).await, true)
+                (empty(&mut writer, reading, &consumer, &mut gone).await, true)
             }
             Ok(ending) | Err(ending) => (ending, true),
         }
@@ -244,18 +249,20 @@ where
 /// This side has written everything, and says so; the other side does the same.
 async fn empty(
     writer: &mut Writer<impl AsyncWrite + Unpin>,
-    reading: impl Future<Output = Ending> + Unpin,
+    mut reading: impl Future<Output = Ending> + Unpin,
+    consumer: &AtomicBool,
     gone: &mut Gone,
 ) -> Ending {
     let moved = Goodbye::new(Code::Moved, MOVED);
     if let Err(error) = writer.control(&Control::Goodbye(moved.clone())).await {
         return error.into();
     }
-    tokio::select! {
+    let reason = tokio::select! {
         biased;
-        reason = gone.wait() => Ending::Gone(reason),
-        ending = timeout(MOVING, reading) => ending.unwrap_or(Ending::Theirs(moved)),
-    }
+        ending = timeout(MOVING, &mut reading) => return ending.unwrap_or(Ending::Theirs(moved)),
+        reason = gone.wait() => reason,
+    };
+    drain(reading, consumer).await.unwrap_or(Ending::Gone(reason))
 }
 
 /// Goes on reading what is buffered, for as long as it is the consumer that takes its time. The peer's own goodbye, if
@@ -278,6 +285,11 @@ async fn part(
     writer: &mut Writer<impl AsyncWrite + Unpin>,
     ending: Ending,
 ) {
+    // What was queued before a move may take the other side a while to read.
+    let patience = match &ending {
+        Ending::Ours(goodbye) if goodbye.code == Code::Moved => MOVING,
+        _ => LINGER,
+    };
     let goodbye = async {
         match ending {
             Ending::Ours(goodbye) if !writer.midway => writer.control(&Control::Goodbye(goodbye)).await?,
@@ -294,7 +306,7 @@ async fn part(
         }
     };
     // A peer that does not listen, or is gone, misses it.
-    let _ = timeout(LINGER, goodbye).await;
+    let _ = timeout(patience, goodbye).await;
 }
 
 async fn read_control(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Control, Ending> {

@@ -81,7 +81,8 @@ mod tests {
             assert!(mine.open(topic, &damaged).is_none(), "at {at}");
         }
         // An epoch later the old key still opens.
-        let later = EnvelopeKeys { seal: Secret::new([9; 32]), older: vec![mine.seal.clone()], ..mine.clone() };
+        let later =
+            EnvelopeKeys { seal: Secret::new([9; 32]), older: vec![mine.seal.clone()], ..mine.clone() };
         assert_eq!(later.open(topic, &bytes).unwrap(), b"a transaction");
         assert_ne!(later.seal(b"x").unwrap().0, topic);
         assert!(mine != later && mine == keys(1, 2));

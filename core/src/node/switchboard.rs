@@ -360,10 +360,8 @@ impl Switchboard {
 
     /// Passes on what opens, and hands it to its context like a push.
     fn gossiped(&self, topic: Topic, bytes: &[u8], name: MessageName) {
-        let known = self
-            .topics
-            .get(&topic)
-            .and_then(|(context, keys)| Some((self.hosted.get(context)?, keys)));
+        let known =
+            self.topics.get(&topic).and_then(|(context, keys)| Some((self.hosted.get(context)?, keys)));
         let Some((hosted, keys)) = known else { return self.gossip(Gossip::Judge(name, Judgement::Ignore)) };
         let content = keys.open(topic, bytes);
         let judgement = if content.is_some() { Judgement::Accept } else { Judgement::Reject };

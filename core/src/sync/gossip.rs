@@ -15,11 +15,7 @@ pub fn announce(id: TransactionId, transaction: Transaction) -> Option<Vec<u8>> 
 }
 
 /// What was gossiped and is new: checked like what a peer pushes. `None`: it is wrong.
-pub fn hear(
-    context: &ContextId,
-    content: &[u8],
-    history: &dyn History,
-) -> Result<Option<Vec<Transaction>>> {
+pub fn hear(context: &ContextId, content: &[u8], history: &dyn History) -> Result<Option<Vec<Transaction>>> {
     let Ok(batch) = borsh::from_slice::<Batch>(content) else { return Ok(None) };
     match batch.decode(context, history) {
         Ok(new) => Ok(Some(new.into_iter().map(|(_, transaction)| transaction).collect())),

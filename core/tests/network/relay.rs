@@ -11,7 +11,7 @@ use futures::{StreamExt, ready};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent};
 use libp2p::core::upgrade::Version;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, Swarm, Transport, identify, noise, ping, relay, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, Transport, identify, noise, ping, quic, relay, tcp, yamux};
 use tokio::sync::oneshot;
 
 #[derive(libp2p::swarm::NetworkBehaviour)]
@@ -48,8 +48,11 @@ pub(crate) fn generous() -> relay::Config {
 
 impl Relay {
     pub(crate) async fn start(config: relay::Config) -> Self {
-        let secret = super::common::secret();
-        Self::start_at(secret, "/ip4/127.0.0.1/tcp/0".parse().unwrap(), config).await
+        Self::start_on(super::common::TCP, config).await
+    }
+
+    pub(crate) async fn start_on(listen: &str, config: relay::Config) -> Self {
+        Self::start_at(super::common::secret(), listen.parse().unwrap(), config).await
     }
 
     async fn start_at(secret: [u8; 32], listen: Multiaddr, config: relay::Config) -> Self {
@@ -125,7 +128,13 @@ async fn serve(
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(&key).unwrap())
         .multiplex(yamux::Config::default())
-        .map(move |(peer, muxer): (PeerId, _), _| {
+        .map(|(peer, muxer): (PeerId, _), _| (peer, StreamMuxerBox::new(muxer)))
+        .or_transport(
+            quic::tokio::Transport::new(quic::Config::new(&key))
+                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+        )
+        .map(move |either, _| {
+            let (peer, muxer) = either.into_inner();
             (peer, StreamMuxerBox::new(Tapped::new(muxer, Arc::clone(&seen))))
         })
         .boxed();
@@ -134,8 +143,8 @@ async fn serve(
         ping: ping::Behaviour::default(),
         identify: identify::Behaviour::new(identify::Config::new("/relay".into(), key.public())),
     };
-    let settings = libp2p::swarm::Config::with_tokio_executor()
-        .with_idle_connection_timeout(Duration::from_secs(60));
+    let settings =
+        libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, peer, settings);
     swarm.listen_on(listen).unwrap();
     let mut listening = Some(listening);
@@ -194,10 +203,7 @@ where
         Pin::new(&mut self.inner).poll_close(cx)
     }
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         Pin::new(&mut self.inner).poll(cx)
     }
 }

@@ -97,7 +97,7 @@ async fn nodes_that_listen_nowhere_have_a_link_through_a_relay() {
 
 /// Frames run both ways all the time, through the relay and then directly: none is lost, none comes twice, all in order.
 async fn upgrade(listen: &str) {
-    let relay = Relay::start(generous()).await;
+    let relay = Relay::start_on(listen, generous()).await;
     let mut a = behind(&relay, &[listen], |config| config.hole_punching = true).await;
     let mut b = behind(&relay, &[listen], |config| config.hole_punching = true).await;
     b.network.connect(&circuit(&a)).await.unwrap();
@@ -262,7 +262,8 @@ fn answer(kind: u8, status: u64, reservation: Option<(u64, &[u8])>) -> Vec<u8> {
 #[tokio::test]
 async fn hostile_relays_get_nowhere() {
     let good = Relay::start(generous()).await;
-    let in_a_year = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 31_536_000;
+    let in_a_year =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 31_536_000;
     let wild: &[u8] = &[4, 198, 51, 100, 1, 6, 0, 22];
     let cases: Vec<(&str, Option<Vec<u8>>, ErrorKind)> = vec![
         ("garbage", Some(vec![0xab; 2000]), ErrorKind::InvalidArgument),
@@ -275,7 +276,11 @@ async fn hostile_relays_get_nowhere() {
         ("a question for an answer", Some(answer(0, 100, None)), ErrorKind::InvalidArgument),
         ("no reservation", Some(answer(2, 100, None)), ErrorKind::InvalidArgument),
         ("one that is over", Some(answer(2, 100, Some((1, wild)))), ErrorKind::InvalidArgument),
-        ("an address of nothing", Some(answer(2, 100, Some((in_a_year, &[255; 9])))), ErrorKind::InvalidArgument),
+        (
+            "an address of nothing",
+            Some(answer(2, 100, Some((in_a_year, &[255; 9])))),
+            ErrorKind::InvalidArgument,
+        ),
     ];
     for (what, says, kind) in cases {
         let mut raw = Raw::start(secret()).await;
@@ -291,7 +296,11 @@ async fn hostile_relays_get_nowhere() {
         drop(stream);
         node.network.wait_relays(PATIENCE).await;
         let relays = node.network.relays().await.unwrap();
-        assert_eq!(relays[0].last_failure.as_ref().map(kith_core::Error::kind), Some(kind), "{what}: {relays:?}");
+        assert_eq!(
+            relays[0].last_failure.as_ref().map(kith_core::Error::kind),
+            Some(kind),
+            "{what}: {relays:?}"
+        );
         assert!(relays[0].next_attempt_in.is_some() && relays[1].address.is_some(), "{what}");
         node.network.shutdown().await;
     }
@@ -300,7 +309,8 @@ async fn hostile_relays_get_nowhere() {
 /// A relay says where the node is reached; nobody hears of it. And it never answers, or closes whenever it has given a place.
 #[tokio::test]
 async fn what_a_relay_says_about_the_node_is_told_to_nobody() {
-    let in_a_year = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 31_536_000;
+    let in_a_year =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 31_536_000;
     let mut raw = Raw::start(secret()).await;
     let mut asked = raw.streams.accept(HOP).unwrap();
     let address = raw.address.clone();

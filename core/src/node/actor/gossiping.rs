@@ -4,10 +4,10 @@ use super::Actor;
 use super::sessions::Delivery;
 use super::stage::Stage;
 use crate::encryption::{Scope, Suite};
+use crate::network::LinkId;
 use crate::node::gossip::EnvelopeKeys;
 use crate::node::membership::Held;
 use crate::node::switchboard::ToSwitchboard;
-use crate::network::LinkId;
 use crate::replica::TransactionId;
 use crate::storage::ContextTables;
 use crate::sync::gossip;
@@ -43,10 +43,11 @@ impl Actor {
     /// Takes part in gossip, or not any more, as the members are many or few.
     pub(super) fn note_gossip(&mut self) {
         let me = self.replica.member(&self.start.shared.me).is_some();
-        let wanted = (self.start.gossips && me && self.replica.members().count() > limits::DIRECT).then(|| {
-            let scope = Scope { suite: Suite::X25519, context: self.start.shared.id };
-            EnvelopeKeys::first(scope, self.replica.access_key())
-        });
+        let wanted =
+            (self.start.gossips && me && self.replica.members().count() > limits::DIRECT).then(|| {
+                let scope = Scope { suite: Suite::X25519, context: self.start.shared.id };
+                EnvelopeKeys::first(scope, self.replica.access_key())
+            });
         if wanted == self.gossiping.keys {
             return;
         }

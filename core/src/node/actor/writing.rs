@@ -75,9 +75,7 @@ impl Actor {
             | Command::Opened { .. }
             | Command::Message { .. }
             | Command::Gossip { .. }
-            | Command::Closed { .. } => {
-                Ok(())
-            }
+            | Command::Closed { .. } => Ok(()),
             question => {
                 stage.questions.push(question);
                 Ok(())
