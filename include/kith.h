@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * Kith: contexts that peers share, with no server between them.
  *
  * Generated from ffi/capi by `cargo xtask bindings`; changes here are lost.
@@ -24,8 +25,11 @@
 
 /** The version of this header; kith_version() is the library's. */
 #define KITH_VERSION "0.1.0"
+/** Its first number. */
 #define KITH_VERSION_MAJOR 0
+/** Its second number. */
 #define KITH_VERSION_MINOR 1
+/** Its third number. */
 #define KITH_VERSION_PATCH 0
 
 /**
@@ -209,9 +213,114 @@
 #define KITH_DURABLE_PROCESS 1
 
 /**
+ * The engine that a directory has; a new one is redb's.
+ */
+#define KITH_ENGINE_AUTO 0
+
+/**
+ * sled.
+ */
+#define KITH_ENGINE_SLED 1
+
+/**
+ * redb.
+ */
+#define KITH_ENGINE_REDB 2
+
+/**
  * A timeout that is never over.
  */
 #define KITH_FOREVER UINT64_MAX
+
+/**
+ * Nothing differs.
+ */
+#define KITH_PART_NONE 0
+
+/**
+ * The signed transaction itself: it is not what its id says, or is not there.
+ */
+#define KITH_PART_TRANSACTION 1
+
+/**
+ * Its signature.
+ */
+#define KITH_PART_SIGNATURE 2
+
+/**
+ * Where it stands in the graph.
+ */
+#define KITH_PART_POSITION 3
+
+/**
+ * Its row in the order.
+ */
+#define KITH_PART_ORDER 4
+
+/**
+ * Which role it was judged by.
+ */
+#define KITH_PART_STANDING 5
+
+/**
+ * What it answered, emitted, or was rejected for.
+ */
+#define KITH_PART_RECEIPT 6
+
+/**
+ * What is noted of its reads.
+ */
+#define KITH_PART_READS 7
+
+/**
+ * A value that it wrote.
+ */
+#define KITH_PART_VALUE 8
+
+/**
+ * The members, roles and invitations.
+ */
+#define KITH_PART_MEMBERSHIP 9
+
+/**
+ * The running hash of the state.
+ */
+#define KITH_PART_COMMITMENT 10
+
+/**
+ * How many transactions there are.
+ */
+#define KITH_PART_COUNT 11
+
+/**
+ * The transaction set the key to a value.
+ */
+#define KITH_WRITTEN_VALUE 1
+
+/**
+ * The transaction removed the key.
+ */
+#define KITH_WRITTEN_REMOVED 2
+
+/**
+ * The transaction read the key and was rejected.
+ */
+#define KITH_WRITTEN_NOTHING 3
+
+/**
+ * The author had seen the transaction before.
+ */
+#define KITH_SEEN 0
+
+/**
+ * The author had not seen the transaction before, which sorts before it all the same: neither knew of the other, and the order alone says which comes last.
+ */
+#define KITH_UNSEEN 1
+
+/**
+ * That was not found out within 1,000 steps through the history.
+ */
+#define KITH_SEEN_UNKNOWN 2
 
 /**
  * The number of the binary interface, which is also in the library's SONAME. Programs built for one number run with
@@ -658,6 +767,11 @@ typedef struct {
      * Not NULL: the node meets only the nodes of this hub, without sockets; `listen` NULL is then an address of the hub's.
      */
     const kith_hub *hub;
+    /**
+     * KITH_ENGINE_AUTO (at first), KITH_ENGINE_SLED or KITH_ENGINE_REDB: what keeps the directory. A directory of another engine is
+     * KITH_INVALID_ARGUMENT.
+     */
+    uint32_t storage;
 } kith_node_options;
 
 /**
@@ -722,6 +836,90 @@ typedef struct {
  * returns.
  */
 typedef void (*kith_event_callback)(void *user_data, const kith_event *event);
+
+/**
+ * What a check of a context has looked at, and the first difference.
+ */
+typedef struct {
+    /**
+     * How many transactions were looked at, in order.
+     */
+    uint64_t transactions;
+    /**
+     * How many of them were executed once more.
+     */
+    uint64_t executed;
+    /**
+     * How many are in the order and were not looked at, since they are still to be executed.
+     */
+    uint64_t pending;
+    /**
+     * How many keys of the state were looked at, deleted ones included.
+     */
+    uint64_t keys;
+    /**
+     * KITH_PART_…: what differs. KITH_PART_NONE: nothing does, and all that follows is empty.
+     */
+    uint32_t part;
+    /**
+     * Whether it differs at a place; else it is of the context as a whole.
+     */
+    bool has_place;
+    /**
+     * Whether it is of a key.
+     */
+    bool has_key;
+    /**
+     * Whether anything is kept there.
+     */
+    bool has_kept;
+    /**
+     * Whether anything should be there.
+     */
+    bool has_recomputed;
+    /**
+     * The place in the order; its last 32 bytes are the transaction's id.
+     */
+    uint8_t place[48];
+    /**
+     * The key.
+     */
+    uint8_t key[32];
+    /**
+     * The BLAKE3 hash of what is kept.
+     */
+    uint8_t kept[32];
+    /**
+     * The BLAKE3 hash of what was recomputed.
+     */
+    uint8_t recomputed[32];
+    /**
+     * The difference, for people.
+     */
+    char text[385];
+} kith_verification;
+
+/**
+ * What one transaction has to do with a key.
+ */
+typedef struct {
+    /**
+     * The transaction; kith_context_receipt has more of it.
+     */
+    kith_transaction transaction;
+    /**
+     * KITH_WRITTEN_…: what it left of the key.
+     */
+    uint32_t written;
+    /**
+     * KITH_SEEN, KITH_UNSEEN or KITH_SEEN_UNKNOWN: whether its author knew of the transaction before.
+     */
+    uint32_t unseen;
+    /**
+     * With KITH_WRITTEN_VALUE: the BLAKE3 hash of the value.
+     */
+    uint8_t hash[32];
+} kith_explanation;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1115,7 +1313,7 @@ kith_status kith_context_commitment(const kith_context *context, uint8_t *commit
 
 /**
  * How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
- * for each connected peer: peer, member, equal, lacking, lacks, since.
+ * peers: of each connected one peer, member, equal, lacking, lacks, since.
  *
  * Needs:
  * `context` is a context of this library or NULL.
@@ -1446,6 +1644,56 @@ kith_status kith_context_batch(kith_context *context,
                                uint8_t *transaction);
 
 /**
+ * Puts the node to rest, for systems that stop apps in the background: finishes what was begun, closes connections, sockets and the store, and
+ * gives back its files and their locks, so that another process may open the directory. Blocks until that is done, whatever the thread has
+ * bound by kith_cancel_bind. Handles stay good and streams of events wait. Until kith_node_resume, calls that need the store or the network are KITH_CLOSED;
+ * kith_node_contexts, kith_node_status and what handles know by themselves go on. Twice is fine. A node without a directory keeps its
+ * store in memory.
+ *
+ * KITH_TIMEOUT if that is not done within `deadline_ms`, since an application does not return from a call: it goes on in the background.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_suspend(kith_node *node,
+                              uint64_t deadline_ms);
+
+/**
+ * Takes a suspended node up again: opens the store, listens at the ports from before where they are free, and dials the known peers. Blocks
+ * while the store opens. A directory that another process has open by now is KITH_BUSY, and the node stays suspended. Of a node that is not
+ * suspended nothing changes. Cancelling it lets it finish in the background.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_resume(kith_node *node);
+
+/**
+ * Whether the node is suspended, or is being so. Also true once it is shut down.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL.
+ */
+kith_status kith_node_is_suspended(const kith_node *node, bool *suspended);
+
+/**
+ * For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step
+ * with those that are reached, when nobody is reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended
+ * again, which may take up to 10 s more. Cancelling it lets it finish in the background.
+ *
+ * Of the outputs each may be NULL. `peers`: how many peers are connected at its end. `synced`: the ids (32 bytes each, one after the other) of the contexts that
+ * hold what a connected member's node holds, and nothing else is known of; `behind`: of those of which that is not known.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; the outputs are NULL or may be written.
+ */
+kith_status kith_node_sync_once(kith_node *node,
+                                uint64_t budget_ms,
+                                size_t *peers,
+                                kith_buffer *synced,
+                                kith_buffer *behind);
+
+/**
  * Has `callback` told of what the library logs, up to `level` (KITH_LOG_…; what is above it costs nothing), for the whole process and
  * in the place of what was set before. NULL: nothing is told any more. When this returns the callback before is not running and will not
  * be called, and its `user_data` is freed by its `free_user_data`, unless that is NULL. If this fails, nothing has changed.
@@ -1575,6 +1823,30 @@ kith_status kith_context_skip(kith_context *context,
 kith_status kith_context_rotate_keys(kith_context *context);
 
 /**
+ * Names the invitation, 32 bytes; for kith_context_revoke.
+ *
+ * Needs:
+ * `invitation` ends in NUL; `id` has room for 32 bytes.
+ */
+kith_status kith_invitation_id(const char *invitation, uint8_t *id);
+
+/**
+ * An invitation as bytes, shorter than its text.
+ *
+ * Needs:
+ * `invitation` ends in NUL.
+ */
+kith_status kith_invitation_to_bytes(const char *invitation, kith_buffer *bytes);
+
+/**
+ * The text of an invitation, from what kith_invitation_to_bytes gave.
+ *
+ * Needs:
+ * `bytes` has `length` bytes.
+ */
+kith_status kith_invitation_from_bytes(const uint8_t *bytes, size_t length, kith_buffer *invitation);
+
+/**
  * The addresses of members that an invitation names, one a line.
  *
  * Needs:
@@ -1640,7 +1912,8 @@ kith_status kith_node_addresses(const kith_node *node, kith_buffer *addresses);
 
 /**
  * How it stands with the node and the peers it knows, as a JSON object: id, addresses, contexts, peers (peer, connected,
- * addresses, last_failure, next_attempt_in), sealed, copied.
+ * addresses, last_failure, next_attempt_in), sealed, copied, suspended (then there are no peers and no addresses), storage ("sled", "redb", or null: in
+ * memory).
  *
  * Needs:
  * `node` is a node of this library or NULL.
@@ -1739,7 +2012,7 @@ void kith_invite_options_init(kith_invite_options *options);
 /**
  * The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
  * can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
- * %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+ * NAME in %LOCALAPPDATA%; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
  *
  * Needs:
  * `name` ends in NUL.
@@ -1872,6 +2145,22 @@ kith_status kith_hub_new(kith_hub **hub);
 void kith_hub_free(kith_hub *hub);
 
 /**
+ * Breaks the link between two nodes and keeps them apart until kith_hub_heal.
+ *
+ * Needs:
+ * `hub` is a hub of this library or NULL, and so are the nodes.
+ */
+kith_status kith_hub_partition(const kith_hub *hub, const kith_node *one, const kith_node *other);
+
+/**
+ * Lets two nodes meet again; they do so by themselves.
+ *
+ * Needs:
+ * `hub` is a hub of this library or NULL, and so are the nodes.
+ */
+kith_status kith_hub_heal(const kith_hub *hub, const kith_node *one, const kith_node *other);
+
+/**
  * For tests: two nodes that keep everything in memory and reach each other and nobody else. They meet when one joins a context of the
  * other. Both are to be shut down and freed as others are.
  *
@@ -1880,6 +2169,34 @@ void kith_hub_free(kith_hub *hub);
  */
 kith_status kith_test_nodes(kith_node **one,
                             kith_node **other);
+
+/**
+ * Recomputes the order, every receipt, every value and the state commitment from the history, compares them with what is kept, and names the first
+ * difference. Nothing is changed. Returns KITH_OK when it has looked at everything, also if something differs: see `part`.
+ *
+ * All calls are executed once more, so it blocks for as long as executing the history did; other callers of the context wait for a slice of it at
+ * most, other contexts not at all. Cancelling (kith_cancel_bind) ends it. A record that the store cannot read is KITH_CORRUPT.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `verification` is NULL or may be written.
+ */
+kith_status kith_context_verify(const kith_context *context,
+                                kith_verification *verification);
+
+/**
+ * Why a key (32 bytes) has its value: a page of the calls that wrote it, in order, after a place (48 bytes, or NULL for the start), at most `capacity` and at most
+ * 1,000. `count` gets how many were written; 0 is the end. Calls that were rejected for what they read of the key are among them. (Who was not permitted has
+ * read nothing; that is in kith_context_history.)
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `key` has 32 bytes; `after` is NULL or has 48 bytes; `explanations` has room for `capacity`.
+ */
+kith_status kith_context_explain(const kith_context *context,
+                                 const uint8_t *key,
+                                 const uint8_t *after,
+                                 kith_explanation *explanations,
+                                 size_t capacity,
+                                 size_t *count);
 
 /**
  * The version of the library that runs, like "0.1.0". Never NULL; lives forever. Compare it with KITH_VERSION, the

@@ -5,17 +5,17 @@ use std::time::Instant;
 use kith_core::node::{Durability, Level};
 
 use crate::machine::{median, micros};
-use crate::{Result, check, figure, load};
+use crate::{Result, Setting, check, figure, load};
 
 #[tokio::main]
-pub(crate) async fn measure(share: usize) -> Result<()> {
+pub(crate) async fn measure(setting: Setting) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let node = load::alone(folder.path(), Durability::Power).await?;
+    let node = load::alone(folder.path(), setting.engine, Durability::Power).await?;
     let context = load::context(&node).await?;
     load::put(&context, 0, 1, 1).await?;
     let (key, value) = (load::key(0), load::value(0));
     let mut times = Vec::new();
-    for _ in 0..20_000 / share {
+    for _ in 0..20_000 / setting.share {
         let start = Instant::now();
         let found = context.get(key, Level::Tentative).await?;
         times.push(start.elapsed());

@@ -1,5 +1,6 @@
 //! A transaction that arrives late and belongs 10,000 places back: what taking it in costs, and what is executed again.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
@@ -8,13 +9,13 @@ use kith_core::replica::payload::{Add, CallPayload, KeyPackage};
 use kith_core::replica::{
     ContextId, Creation, Payload, Replica, Role, Signer, StateKey, Step, Transaction, Verdict,
 };
-use kith_core::storage::{Batch, ContextTables, Durability, SledOptions, SledStore, Store as _, add_writes};
+use kith_core::storage::{self, Batch, ContextTables, Durability, StorageEngine, Store, add_writes};
 
-use crate::{Result, check, figure, load};
+use crate::{Result, Setting, check, figure, load};
 
 struct Member {
     key: SigningKey,
-    store: SledStore,
+    store: Arc<dyn Store>,
     replica: Replica,
     drawn: u64,
     _folder: tempfile::TempDir,
@@ -26,9 +27,9 @@ fn signing_key(number: u8) -> SigningKey {
 
 impl Member {
     /// A member with an empty copy of a context.
-    fn new(number: u8, context: ContextId) -> Result<Self> {
+    fn new(number: u8, engine: StorageEngine, context: ContextId) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let store = SledStore::open(folder.path(), SledOptions::default())?;
+        let store = storage::open(folder.path(), engine, None, None)?;
         let replica = {
             let snapshot = store.snapshot()?;
             Replica::open(context, &ContextTables::new(&*snapshot, 1))?
@@ -95,24 +96,24 @@ fn draw(drawn: &mut u64) -> [u8; 32] {
 }
 
 /// Three histories: later calls that read nothing; that read and write other keys; that read and write the key that the late one writes.
-pub(crate) fn measure(share: usize) -> Result<()> {
-    let places = 10_000 / share;
+pub(crate) fn measure(setting: Setting) -> Result<()> {
+    let places = 10_000 / setting.share;
     let same = StateKey::of("bench", "counter");
     let blind = |number: usize| kv::put(&load::key(number), load::value(number));
     let elsewhere = |number: usize| kv::add(&load::key(number), 1);
     let readers = |_: usize| kv::add(&same, 1);
 
-    let (again, late, on_time) = history(places, &blind, (kv::put(&same, vec![0; 8]), 21))?;
+    let (again, late, on_time) = history(setting.engine, places, &blind, (kv::put(&same, vec![0; 8]), 21))?;
     check(again == 0, || format!("{again} blind writes were executed again"))?;
     figure("late.blind.again", again as f64);
     figure("late.blind.us", late);
     figure("late.on_time.us", on_time);
-    let (again, late, _) = history(places, &elsewhere, (kv::add(&same, 1), 21))?;
+    let (again, late, _) = history(setting.engine, places, &elsewhere, (kv::add(&same, 1), 21))?;
     check(again == 0, || format!("{again} calls that read other keys were executed again"))?;
     figure("late.elsewhere.again", again as f64);
     figure("late.elsewhere.us", late);
     // That the count counts. (The first two may sort before the late one: a member begins with a note.)
-    let (again, late, _) = history(places, &readers, (kv::add(&same, 1), 1))?;
+    let (again, late, _) = history(setting.engine, places, &readers, (kv::add(&same, 1), 1))?;
     check((places - 2..=places).contains(&again), || {
         format!("{again} of {places} readers were executed again")
     })?;
@@ -124,15 +125,16 @@ pub(crate) fn measure(share: usize) -> Result<()> {
 /// One member writes `places` calls; another one's calls (`late.1` of them), written before it had seen any of these, arrive
 /// after them, one by one. Gives how many were executed again, the µs that a late one takes, and those that one on time takes (medians).
 fn history(
+    engine: StorageEngine,
     places: usize,
     call: &dyn Fn(usize) -> kv::Encoded,
     late: (kv::Encoded, usize),
 ) -> Result<(usize, f64, f64)> {
     let kv = kv::KeyValue;
-    let mut here = Member::new(1, ContextId::default())?;
+    let mut here = Member::new(1, engine, ContextId::default())?;
     let genesis = here.create(&kv)?;
     let context = here.replica.context();
-    let mut there = Member::new(2, context)?;
+    let mut there = Member::new(2, engine, context)?;
     let key = there.key.clone();
     let request = Add::request(&context, &key, Role::Writer, KeyPackage::default(), None);
     let admission = here.write(Payload::Add(request), &kv)?;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kith_core::node::{Context, CreateOptions, Durability, Level, Node, Options};
+use kith_core::node::{Context, CreateOptions, Durability, Encryption, Level, Node, Options};
 use kith_core::replica::StateKey;
+use kith_core::storage::StorageEngine;
 
 use crate::{Result, check};
 
@@ -24,24 +25,30 @@ pub(crate) fn value(number: usize) -> Vec<u8> {
 }
 
 /// A node in a folder, reached by nobody.
-pub(crate) async fn alone(folder: &Path, durability: Durability) -> Result<Node> {
+pub(crate) async fn alone(folder: &Path, engine: StorageEngine, durability: Durability) -> Result<Node> {
     let mut options = Options::default();
+    options.storage = engine;
+    options.cache = std::env::var("KITH_CACHE").ok().and_then(|n| n.parse().ok());
     options.path = Some(folder.into());
     options.durability = durability;
     Ok(Node::open(options).await?)
 }
 
 /// A node in a folder, reached over TCP on this machine.
-pub(crate) async fn reached(folder: &Path, durability: Durability) -> Result<Node> {
+pub(crate) async fn reached(folder: &Path, engine: StorageEngine, durability: Durability) -> Result<Node> {
     let mut options = Options::local(folder);
+    options.storage = engine;
+    options.cache = std::env::var("KITH_CACHE").ok().and_then(|n| n.parse().ok());
     options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
     options.durability = durability;
     Ok(Node::open(options).await?)
 }
 
-/// A new context.
+/// A new context, whose calls are not sealed: what that costs is measured by itself.
 pub(crate) async fn context(node: &Node) -> Result<Context> {
-    Ok(node.create_context(CreateOptions::default()).await?)
+    let mut options = CreateOptions::default();
+    options.encryption = Encryption::Off;
+    Ok(node.create_context(options).await?)
 }
 
 /// Puts entries `from..to`, so many callers at a time, and checks that all of them are transactions now.

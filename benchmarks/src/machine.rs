@@ -44,6 +44,17 @@ pub(crate) fn resident() -> Result<u64> {
     Ok(kib * 1024)
 }
 
+/// Processor time that this process has taken, all threads, of its own and the system's, in s.
+pub(crate) fn processor() -> Result<f64> {
+    // As `proc(5)` has it for Linux on every architecture: ticks of 10 ms.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("no process in /proc/self/stat")?;
+    let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    let (own, system) = (times.next().ok_or("no utime")??, times.next().ok_or("no stime")??);
+    Ok((own + system) / TICKS)
+}
+
 /// Files (and sockets) that this process has open.
 pub(crate) fn handles() -> Result<usize> {
     Ok(std::fs::read_dir("/proc/self/fd")?.count())

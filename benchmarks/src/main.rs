@@ -1,6 +1,9 @@
 //! Measures Kith. Each part runs in a process of its own, checks that what it measured has happened, and prints
 //! `figure NAME NUMBER` lines; `cargo xtask bench` makes a table of them.
 
+#[cfg(feature = "at-rest")]
+mod at_rest;
+mod encryption;
 mod get;
 mod late;
 mod load;
@@ -12,12 +15,22 @@ mod writing;
 
 use std::process::ExitCode;
 
+use kith_core::storage::StorageEngine;
+
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 const HELP: &str =
-    "kith-bench PART [SHARE]: PART is fsync, put, share, late, reopen, memory, transactions or get;
-everything is done SHARE (default 1) times smaller than the published figures";
+    "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions, get or encryption;
+everything is done SHARE (default 1) times smaller than the published figures, on ENGINE (auto, sled or redb)";
+
+/// How a part is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    /// How many times smaller than what is published.
+    pub(crate) share: usize,
+    pub(crate) engine: StorageEngine,
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,19 +51,25 @@ fn run(words: &[&str]) -> Result<()> {
         ("open-node", [directory]) => return opening::node(directory.as_ref()),
         ("open-engine", [directory]) => return opening::engine(directory.as_ref()),
         ("read-all", [directory, entries]) => return memory::read_all(directory.as_ref(), entries.parse()?),
-        ("idle", [directory]) => return memory::idle(directory.as_ref()),
+        ("idle", [directory, engine]) => return memory::idle(directory.as_ref(), engine.parse()?),
         _ => {}
     }
     let share = rest.first().map_or(Ok(1), |share| share.parse::<usize>())?.max(1);
+    let engine = rest.get(1).map_or(Ok(StorageEngine::Auto), |engine| engine.parse())?;
+    let setting = Setting { share, engine };
     match *part {
         "fsync" => machine::fsync(),
-        "put" => writing::measure(share),
-        "share" => sharing::measure(share),
-        "late" => late::measure(share),
-        "reopen" => opening::measure(share),
-        "memory" => memory::entries(share),
-        "transactions" => memory::transactions(share),
-        "get" => get::measure(share),
+        "put" => writing::measure(setting),
+        "push" => sharing::push(setting),
+        "catch-up" => sharing::catch_up(setting),
+        "late" => late::measure(setting),
+        "reopen" => opening::measure(setting),
+        "memory" => memory::entries(setting),
+        "transactions" => memory::transactions(setting),
+        "get" => get::measure(setting),
+        #[cfg(feature = "at-rest")]
+        "at-rest" => at_rest::measure(share),
+        "encryption" => encryption::measure(share),
         _ => Err(HELP.into()),
     }
 }

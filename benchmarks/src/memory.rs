@@ -5,9 +5,10 @@ use std::process::Command;
 
 use kith_core::application::kv::{Operation, Put};
 use kith_core::node::{Durability, Level};
+use kith_core::storage::StorageEngine;
 
 use crate::machine::{handles, resident};
-use crate::{Result, check, figure, load};
+use crate::{Result, Setting, check, figure, load};
 
 const MB: f64 = 1e6;
 
@@ -21,12 +22,12 @@ fn resident_of(arguments: &[&str], folder: &Path) -> Result<f64> {
 }
 
 /// 1,000,000 entries, written 1,000 at a time.
-pub(crate) fn entries(share: usize) -> Result<()> {
-    let entries = 1_000_000 / share;
+pub(crate) fn entries(setting: Setting) -> Result<()> {
+    let entries = 1_000_000 / setting.share;
     let folder = tempfile::tempdir()?;
     let empty = tempfile::tempdir()?;
-    let idle = resident_of(&["idle"], empty.path())?;
-    let writing = write_all(folder.path(), entries)?;
+    let idle = resident_of(&["idle", &setting.engine.to_string()], empty.path())?;
+    let writing = write_all(folder.path(), setting.engine, entries)?;
     let reading = resident_of(&["read-all", &entries.to_string()], folder.path())?;
     figure("memory.idle.mb", idle / MB);
     figure("memory.writing.mb", (writing as f64 - idle) / MB);
@@ -36,8 +37,8 @@ pub(crate) fn entries(share: usize) -> Result<()> {
 
 /// A node with an empty context: what everything else is compared with.
 #[tokio::main]
-pub(crate) async fn idle(folder: &Path) -> Result<()> {
-    let node = load::alone(folder, Durability::Process).await?;
+pub(crate) async fn idle(folder: &Path, engine: StorageEngine) -> Result<()> {
+    let node = load::alone(folder, engine, Durability::Process).await?;
     let context = load::context(&node).await?;
     load::put(&context, 0, 1, 1).await?;
     println!("{}", resident()?);
@@ -46,9 +47,9 @@ pub(crate) async fn idle(folder: &Path) -> Result<()> {
 }
 
 #[tokio::main]
-async fn write_all(folder: &Path, entries: usize) -> Result<u64> {
+async fn write_all(folder: &Path, engine: StorageEngine, entries: usize) -> Result<u64> {
     const AT_ONCE: usize = 1_000;
-    let node = load::alone(folder, Durability::Process).await?;
+    let node = load::alone(folder, engine, Durability::Process).await?;
     let context = load::context(&node).await?;
     for first in (0..entries).step_by(AT_ONCE) {
         let put = |number| Operation::Put(Put { key: load::key(number), value: load::value(number) });
@@ -63,7 +64,7 @@ async fn write_all(folder: &Path, entries: usize) -> Result<u64> {
 /// Opens the node again, pages through all entries, and reads some at random.
 #[tokio::main]
 pub(crate) async fn read_all(folder: &Path, entries: usize) -> Result<()> {
-    let node = load::alone(folder, Durability::Process).await?;
+    let node = load::alone(folder, StorageEngine::Auto, Durability::Process).await?;
     let only = node.contexts()?.first().ok_or("no context")?.id;
     let context = node.context(only)?;
     let (mut after, mut found) = (None, 0);
@@ -84,10 +85,10 @@ pub(crate) async fn read_all(folder: &Path, entries: usize) -> Result<()> {
 
 /// One node that goes on writing: what 900,000 more transactions add.
 #[tokio::main]
-pub(crate) async fn transactions(share: usize) -> Result<()> {
-    let (some, many) = (100_000 / share, 1_000_000 / share);
+pub(crate) async fn transactions(setting: Setting) -> Result<()> {
+    let (some, many) = (100_000 / setting.share, 1_000_000 / setting.share);
     let folder = tempfile::tempdir()?;
-    let node = load::alone(folder.path(), Durability::Process).await?;
+    let node = load::alone(folder.path(), setting.engine, Durability::Process).await?;
     let context = load::context(&node).await?;
     load::put(&context, 0, some, 64).await?;
     let (memory, files) = (resident()?, handles()?);

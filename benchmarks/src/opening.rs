@@ -5,16 +5,18 @@ use std::process::Command;
 use std::time::Instant;
 
 use kith_core::node::Durability;
+use kith_core::storage::{RedbOptions, SledOptions, StorageEngine};
+use redb::{ReadableDatabase as _, ReadableTable as _, TableHandle as _};
 
-use crate::{Result, check, figure, load};
+use crate::{Result, Setting, check, figure, load};
 
 /// Alternating, each in a process of its own; the median of each.
-pub(crate) fn measure(share: usize) -> Result<()> {
+pub(crate) fn measure(setting: Setting) -> Result<()> {
     const OPENINGS: usize = 9;
     let folder = tempfile::tempdir()?;
-    fill(folder.path(), 100_000 / share)?;
+    fill(folder.path(), setting.engine, 100_000 / setting.share)?;
     let empty = tempfile::tempdir()?;
-    fill(empty.path(), 1)?;
+    fill(empty.path(), setting.engine, 1)?;
     let (mut node, mut engine, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..OPENINGS {
         engine.push(timed("open-engine", folder.path())?);
@@ -34,8 +36,8 @@ pub(crate) fn measure(share: usize) -> Result<()> {
 }
 
 #[tokio::main]
-async fn fill(folder: &Path, entries: usize) -> Result<()> {
-    let node = load::alone(folder, Durability::Process).await?;
+async fn fill(folder: &Path, engine: StorageEngine, entries: usize) -> Result<()> {
+    let node = load::alone(folder, engine, Durability::Process).await?;
     let context = load::context(&node).await?;
     load::put(&context, 0, entries, 64).await?;
     node.shutdown().await?;
@@ -54,7 +56,7 @@ fn timed(what: &str, folder: &Path) -> Result<f64> {
 #[tokio::main]
 pub(crate) async fn node(folder: &Path) -> Result<()> {
     let start = Instant::now();
-    let node = load::alone(folder, Durability::Power).await?;
+    let node = load::alone(folder, StorageEngine::Auto, Durability::Power).await?;
     let contexts = node.contexts()?;
     let [only] = contexts.as_slice() else { return Err("there is not one context".into()) };
     let context = node.context(only.id)?;
@@ -64,18 +66,36 @@ pub(crate) async fn node(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens sled with the settings that the node gives it, all trees, and reads one record of each.
+/// Opens the engine with the settings that the node gives it, all trees or tables, and reads one record of each.
 pub(crate) fn engine(folder: &Path) -> Result<()> {
+    let folder = folder.join("store");
+    let records = if folder.join("data.redb").exists() { redb(&folder)? } else { sled(&folder)? };
+    check(records >= 7, || format!("only {records} trees or tables have anything in them"))
+}
+
+fn sled(folder: &Path) -> Result<usize> {
     let start = Instant::now();
-    let cache = kith_core::storage::SledOptions::default().memory / 5;
-    let config = sled::Config::new().path(folder.join("store")).cache_capacity(cache).flush_every_ms(None);
-    let db = config.open()?;
+    let cache = SledOptions::default().memory / 5;
+    let db = sled::Config::new().path(folder).cache_capacity(cache).flush_every_ms(None).open()?;
     let mut records = 0;
     for name in db.tree_names() {
         records += usize::from(db.open_tree(name)?.first()?.is_some());
     }
     println!("ms {}", start.elapsed().as_secs_f64() * 1e3);
-    check(records >= 8, || format!("only {records} trees have anything in them"))?;
-    drop(db);
-    Ok(())
+    Ok(records)
+}
+
+fn redb(folder: &Path) -> Result<usize> {
+    let start = Instant::now();
+    let db = redb::Database::builder()
+        .set_cache_size(RedbOptions::default().cache)
+        .open(folder.join("data.redb"))?;
+    let mut records = 0;
+    let transaction = db.begin_read()?;
+    for table in transaction.list_tables()? {
+        let table = redb::TableDefinition::<&[u8], &[u8]>::new(table.name());
+        records += usize::from(transaction.open_table(table)?.first()?.is_some());
+    }
+    println!("ms {}", start.elapsed().as_secs_f64() * 1e3);
+    Ok(records)
 }

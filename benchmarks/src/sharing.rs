@@ -5,14 +5,8 @@ use std::time::{Duration, Instant};
 
 use kith_core::node::{Context, Durability, InviteOptions, JoinOptions, Node};
 
-use crate::machine::{median, micros, size};
-use crate::{Result, check, figure, load};
-
-#[tokio::main]
-pub(crate) async fn measure(share: usize) -> Result<()> {
-    catch_up(100_000 / share).await?;
-    live(share).await
-}
+use crate::machine::{self, median, micros, size};
+use crate::{Result, Setting, check, figure, load};
 
 async fn join(from: &Context, node: &Node) -> Result<Context> {
     let token = from.invite(InviteOptions::default()).await?.to_text();
@@ -22,21 +16,25 @@ async fn join(from: &Context, node: &Node) -> Result<Context> {
 }
 
 /// A joiner takes in the whole history: verifies, executes and stores it, durable on the loss of power.
-async fn catch_up(transactions: usize) -> Result<()> {
+#[tokio::main]
+pub(crate) async fn catch_up(setting: Setting) -> Result<()> {
+    let transactions = 100_000 / setting.share;
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let writer = load::reached(folders[0].path(), Durability::Process).await?;
-    let reader = load::reached(folders[1].path(), Durability::Power).await?;
+    let writer = load::reached(folders[0].path(), setting.engine, Durability::Process).await?;
+    let reader = load::reached(folders[1].path(), setting.engine, Durability::Power).await?;
     let context = load::context(&writer).await?;
     load::put(&context, 0, transactions, 64).await?;
 
+    let processor = machine::processor()?;
     let start = Instant::now();
     let copy = join(&context, &reader).await?;
     let time = start.elapsed();
+    let processor = machine::processor()? - processor;
     // Genesis, the invitation and the admission are transactions, too.
     load::equal(&context, &copy, transactions as u64 + 3).await?;
     load::has(&copy, transactions / 2).await?;
     figure("catch_up.s", time.as_secs_f64());
-    figure("catch_up.per_s", transactions as f64 / time.as_secs_f64());
+    figure("catch_up.processor.s", processor);
     figure("wire.catch_up.bytes", (sent(&writer)? + received(&writer)?) / transactions as f64);
     writer.shutdown().await?;
     reader.shutdown().await?;
@@ -45,17 +43,19 @@ async fn catch_up(transactions: usize) -> Result<()> {
     Ok(())
 }
 
-async fn live(share: usize) -> Result<()> {
+/// One after the other, and from many callers, to a member that is connected.
+#[tokio::main]
+pub(crate) async fn push(setting: Setting) -> Result<()> {
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
-    let writer = load::reached(folders[0].path(), Durability::Power).await?;
-    let reader = load::reached(folders[1].path(), Durability::Power).await?;
+    let writer = load::reached(folders[0].path(), setting.engine, Durability::Power).await?;
+    let reader = load::reached(folders[1].path(), setting.engine, Durability::Power).await?;
     let context = load::context(&writer).await?;
     let copy = join(&context, &reader).await?;
     let mut there = 3;
     load::until(&copy, there).await?;
 
     let before = sent(&writer)? + received(&writer)?;
-    let pushes = 1_000 / share;
+    let pushes = 1_000 / setting.share;
     let mut events = copy.events(None).await?;
     let mut times = Vec::new();
     for number in 0..pushes {
@@ -75,7 +75,7 @@ async fn live(share: usize) -> Result<()> {
     figure("push.one.us", micros(median(times)?));
     figure("wire.push.bytes", (sent(&writer)? + received(&writer)? - before) / pushes as f64);
 
-    let more = 20_000 / share;
+    let more = 20_000 / setting.share;
     let start = Instant::now();
     load::put(&context, pushes, pushes + more, 64).await?;
     there += more as u64;

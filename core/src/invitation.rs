@@ -14,7 +14,7 @@ pub use qr::qr_text;
 
 const SIGNATURE_DOMAIN: &str = "kith 2026 invitation token";
 const PREFIX: &str = "kith";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Everything that somebody needs to join a context. Whoever holds it can join: keep it like a key.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -30,6 +30,8 @@ pub struct Invitation {
     pub invite: TransactionId,
     /// Private half of the invite key.
     pub secret: [u8; 32],
+    /// The suite of the context's encryption, for the joiner's first keys; 0: payloads are not sealed.
+    pub suite: u8,
     /// The application of the context.
     pub application: String,
     /// The role that it gives.
@@ -62,6 +64,7 @@ pub struct Unsigned {
     pub access_key: [u8; 32],
     pub invite: TransactionId,
     pub secret: [u8; 32],
+    pub suite: u8,
     pub application: String,
     pub role: Role,
     pub not_after: u64,
@@ -80,6 +83,7 @@ impl Invitation {
             inviter: MemberId(inviter.verifying_key().to_bytes()),
             invite: unsigned.invite,
             secret: unsigned.secret,
+            suite: unsigned.suite,
             application: unsigned.application,
             role: unsigned.role,
             not_after: unsigned.not_after,
@@ -174,6 +178,7 @@ mod tests {
             access_key: [2; 32],
             invite: TransactionId([3; 32]),
             secret: [4; 32],
+            suite: 1,
             application: "kv".into(),
             role: Role::Writer,
             not_after: 7,

@@ -36,6 +36,10 @@ pub const APPLICATION_NAME: usize = 64;
 pub const RUN: usize = 256;
 /// Largest payload of a transaction, in bytes: arguments, method name and their framing.
 pub const PAYLOAD: usize = ARGUMENTS + METHOD + 64;
+/// Largest `Epoch`: 32 KiB of wraps, and the rest.
+pub const EPOCH: usize = (32 << 10) + 4096;
+/// Largest public ratchet key, with its number.
+pub const RATCHET_KEY: usize = 2048;
 /// Most tips of one author that a `Remove` or `SetRole` names.
 pub const TIPS: usize = 64;
 /// Aim for the length of a run in catch-up. Short enough for the headers that are kept where a step ends in the middle of one to be
@@ -77,5 +81,7 @@ pub const SYNC_COVERED: usize = 2 << 20;
 pub const SYNC_CHANNELS: usize = 1024;
 /// Most wrong openings that one link answers before it is cut.
 pub const SYNC_WRONG_OPENINGS: usize = 4096;
+/// Most sealed transactions that each side of a session remembers to be unopened at the other.
+pub const SYNC_SHARES: usize = 4096;
 /// Longest peer id, in bytes.
 pub const PEER_ID: usize = 128;

@@ -13,6 +13,11 @@ fn options(path: &std::path::Path, storage: StorageEngine) -> Options {
     options
 }
 
+async fn engine(node: &Node) -> StorageEngine {
+    node.status().await.unwrap().storage.unwrap().to_string().parse().unwrap()
+}
+
+// scenario: storage_engine
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_works_on_each_engine_and_its_directory_keeps_it() {
     let engines = [StorageEngine::Sled, StorageEngine::Redb];
@@ -22,6 +27,7 @@ async fn a_node_works_on_each_engine_and_its_directory_keeps_it() {
         // The other member has the other engine: nothing of it shows.
         let anna = Node::open(options(here, own)).await.unwrap();
         let ben = Node::open(options(there, other)).await.unwrap();
+        assert_eq!(engine(&anna).await, own);
         let notes = anna.create_context(CreateOptions::default()).await.unwrap();
         let key = |number: u32| StateKey::of("notes", &number.to_string());
         let large = vec![7; 300_000];
@@ -34,7 +40,12 @@ async fn a_node_works_on_each_engine_and_its_directory_keeps_it() {
         copy.put(key(7), b"from there").await.unwrap();
         copy.wait_synced(std::time::Duration::from_secs(60)).await.unwrap();
         assert_eq!(copy.get(key(1000), Level::Tentative).await.unwrap().unwrap(), large);
-        assert_eq!(notes.commitment().await.unwrap(), copy.commitment().await.unwrap());
+        let mut events = notes.events(Some(0)).await.unwrap();
+        while notes.commitment().await.unwrap() != copy.commitment().await.unwrap() {
+            // What the other one has just written is on its way.
+            let next = tokio::time::timeout(std::time::Duration::from_secs(60), events.next());
+            next.await.expect("never the same").unwrap();
+        }
         let (id, commitment) = (notes.id(), notes.commitment().await.unwrap());
         anna.shutdown().await.unwrap();
 
@@ -43,6 +54,9 @@ async fn a_node_works_on_each_engine_and_its_directory_keeps_it() {
         assert!(refused.message().contains("sled") && refused.message().contains("redb"), "{refused}");
 
         let anna = Node::open(options(here, StorageEngine::Auto)).await.unwrap();
+        anna.suspend(std::time::Duration::from_secs(60)).await.unwrap();
+        assert_eq!(engine(&anna).await, own);
+        anna.resume().await.unwrap();
         let notes = anna.context(id).unwrap();
         assert_eq!(notes.commitment().await.unwrap(), commitment);
         assert_eq!(notes.get(key(7), Level::Tentative).await.unwrap().unwrap(), b"from there");
@@ -58,6 +72,7 @@ async fn a_node_without_a_directory_has_no_engine_to_choose() {
     let mut options = Options::default();
     options.storage = StorageEngine::Redb;
     let node = Node::open(options).await.unwrap();
+    assert_eq!(node.status().await.unwrap().storage, None);
     node.create_context(CreateOptions::default()).await.unwrap();
     node.shutdown().await.unwrap();
 }

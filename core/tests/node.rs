@@ -6,7 +6,7 @@ use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
 use kith_core::replica::Role;
-use kith_core::storage::HighWater;
+use kith_core::storage::{HighWater, StorageEngine};
 use kith_core::{ErrorKind, limits};
 use nodes::{PATIENCE, copy, equal, join as joined, key, open, until};
 
@@ -146,7 +146,9 @@ async fn a_member_that_signs_two_histories_is_found_out() {
 
     // With a mark that was made for this place, and with nobody to tell it in time, it signs.
     std::fs::remove_file(backup.join("high-water")).unwrap();
-    drop(HighWater::open(&backup).unwrap());
+    let store = kith_core::storage::open(&backup, StorageEngine::Auto, None, None).unwrap();
+    drop(HighWater::open_beside(&backup, false, store.sealing()).unwrap());
+    store.close().unwrap();
     let restored = Node::open(alone).await.unwrap();
     restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap();
     restored.shutdown().await.unwrap();

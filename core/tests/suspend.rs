@@ -48,6 +48,7 @@ fn refused<T: std::fmt::Debug>(outcome: kith_core::Result<T>) {
     assert!(error.to_string().contains("suspended"), "{error}");
 }
 
+// scenario: suspended_node
 #[tokio::test]
 async fn a_suspended_node_gives_everything_back_and_goes_on_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
@@ -132,6 +133,7 @@ async fn a_node_in_memory_keeps_what_it_has() {
     equal(&mine, &yours).await;
 }
 
+// scenario: syncing_once
 #[tokio::test]
 async fn one_round_of_syncing_from_sleep_to_sleep() {
     let Two { _directory, anna, ben, mine, yours } = two().await;
@@ -173,6 +175,7 @@ impl Application for Hanging {
     }
 }
 
+// scenario: suspension_in_time
 #[tokio::test]
 async fn an_application_that_hangs_holds_the_suspension_up_but_not_its_caller() {
     let hub = Hub::new();

@@ -111,7 +111,8 @@ fn payloads_decode_to_what_encodes_to_them() {
         let transaction = Transaction::decode(&bytes(file[format!("{name}.transaction").as_str()])).unwrap();
         let payload = Payload::decode(transaction.header.kind, transaction.plaintext());
         if name == "not in force" {
-            assert_eq!(payload, None);
+            // It is about keys, in a context where nothing is sealed: its bytes alone do not say that.
+            assert_eq!(payload, Some(Payload::Epoch(vec![1, 2, 3])));
         } else {
             assert_eq!(payload.unwrap().encode(), transaction.plaintext(), "{name}");
         }

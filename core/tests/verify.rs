@@ -61,6 +61,7 @@ fn ends_with(key: &[u8], id: TransactionId) -> bool {
     key.ends_with(&id.0)
 }
 
+// scenario: what_is_kept_is_checked
 #[tokio::test]
 async fn good_tables_have_no_difference_and_everything_was_looked_at() {
     let hub = Hub::new();
@@ -88,6 +89,7 @@ async fn good_tables_have_no_difference_and_everything_was_looked_at() {
     ben.shutdown().await.unwrap();
 }
 
+// scenario: what_is_kept_is_checked
 #[tokio::test]
 async fn what_is_damaged_is_named() {
     let hub = Hub::new();
@@ -192,6 +194,7 @@ async fn what_is_damaged_is_named() {
     ben.shutdown().await.unwrap();
 }
 
+// scenario: writers_of_a_key
 #[tokio::test]
 async fn the_writers_of_a_key_are_listed_in_order() {
     let hub = Hub::new();

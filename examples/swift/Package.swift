@@ -3,9 +3,9 @@ import PackageDescription
 
 // `Kith` beside this folder is the package that `cargo xtask swift` puts together.
 let package = Package(
-    name: "notes",
+    name: "examples",
     platforms: [.macOS(.v13)],
     dependencies: [.package(path: "../Kith")],
-    targets: [.executableTarget(name: "notes", dependencies: [.product(name: "Kith", package: "Kith")])],
+    targets: ["notes", "board"].map { .executableTarget(name: $0, dependencies: [.product(name: "Kith", package: "Kith")]) },
     swiftLanguageModes: [.v6]
 )

@@ -1,8 +1,10 @@
-//! Gives the shared library its name for the linker. The number is `KITH_ABI_VERSION`; the C tests compare the two.
+//! Gives the shared library its name for the linker, whose number is `KITH_ABI_VERSION` (the C tests compare the two), and has it stay where
+//! it was loaded: threads of its own run in it, and destructors of the host's threads lie there.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux" || system == "android") {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libkith.so.0");
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 }

@@ -8,15 +8,17 @@ mod report;
 mod svg;
 mod text;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use kith_core::node::inspection::{Held, Inspection};
+use kith_core::storage::{self, ImportOptions, Purpose, StorageKey};
 use kith_core::{Error, ErrorKind, Result};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use arguments::{Arguments, HELP, Task};
+use arguments::{Arguments, HELP, KeyFile, Task};
 
 /// How a run ended that did not fail.
 enum End {
@@ -48,13 +50,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<End> {
+    if matches!(arguments.task, Task::Export | Task::Import | Task::Adopt) {
+        carry(arguments)?;
+        return Ok(End::Fine);
+    }
     // Readable by its owner only, and gone at the end: there are keys in it.
     let scratch = match &arguments.scratch {
         Some(folder) => tempfile::tempdir_in(folder),
         None => tempfile::tempdir(),
     };
     let scratch = scratch.map_err(|error| failed("making a temporary directory", &error))?;
-    let inspection = Inspection::of_copy(&arguments.directory, scratch.path())?;
+    let key = arguments.key.as_ref().map(storage_key).transpose()?;
+    let inspection = Inspection::of_copy(&arguments.directory, scratch.path(), key)?;
     match arguments.task {
         Task::Summary => {
             let report = report::node(&inspection)?;
@@ -90,8 +97,65 @@ fn run(arguments: &Arguments) -> Result<End> {
                 path.display()
             );
         }
+        // These look at nothing.
+        Task::Export | Task::Import | Task::Adopt => {}
     }
     Ok(End::Fine)
+}
+
+/// Exports, imports, and what belongs to them.
+fn carry(arguments: &Arguments) -> Result<()> {
+    let Arguments { directory, output, input, .. } = arguments;
+    let key = arguments.key.as_ref().map(storage_key).transpose()?;
+    let export_key = arguments.export_key.as_ref().map(storage_key).transpose()?;
+    match (output, input, export_key) {
+        (Some(output), _, Some(export_key)) => {
+            let purpose = if arguments.moves { Purpose::Move } else { Purpose::Backup };
+            let done = storage::export(directory, key, output, &export_key, purpose)?;
+            println!("{} is written: {} records, {} bytes", output.display(), done.records, done.bytes);
+            if done.moved {
+                println!("{} signs nothing any more", directory.display());
+            }
+        }
+        (_, Some(input), Some(export_key)) => {
+            let mut options = ImportOptions::default();
+            (options.engine, options.key) = (arguments.engine, key);
+            let done = storage::import(input, &export_key, directory, &options)?;
+            println!("{} is made: {} records, {} bytes", directory.display(), done.records, done.bytes);
+            if !done.moved {
+                println!(
+                    "it is a copy and signs nothing, until `adopt` says that nothing else signs as its members"
+                );
+            }
+        }
+        _ => {
+            storage::adopt(directory, key)?;
+            println!("{} is the one that signs", directory.display());
+        }
+    }
+    Ok(())
+}
+
+/// The key in a file; nothing of it is ever shown.
+fn storage_key(file: &KeyFile) -> Result<StorageKey> {
+    /// Longer than any key or passphrase is.
+    const MOST: u64 = 4096;
+    let (KeyFile::Key(path) | KeyFile::Passphrase(path)) = file;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST as usize));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
+    read.map_err(|error| failed(&format!("reading {}", path.display()), &error))?;
+    if let (KeyFile::Key(_), Ok(key)) = (file, <[u8; 32]>::try_from(&bytes[..])) {
+        return Ok(StorageKey::new(key));
+    }
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Error::invalid_argument("the key's file is no text"))?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match file {
+        // A node's own key file has a checksum behind the key.
+        KeyFile::Key(_) => StorageKey::from_hex(line.split(' ').next().unwrap_or_default()),
+        KeyFile::Passphrase(_) => StorageKey::from_passphrase(line),
+    }
 }
 
 fn history(inspection: &Inspection, arguments: &Arguments) -> Result<()> {

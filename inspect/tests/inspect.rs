@@ -12,7 +12,7 @@ use kith_core::network::{Hub, PeerId};
 use kith_core::node::inspection::{Inspection, Stage};
 use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Level, Node, Options};
 use kith_core::replica::StateKey;
-use kith_core::storage::{Batch, Durability, Keyspace, SledOptions, SledStore, Store};
+use kith_core::storage::{self, Batch, Durability, Keyspace, StorageEngine, StorageKey, Store};
 use serde_json::Value;
 
 const CONTEXT: &str = "The Hollow Garden <&>";
@@ -228,7 +228,7 @@ async fn a_directory_is_shown_as_it_is_and_stays_so_and_nothing_private_gets_int
     assert!(context["check"]["difference"].is_null());
 
     let copy = tempfile::tempdir().unwrap();
-    let inspection = Inspection::of_copy(directory, copy.path()).unwrap();
+    let inspection = Inspection::of_copy(directory, copy.path(), None).unwrap();
     assert!(inspection.contexts().unwrap().iter().any(|held| held.stage == Stage::Joining));
     let raw = rows(inspection.store());
     let invitation = kith_core::invitation::Invitation::from_text(&made.token).unwrap();
@@ -246,6 +246,8 @@ async fn a_directory_is_shown_as_it_is_and_stays_so_and_nothing_private_gets_int
     let keys = inspection.store().snapshot().unwrap().scan(Keyspace::Keys, &[], None, false, 100).unwrap();
     assert_eq!(keys.len(), 3, "of the node, and of a member in two contexts");
     secrets.extend(keys.into_iter().map(|(_, key)| ("a private key", key)));
+    let key_file = fs::read_to_string(directory.join("storage-key")).unwrap();
+    assert!(!betrays(&bundle, &key_file.as_bytes()[..64]), "the storage key is in the bundle");
     for (what, secret) in &secrets {
         assert!(holds(&raw, secret), "{what} is in the store, or the search does not work");
         assert!(!betrays(&bundle, secret), "{what} is in the bundle");
@@ -278,7 +280,7 @@ async fn damage_is_found_and_what_is_no_nodes_directory_is_refused() {
     // A value that no transaction wrote, in a record that is itself whole.
     let changed = tempfile::tempdir().unwrap();
     copy(folder.path(), changed.path());
-    let store = SledStore::open(changed.path(), SledOptions::default()).unwrap();
+    let store = storage::open(changed.path(), StorageEngine::Auto, None, None).unwrap();
     let state = store.snapshot().unwrap().scan(Keyspace::State, &[], None, false, 1).unwrap();
     let (key, mut value) = state.into_iter().next().unwrap();
     *value.last_mut().unwrap() ^= 1;
@@ -290,19 +292,14 @@ async fn damage_is_found_and_what_is_no_nodes_directory_is_refused() {
     assert_eq!(found.status.code(), Some(3), "{}", text_of(&found.stderr));
     assert!(text_of(&found.stdout).contains("DIFFERENT: the value"), "{}", text_of(&found.stdout));
 
-    // A bit of a stored value flipped in each file that holds it: told as damage, by the records or by the engine.
+    // A bit flipped here and there in what the engine has written: told as damage, by the records or by the engine.
     let flipped = tempfile::tempdir().unwrap();
     copy(folder.path(), flipped.path());
-    let mut flips = 0;
-    for (path, mut bytes) in files(flipped.path()) {
-        let at = bytes.windows(VALUE.len()).position(|window| window == VALUE.as_bytes());
-        if let Some(at) = at {
-            bytes[at] ^= 1;
-            fs::write(path, bytes).unwrap();
-            flips += 1;
-        }
-    }
-    assert!(flips > 0, "the value is in no file");
+    let database = flipped.path().join("store/data.redb");
+    let mut bytes = fs::read(&database).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[..used].iter_mut().skip(700).step_by(300).for_each(|byte| *byte ^= 1);
+    fs::write(database, bytes).unwrap();
     let found = inspect(flipped.path(), &["check"]);
     let said = text_of(&found.stdout) + &text_of(&found.stderr);
     assert!(matches!(found.status.code(), Some(1 | 3)) && said.contains("Corrupt"), "{said}");
@@ -316,6 +313,92 @@ async fn damage_is_found_and_what_is_no_nodes_directory_is_refused() {
     }
     assert!(!missing.exists() && files(empty.path()).is_empty(), "looking makes nothing");
     assert_eq!(inspect(folder.path(), &["dance"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_whose_key_the_host_keeps_needs_it() {
+    let hub = Hub::new();
+    let files = tempfile::tempdir().unwrap();
+    let at = |name: &str, content: &[u8]| {
+        let path = files.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let raw = at("raw", &[7; 32]);
+    let hex = at("hex", format!("{}\n", "07".repeat(32)).as_bytes());
+    let other = at("other", &[8; 32]);
+    let short = at("short", &[8; 31]);
+    let words = at("words", "grün und blau\n".as_bytes());
+    let right = [
+        (StorageKey::new([7; 32]), vec![["--key-file", &raw], ["--key-file", &hex]]),
+        (StorageKey::from_passphrase("grün und blau").unwrap(), vec![["--passphrase-file", &words]]),
+    ];
+    for (key, right) in right {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options(&hub, folder.path());
+        options.storage_key = Some(key);
+        let node = Node::open(options).await.unwrap();
+        node.create_context(CreateOptions::default()).await.unwrap();
+        node.shutdown().await.unwrap();
+        for wrong in [&[][..], &["--key-file", &other], &["--passphrase-file", &raw]] {
+            let refused = inspect(folder.path(), wrong);
+            assert_eq!(refused.status.code(), Some(1));
+            assert!(text_of(&refused.stderr).contains("KeyRequired"), "{}", text_of(&refused.stderr));
+        }
+        let refused = inspect(folder.path(), &["--key-file", &short]);
+        assert!(text_of(&refused.stderr).contains("InvalidArgument"), "{}", text_of(&refused.stderr));
+        for words in right {
+            good(folder.path(), &[&["check"], &words[..]].concat());
+        }
+    }
+    // A node's own key file is a key file like any other.
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::open(options(&hub, folder.path())).await.unwrap();
+    node.shutdown().await.unwrap();
+    let moved = files.path().join("moved");
+    fs::rename(folder.path().join("storage-key"), &moved).unwrap();
+    assert_eq!(inspect(folder.path(), &[]).status.code(), Some(1));
+    good(folder.path(), &["--key-file", moved.to_str().unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_exported_imported_and_adopted() {
+    let hub = Hub::new();
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let word = |name: &str| at(name).to_str().unwrap().to_string();
+    let node = Node::open(options(&hub, &at("node"))).await.unwrap();
+    node.create_context(CreateOptions::default()).await.unwrap();
+    let peer = node.id();
+    node.shutdown().await.unwrap();
+    fs::write(at("words"), "for the export\n").unwrap();
+    let export = |name: &str, more: &[&str]| {
+        let (output, words) = (word(name), word("words"));
+        let words = ["export", "--output", &output, "--export-passphrase-file", &words];
+        inspect(&at("node"), &[&words[..], more].concat())
+    };
+    assert!(export("backup", &[]).status.success());
+    let again = export("backup", &[]);
+    assert!(text_of(&again.stderr).contains("InvalidArgument"), "{}", text_of(&again.stderr));
+    let moved = export("move", &["--move"]);
+    assert!(text_of(&moved.stdout).contains("signs nothing"), "{}", text_of(&moved.stdout));
+    for (from, copied, engine) in [("backup", true, "redb"), ("move", false, "redb"), ("move", false, "sled")]
+    {
+        let to = at(&format!("from-{from}-{engine}"));
+        let (input, words) = (word(from), word("words"));
+        let words = ["import", "--input", &input, "--export-passphrase-file", &words, "--engine", engine];
+        good(&to, &words);
+        assert_eq!(inspect(&to, &words).status.code(), Some(1), "nothing is written over");
+        good(&to, &["check"]);
+        let node = Node::open(options(&hub, &to)).await.unwrap();
+        assert_eq!(node.id(), peer);
+        assert_eq!(node.status().await.unwrap().copied, copied);
+        node.shutdown().await.unwrap();
+    }
+    good(&at("from-backup-redb"), &["adopt"]);
+    let node = Node::open(options(&hub, &at("from-backup-redb"))).await.unwrap();
+    assert!(!node.status().await.unwrap().copied);
+    node.shutdown().await.unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -41,6 +41,8 @@ impl World {
                 self.wish(by, Wish::SetRole { member, role }, Purpose::Plain);
             }
             Act::Skip { by } => self.skip(by),
+            Act::LoseKeys { node } => self.nodes[node].disk.lose_keys(&mut self.dice),
+            Act::Rotate { node } => self.wish(node, Wish::RotateKeys, Purpose::Plain),
             Act::Leave { node } => self.wish(node, Wish::Leave, Purpose::Leaving),
             Act::Crash { node, power, down } => self.crash(node, power, down),
             Act::CrashAtWrite { node, nth, after, power, down } => {
@@ -372,6 +374,9 @@ impl World {
             if replica.pending() > 0 {
                 let blocked = machine.status().blocked;
                 let detail = format!("{} transactions are not executed: {blocked:?}", replica.pending());
+                return Some((*number, detail));
+            }
+            if let Some(detail) = self.cannot_read(*number) {
                 return Some((*number, detail));
             }
             if !machine.waiting().is_empty() {

@@ -105,6 +105,18 @@ impl Disk {
         inner.damaged.extend(key.map(|key| (*space, key)));
     }
 
+    /// Some row of keys but a member's own is gone.
+    pub fn lose_keys(&self, dice: &mut Dice) {
+        let mut inner = self.write();
+        let space = &mut inner.spaces[Keyspace::Keys as usize];
+        // Of the ratchet keys and what is remembered nothing could be repaired.
+        let chains = |row: &&Vec<u8>| row.get(4..9) == Some(b"ring/") && matches!(row.get(9), Some(1..=3));
+        let rows: Vec<Vec<u8>> = space.keys().filter(chains).cloned().collect();
+        if let Some(row) = dice.pick(&rows) {
+            space.remove(row);
+        }
+    }
+
     /// All records are as they were written.
     pub fn repair(&self) {
         self.write().damaged.clear();

@@ -56,7 +56,14 @@ pub struct Judge {
     replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
     /// How many replays there were.
     pub replays: usize,
+    /// What honest members have sealed at each position of their chains.
+    positions: HashMap<(MemberId, [u8; 32], u32), TransactionId>,
+    /// Every value that any row of a node's keys ever had.
+    pub hoards: BTreeMap<usize, Hoard>,
 }
+
+/// All that a thief of a node's disk has ever found in its rows of keys.
+pub type Hoard = BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>;
 
 type Check = std::result::Result<(), (&'static str, String)>;
 
@@ -90,10 +97,12 @@ impl Judge {
             match space {
                 Keyspace::Transactions => self.admitted(node, nodes, key)?,
                 Keyspace::Order => self.executed(node, replica, nodes, key)?,
+                Keyspace::Keys => self.hoard(node, key),
                 _ => {}
             }
         }
-        if replica.pending() == 0 && !node.standing.differs {
+        // Who has not opened the same does not hold the same, whatever the headers say.
+        if replica.pending() == 0 && replica.unopened() == 0 && !node.standing.differs {
             let (digest, commitment) = (replica.digest(), replica.commitment());
             let (first, other) = *self.commitments.entry(digest).or_insert((commitment, node.number));
             must(first == commitment, "same-history-same-state", || {
@@ -119,8 +128,33 @@ impl Judge {
             must(first == id, "one-transaction-a-sequence", || {
                 format!("an honest member has signed {first} and {id} as its {sequence}.")
             })?;
+            self.sealed_once(node, author, &id)?;
         }
         Ok(())
+    }
+
+    /// No two ciphertexts of an honest member have one key.
+    fn sealed_once(&mut self, node: &Node, author: MemberId, id: &TransactionId) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let Ok(Some(found)) = machine.replica().transaction(&tables, id) else { return Ok(()) };
+        if !found.header.is_sealed() {
+            return Ok(());
+        }
+        let at = (author, found.header.epoch, found.header.counter);
+        let first = *self.positions.entry(at).or_insert(*id);
+        must(first == *id, "one-ciphertext-a-position", || {
+            format!("an honest member has sealed {first} and {id} under one key")
+        })
+    }
+
+    fn hoard(&mut self, node: &Node, key: &[u8]) {
+        let Ok(snapshot) = node.disk.snapshot() else { return };
+        if let Ok(Some(value)) = snapshot.get(Keyspace::Keys, key) {
+            let rows = self.hoards.entry(node.number).or_default();
+            rows.entry(key.get(4..).unwrap_or_default().to_vec()).or_default().insert(value);
+        }
     }
 
     fn executed(&mut self, node: &Node, replica: &Replica, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
@@ -215,7 +249,12 @@ impl Judge {
             let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
             return Ok(Err(("what-is-held-can-be-proved", detail)));
         }
-        let oracle = match self.replayed.get(&digest) {
+        if let Some(detail) = crate::thief::not_gone(replica, &tables)? {
+            return Ok(Err(("used-keys-are-gone", detail)));
+        }
+        // What is not opened is no part of the digest.
+        let known = self.replayed.get(&digest).filter(|_| replica.unopened() == 0);
+        let oracle = match known {
             Some(oracle) => std::rc::Rc::clone(oracle),
             None => {
                 let history = history(replica, &tables)?;
@@ -238,12 +277,19 @@ impl Judge {
                 if self.replayed.len() > 4 {
                     self.replayed.clear();
                 }
-                self.replayed.insert(digest, std::rc::Rc::clone(&oracle));
+                if replica.unopened() == 0 {
+                    self.replayed.insert(digest, std::rc::Rc::clone(&oracle));
+                }
                 oracle
             }
         };
         same(replica, &tables, &oracle)
     }
+}
+
+/// The verdict of the oracle on all that a node holds.
+pub fn oracle(replica: &Replica, tables: &dyn StateRead) -> Result<Oracle> {
+    Ok(Oracle::replay(&replica.context(), &history(replica, tables)?, &Probe))
 }
 
 /// All transactions that a node holds.

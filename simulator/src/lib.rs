@@ -19,6 +19,7 @@ pub mod network;
 pub mod node;
 pub mod plan;
 pub mod shrink;
+pub mod thief;
 mod wiring;
 mod world;
 

@@ -39,6 +39,14 @@ pub enum Act {
     Skip {
         by: usize,
     },
+    /// A row of keys is lost: a chain, or where the roots to or from a member stand.
+    LoseKeys {
+        node: usize,
+    },
+    /// New keys, as after a device was copied.
+    Rotate {
+        node: usize,
+    },
     Leave {
         node: usize,
     },
@@ -134,6 +142,8 @@ pub struct Plan {
     pub liars: usize,
     /// Whether commits are flushed one by one.
     pub power: bool,
+    /// Of the encryption; 0: nothing is sealed.
+    pub suite: u8,
     /// When faults stop.
     pub until: u64,
     /// By their times.
@@ -172,7 +182,13 @@ impl Plan {
             1 + dice.below((nodes - 1) / 3 + 1).min(3)
         };
         let until = 20_000 + 1_000 * dice.below(180) as u64;
-        let mut plan = Self { seed, nodes, liars, power: dice.below(4) > 0, until, steps: Vec::new() };
+        let suite = match Dice::new(seed, "suite").below(8) {
+            0 => 0,
+            1 => 2,
+            _ => 1,
+        };
+        let power = dice.below(4) > 0;
+        let mut plan = Self { seed, nodes, liars, power, suite, until, steps: Vec::new() };
         plan.joins(&mut dice, wanted.calm);
         let honest = nodes - liars;
         for _ in 0..calls {
@@ -298,6 +314,17 @@ impl Plan {
             self.later(dice, Act::Backup { node });
             let act = Act::Restore { node, with_marks: dice.one_in(4) };
             self.later(dice, act);
+        }
+        let mut more = Dice::new(self.seed, "keys");
+        if more.one_in(3) {
+            for _ in 0..1 + more.below(4) {
+                let node = more.below(honest);
+                self.later(&mut more, Act::LoseKeys { node });
+            }
+        }
+        if dice.clone().one_in(3) {
+            let node = dice.clone().below(honest);
+            self.later(&mut dice.clone(), Act::Rotate { node });
         }
         if dice.one_in(10) {
             self.later(dice, Act::Copy { node: dice.clone().below(honest) });

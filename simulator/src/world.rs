@@ -58,6 +58,10 @@ pub struct Report {
     pub frames: u64,
     /// Full comparisons with a replay.
     pub replays: u64,
+    /// Epochs whose keys were tried to be had by those who must not have them, and the same by those who may.
+    pub thefts: (u64, u64),
+    /// Calls that could not be opened at the end, which a liar sent.
+    pub unopened: u64,
     /// ms of virtual time until all were equal.
     pub equal_after: u64,
     /// A fingerprint of everything that happened.
@@ -170,6 +174,7 @@ impl World {
             return Err(("connected-members-become-equal", node, detail));
         }
         self.report.equal_after = self.now();
+        self.steal()?;
         for node in 0..self.nodes.len() {
             self.compare(node)?;
         }
@@ -414,7 +419,8 @@ impl World {
                 if !told {
                     return Err(("opening-works", number, error.to_string()));
                 }
-                // Told, not guessed: somebody has to see to the disk.
+                // Told, not guessed: somebody has to see to the disk, and the store is opened anew.
+                self.nodes[number].disk.start(None);
                 self.after(5_000, Happening::Start(number));
                 return Ok(());
             }
@@ -449,12 +455,20 @@ impl World {
         let dice = Arc::clone(&node.dice);
         let mut random = || dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes();
         let mut signer = Signer { key: &node.key, timestamp: 1, random: &mut random };
-        let creation =
-            Creation { application: "probe".into(), arguments: Vec::new(), name: "a world".into() };
+        let suite = self.plan.suite;
+        let (key_package, keys) = kith_core::node::machine::first_keys(suite, node.me, node.roll())?;
+        let creation = Creation {
+            application: "probe".into(),
+            arguments: Vec::new(),
+            name: "a world".into(),
+            suite,
+            key_package,
+        };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &kith_oracle::probe::Probe)?;
         let mut batch = Batch::default();
         add_writes(&mut batch, crate::node::NUMBER, step.writes);
+        add_writes(&mut batch, crate::node::NUMBER, keys);
         node.disk.commit(&batch, Durability::Power)?;
         let id = genesis.header.id();
         node.disk.raise(&replica.context(), &node.me, Mark { sequence: 1, id })?;

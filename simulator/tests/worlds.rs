@@ -33,7 +33,7 @@ fn scenario() -> Vec<Step> {
 }
 
 fn world(steps: Vec<Step>, power: bool) -> Plan {
-    Plan { seed: 7, nodes: 3, liars: 0, power, until: 15_000, steps }
+    Plan { seed: 7, nodes: 3, liars: 0, power, suite: 1, until: 15_000, steps }
 }
 
 #[test]
@@ -84,9 +84,27 @@ fn who_was_set_back_lets_in_whom_it_never_knew() {
 #[test]
 fn what_waited_for_the_application_is_executed_by_the_next_process() {
     // The seed's liar is the only one that wrote since.
-    let plan = Plan::new(355, Wanted::default());
+    let plan = Plan { suite: 0, ..Plan::new(355, Wanted::default()) };
     let plan = shrink::only(&plan, &[0, 1, 3, 4, 5, 59, 61, 77]);
     run(&plan).unwrap();
+}
+
+/// A member that was removed keeps listening with all that its disk ever held, and those that stay write on under new keys.
+#[test]
+fn who_was_removed_opens_nothing_more_and_who_was_not_does() {
+    for suite in [1, 2] {
+        let mut steps = scenario();
+        steps.extend((0..6).map(|number| {
+            let act = Act::Call { node: usize::from(number % 2), method: 1, key: number, value: 1 };
+            Step { at: 9_000 + 200 * u64::from(number), act }
+        }));
+        steps.push(Step { at: 10_000, act: Act::Rotate { node: 1 } });
+        let report = run(&Plan { suite, ..world(steps.clone(), true) }).unwrap();
+        let (refused, had) = report.thefts;
+        assert!(refused > 0 && had > 0, "suite {suite}: {refused} were refused, {had} had keys");
+        // The control: in the open there is nothing to be tried.
+        assert_eq!(run(&Plan { suite: 0, ..world(steps, true) }).unwrap().thefts, (0, 0));
+    }
 }
 
 #[test]

@@ -1,61 +1,133 @@
 //! The figures: every part measured in a process of its own, checked, and made a table of.
 
+pub(crate) mod border;
 mod table;
 
 use std::path::Path;
+use std::thread;
 
 use crate::tools::{self, During, Failed, Options, Result, cargo, command, empty_folder, headline, run, tee};
 use crate::{c, python, setup};
-use table::Figures;
+use table::{ENGINES, Figures};
 
 const PAGE: &str = "docs/benchmarks.md";
 
-/// The parts of `kith-bench`.
-const PARTS: [&str; 8] = ["fsync", "put", "share", "late", "reopen", "memory", "transactions", "get"];
+/// The parts of `kith-bench` that are measured with each engine.
+const BY_ENGINE: [&str; 5] = ["put", "push", "catch-up", "late", "reopen"];
+/// The same, with nothing in them that is timed: the engines go side by side.
+const NOT_TIMED: [&str; 2] = ["memory", "transactions"];
+/// Those that are the same with each.
+const ALIKE: [&str; 2] = ["fsync", "get"];
 /// What is built besides, and measured by other programs.
 const OTHERS: [&str; 2] = ["languages", "size"];
 
-/// `words`: parts (none: all), `--quick` (a tenth of everything, not to be published), `--write` (into the page).
+/// What is asked for on the command line.
+struct Asked<'a> {
+    /// None: all.
+    parts: Vec<&'a str>,
+    engines: Vec<&'static str>,
+    quick: bool,
+    write: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn from(words: &[&'a str]) -> Result<Self> {
+        let mut asked = Self { parts: Vec::new(), engines: ENGINES.to_vec(), quick: false, write: false };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--quick" => asked.quick = true,
+                "--write" => asked.write = true,
+                "--engine" => {
+                    let known =
+                        words.next().and_then(|name| ENGINES.into_iter().find(|engine| engine == name));
+                    let engine = known.ok_or_else(|| Failed(format!("--engine {}", ENGINES.join("|"))))?;
+                    asked.engines = vec![engine];
+                }
+                flag if flag.starts_with("--") => {
+                    let message = format!("`{flag}` is not known here: --engine, --quick, --write");
+                    return Err(Failed(message));
+                }
+                part if parts().any(|known| known == part) => asked.parts.push(part),
+                unknown => {
+                    let all: Vec<&str> = parts().collect();
+                    return Err(Failed(format!("`{unknown}` is no part of the figures: {}", all.join(", "))));
+                }
+            }
+        }
+        if asked.write && (asked.quick || !asked.all()) {
+            return Err(Failed("only all of it, at full size and with each engine, is published".into()));
+        }
+        Ok(asked)
+    }
+
+    fn all(&self) -> bool {
+        self.parts.is_empty() && self.engines.len() == ENGINES.len()
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+}
+
+fn parts() -> impl Iterator<Item = &'static str> {
+    measured().chain(OTHERS)
+}
+
+/// Those of `kith-bench`.
+fn measured() -> impl Iterator<Item = &'static str> {
+    BY_ENGINE.into_iter().chain(NOT_TIMED).chain(ALIKE)
+}
+
+/// `words`: parts (none: all), `--engine NAME` (none: each), `--quick` (a tenth of everything, not to be published),
+/// `--write` (into the page).
 pub(crate) fn measure(words: &[&str]) -> Result<()> {
-    let (flags, parts): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| word.starts_with("--"));
-    let known = |part: &&&str| PARTS.contains(*part) || OTHERS.contains(*part);
-    if let Some(unknown) = parts.iter().find(|part| !known(part)) {
-        let all = [&PARTS[..], &OTHERS[..]].concat().join(", ");
-        return Err(Failed(format!("`{unknown}` is no part of the figures: {all}")));
-    }
-    if let Some(unknown) = flags.iter().find(|flag| !["--quick", "--write"].contains(flag)) {
-        return Err(Failed(format!("`{unknown}` is not known here: --quick, --write")));
-    }
-    let (quick, write) = (flags.contains(&"--quick"), flags.contains(&"--write"));
-    if write && (quick || !parts.is_empty()) {
-        return Err(Failed("only all of it, at full size, is published".into()));
-    }
-    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
-    let share = if quick { "10" } else { "1" };
+    let asked = Asked::from(words)?;
+    let share = if asked.quick { "10" } else { "1" };
 
     setup::programs()?;
     let mut figures = Figures::default();
-    if PARTS.iter().any(|part| wanted(part)) {
+    if measured().any(|part| asked.wants(part)) {
         headline("building the benchmarks (profile release)");
         run(cargo("build").args(["--release", "--package", "kith-benchmarks"]))?;
         let program = tools::target().join("release/kith-bench");
-        for part in PARTS.into_iter().filter(|part| wanted(part)) {
+        for part in ALIKE.into_iter().filter(|part| asked.wants(part)) {
             headline(part);
-            figures.take(command(&program).args([part, share]))?;
+            figures.take(command(&program).args([part, share]), None)?;
+        }
+        for part in BY_ENGINE.into_iter().filter(|part| asked.wants(part)) {
+            for engine in &asked.engines {
+                headline(&format!("{part}, {engine}"));
+                figures.take(command(&program).args([part, share, engine]), Some(engine))?;
+            }
+        }
+        for part in NOT_TIMED.into_iter().filter(|part| asked.wants(part)) {
+            headline(&format!("{part}, {}", asked.engines.join(" and ")));
+            let measure = |engine: &str| tee(command(&program).args([part, share, engine]));
+            let measure = &measure;
+            let printed: Vec<_> = thread::scope(|scope| {
+                let engines = asked.engines.iter();
+                let running: Vec<_> = engines.map(|engine| scope.spawn(move || measure(engine))).collect();
+                running.into_iter().map(thread::ScopedJoinHandle::join).collect()
+            });
+            for (engine, printed) in asked.engines.iter().zip(printed) {
+                let printed = printed.map_err(|_| Failed("a thread panicked".into()))?;
+                figures.succeeded(printed?, Some(engine))?;
+            }
         }
     }
-    if wanted("languages") {
-        languages(&mut figures, if quick { "2000" } else { "20000" })?;
+    if asked.wants("languages") {
+        languages(&mut figures, if asked.quick { "2000" } else { "20000" })?;
     }
-    if wanted("size") {
+    if asked.wants("size") {
         size(&mut figures)?;
     }
-    let table = figures.table(parts.is_empty(), !quick)?;
+    let table = figures.tables(asked.all(), !asked.quick)?;
     println!("\n{table}");
-    if write {
+    if asked.write {
         let path = tools::root().join(PAGE);
         let page = std::fs::read_to_string(&path).during("reading the page")?;
-        let page = table::replaced(&page, &format!("{}\n\n{table}", machine()?))?;
+        let page = table::replaced(&page, &format!("{}\n\n{table}", machine("cargo xtask bench --write")?))?;
         std::fs::write(&path, page).during("writing the page")?;
         println!("\n{PAGE} has it");
     }
@@ -63,31 +135,35 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
 }
 
 impl Figures {
-    fn take(&mut self, program: &mut std::process::Command) -> Result<()> {
-        let (succeeded, lines) = tee(program)?;
+    fn take(&mut self, program: &mut std::process::Command, engine: Option<&str>) -> Result<()> {
+        self.succeeded(tee(program)?, engine)
+    }
+
+    fn succeeded(&mut self, (succeeded, lines): (bool, Vec<String>), engine: Option<&str>) -> Result<()> {
         if !succeeded {
             return Err(Failed("a benchmark failed".into()));
         }
-        self.read(&lines)
+        self.read(&lines, engine)
     }
 }
 
-/// `get` from C and Python, by the libraries as they are installed.
+/// `get` from C and Python, by the libraries as they are shipped.
 fn languages(figures: &mut Figures, calls: &str) -> Result<()> {
-    let options = Options { profile: "release".into() };
+    let options = Options { profile: "dist".into() };
     let wheel = python::wheel(&options)?;
     let interpreter = python::environment("venv-bench", &wheel)?;
     let programs = tools::root().join("benchmarks/programs");
     headline("get from Python");
     let folder = empty_folder("bench-python")?;
-    figures.take(command(interpreter).arg("-I").arg(programs.join("get.py")).arg(&folder).arg(calls))?;
+    figures
+        .take(command(interpreter).arg("-I").arg(programs.join("get.py")).arg(&folder).arg(calls), None)?;
 
     let installed = c::Installed::from(&options.output(), "bench-lib")?;
     let folder = empty_folder("bench-c")?;
     let program = folder.join("get");
     installed.compile("gcc", &programs.join("get.c"), &program, &["-O2"])?;
     headline("get from C");
-    figures.take(command(&program).arg(folder.join("node")).arg(calls))?;
+    figures.take(command(&program).arg(folder.join("node")).arg(calls), None)?;
     remove(&folder)?;
     remove(&tools::target().join("xtask/bench-python"))
 }
@@ -106,18 +182,18 @@ fn size(figures: &mut Figures) -> Result<()> {
     if String::from_utf8_lossy(&sections).contains(".symtab") {
         return Err(Failed("libkith.so is not stripped".into()));
     }
-    figures.read(&[format!("figure library.mb {}", bytes as f64 / 1e6)])
+    figures.read(&[format!("figure library.mb {}", bytes as f64 / 1e6)], None)
 }
 
 /// Cores, memory and file system, without names.
-fn machine() -> Result<String> {
+fn machine(task: &str) -> Result<String> {
     let cores = std::thread::available_parallelism().during("counting cores")?;
     let memory = std::fs::read_to_string("/proc/meminfo").during("reading /proc/meminfo")?;
     let kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
     let kib: f64 = kib.trim().trim_end_matches("kB").trim().parse().during("reading /proc/meminfo")?;
     let kind = tools::capture(command("stat").args(["-f", "-c", "%T"]).arg(std::env::temp_dir()))?;
     Ok(format!(
-        "Measured with {cores} cores and {:.0} GiB of memory on Linux, file system {}, by `cargo xtask bench --write`.",
+        "Measured with {cores} cores and {:.0} GiB of memory on Linux, file system {}, by `{task}`.",
         kib / (1 << 20) as f64,
         String::from_utf8_lossy(&kind).trim()
     ))

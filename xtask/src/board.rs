@@ -1,5 +1,5 @@
-//! A Rust, a Python and a C node share a context whose application each of them brings itself: the board. Calls come from all sides
-//! at once; each node is stopped once while the others go on, and comes back; at the end everything must be equal.
+//! A Rust, a Python, a C, a Kotlin and a Swift node share a context whose application each of them brings itself: the board. Calls
+//! come from all sides at once; each node is stopped once while the others go on, and comes back; at the end everything must be equal.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::c::Installed;
 use crate::count::Count;
 use crate::program::{PATIENCE, Program};
 use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root};
-use crate::{python, setup};
+use crate::{kotlin, python, setup, swift};
 
 /// How many calls each program makes at first.
 const CALLS: usize = 120;
@@ -25,9 +25,11 @@ struct Programs {
     interpreter: PathBuf,
     rust: PathBuf,
     c: PathBuf,
+    kotlin: kotlin::Examples,
+    swift: swift::Examples,
 }
 
-const NAMES: [&str; 3] = ["Python", "Rust", "C"];
+const NAMES: [&str; 5] = ["Python", "Rust", "C", "Kotlin", "Swift"];
 
 impl Programs {
     fn start(&self, name: &str) -> Result<Program> {
@@ -38,6 +40,8 @@ impl Programs {
                 python
             }
             "Rust" => command(&self.rust),
+            "Kotlin" => self.kotlin.command("BoardKt"),
+            "Swift" => self.swift.command("board")?,
             _ => command(&self.c),
         };
         command.arg(self.folder.join(format!("{name}-node")));
@@ -45,7 +49,7 @@ impl Programs {
     }
 }
 
-/// Builds what is needed, and lets the three play.
+/// Builds what is needed, and lets the five play.
 pub(crate) fn run(options: &Options) -> Result<()> {
     setup::programs()?;
     let wheel = python::wheel(options)?;
@@ -55,9 +59,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     headline("compiling examples/c/board.c");
     let c = folder.join("board-c");
     installed.compile("gcc", &root().join("examples/c/board.c"), &c, &["-O2"])?;
-    let programs = Programs { folder, interpreter, rust: options.output().join("board"), c };
+    let (kotlin, swift) = (kotlin::Examples::build(options)?, swift::Examples::build(options)?);
+    let programs = Programs { folder, interpreter, rust: options.output().join("board"), c, kotlin, swift };
 
-    headline("a Rust, a Python and a C node share a board");
+    headline("a Rust, a Python, a C, a Kotlin and a Swift node share a board");
     let begun = Instant::now();
     play(&programs)?;
     println!("everything is equal, after {:.1} s", begun.elapsed().as_secs_f64());
@@ -78,7 +83,7 @@ fn play(programs: &Programs) -> Result<()> {
     for player in &mut players {
         members.push(player.program.answer("me", "member")?);
     }
-    println!("three programs are members of context {}…; all call at once, {CALLS} times each", &id[..16]);
+    println!("five programs are members of context {}…; all call at once, {CALLS} times each", &id[..16]);
     all_call(&mut players, CALLS)?;
     let mut moves = moved(&mut players)?;
 

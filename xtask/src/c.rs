@@ -1,20 +1,25 @@
 //! The C library and its tests, built as users build: gcc and clang, all warnings errors, against the shared library and
 //! the static one; run plain, under the address sanitizer and under valgrind.
 
+pub(crate) mod abi;
+pub(crate) mod docs;
 mod examples;
+mod wrapper;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::guides;
 use crate::install::STATIC_NEEDS;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
 };
 
-const STRICT: [&str; 6] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
 /// The libraries as they are installed: `libkith.so.0` with the link that the linker follows, and `libkith.a`.
 pub(crate) struct Installed {
@@ -47,9 +52,19 @@ impl Installed {
     }
 }
 
+fn is_cpp(source: &Path) -> bool {
+    source.extension().is_some_and(|extension| extension == "cpp")
+}
+
+/// The compiler for C, or its sister for C++.
 fn strict(compiler: &str, source: &Path, flags: &[&str]) -> Command {
+    let (compiler, standard) = match (compiler, is_cpp(source)) {
+        ("gcc", true) => ("g++", "-std=c++17"),
+        ("clang", true) => ("clang++", "-std=c++17"),
+        (compiler, _) => (compiler, "-std=c11"),
+    };
     let mut command = command(compiler);
-    command.args(STRICT).args(flags).arg("-Iinclude").arg(source);
+    command.arg(standard).args(STRICT).args(flags).arg("-Iinclude").arg(source);
     command
 }
 
@@ -59,8 +74,10 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let mut count = Count::default();
     for (name, check) in [
         ("the README's example in C", readme as fn(&Installed) -> Result<()>),
+        ("the guide's programs in C", guide),
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
+        ("libkith.so stays where it was loaded", unloading),
         ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
@@ -68,6 +85,10 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             examples::clean_room,
         ),
         ("two notebooks share notes", examples::notes),
+        ("the README's example in C++", wrapper::readme),
+        ("kith.hpp reaches every function of kith.h", wrapper::reaches_everything),
+        ("the binary interface is the one that is promised", |_| abi::check()),
+        ("the pages of kith.h and kith.hpp have everything", |_| docs::check()),
     ] {
         headline(name);
         match check(&installed) {
@@ -82,15 +103,21 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let mut sources: Vec<PathBuf> = std::fs::read_dir(root().join("ffi/capi/tests"))
         .during("reading ffi/capi/tests")?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c") || is_cpp(path))
+        // That one is only looked at by compilers.
+        .filter(|path| path.file_name().is_some_and(|name| name != "header.cpp"))
         .collect();
     sources.sort();
+    let mut ran = Ran::default();
     for source in sources {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
-            headline(&format!("{name}.c, {}", way.name));
+            headline(&format!("{name}, {}", way.name));
             count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
-                Ok(count) => count,
+                Ok((count, shown)) => {
+                    ran.add(shown);
+                    count
+                }
                 Err(Failed(message)) => {
                     eprintln!("failed: {message}");
                     Count { failed: 1, ..Count::default() }
@@ -98,6 +125,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             };
         }
     }
+    scenarios::keep(Language::C, &ran)?;
     headline("the C API again and again: nothing may grow");
     count += soak(&installed, false)?;
     Ok(count)
@@ -149,7 +177,7 @@ const WAYS: [Way; 5] = [
 ];
 
 /// Builds and runs one test program one way, in an empty folder of its own.
-fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<Count> {
+fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
     if way.shared {
         installed.compile(way.compiler, source, program, way.flags)?;
     } else {
@@ -181,7 +209,11 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     let (succeeded, lines) = tee(command.arg(&scratch))?;
     std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
     let count = Count::of(&lines, succeeded, count::plain);
-    if count.passed + count.failed == 0 { Err(Failed("no test ran".into())) } else { Ok(count) }
+    if count.passed + count.failed == 0 {
+        Err(Failed("no test ran".into()))
+    } else {
+        Ok((count, Ran::plain(&lines)))
+    }
 }
 
 fn readme(installed: &Installed) -> Result<()> {
@@ -191,6 +223,24 @@ fn readme(installed: &Installed) -> Result<()> {
     let program = folder.join("example");
     installed.compile("gcc", &source, &program, &[])?;
     run(command(&program).current_dir(&folder))
+}
+
+fn guide(installed: &Installed) -> Result<()> {
+    let folder = empty_folder("guide-c")?;
+    for (number, block) in guides::blocks("docs/guide/c.md", "c")?.iter().enumerate() {
+        let (source, program) =
+            (folder.join(format!("{number}.c")), folder.join(format!("program-{number}")));
+        std::fs::write(&source, block).during("writing a program of the guide")?;
+        installed.compile("gcc", &source, &program, &[])?;
+        if number > 0 {
+            run(command(&program).current_dir(&folder))?;
+        }
+    }
+    guides::share("guide-c-devices", |directory| {
+        let mut list = command(folder.join("program-0"));
+        list.arg(directory);
+        Ok(list)
+    })
 }
 
 fn exports(Installed { folder, .. }: &Installed) -> Result<()> {
@@ -239,6 +289,14 @@ fn soname(Installed { folder, .. }: &Installed) -> Result<()> {
     } else {
         Err(Failed(format!("wanted {wanted}, found {}", found.trim())))
     }
+}
+
+fn unloading(Installed { folder, .. }: &Installed) -> Result<()> {
+    let program = empty_folder("c-unload")?.join("unload");
+    let source = root().join("ffi/capi/tests/unload/unload.c");
+    // Not linked with the library: it loads it itself.
+    run(strict("gcc", &source, &["-O2", "-D_GNU_SOURCE"]).args(["-ldl", "-o"]).arg(&program))?;
+    run(command(&program).arg(folder.join("libkith.so")))
 }
 
 /// The table of ffi/capi/tests/null.c has every function that takes anything.

@@ -1,12 +1,16 @@
-//! Installs the C library: the shared library under its versioned name with its links, the static one, the header, and what pkg-config
+//! Installs the C library: the shared library under its versioned name with its links, the static one, the headers, and what pkg-config
 //! and CMake find it by.
 
 use std::path::{Path, PathBuf};
 
-use crate::tools::{During, Failed, Options, Result, cargo, headline, root, run};
+use crate::tools::{During, Failed, Options, Result, cargo, command, empty_folder, headline, root, run};
 
 /// What a static Rust library needs of the system on Linux.
 pub(crate) const STATIC_NEEDS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
+
+/// What is for programs in C and C++.
+pub(crate) const HEADERS: [&str; 6] =
+    ["kith.h", "kith.hpp", "kith/application.hpp", "kith/context.hpp", "kith/events.hpp", "kith/node.hpp"];
 
 /// Builds the library in the release profile (or the one that was named) and installs it.
 pub(crate) fn install(options: &Options, prefix: &str) -> Result<()> {
@@ -49,9 +53,11 @@ pub(crate) fn lay_out(output: &Path, prefix: &Path) -> Result<Vec<PathBuf>> {
     };
     let read = |path: &Path| std::fs::read(path).during(format!("reading {}", path.display()));
     let real = format!("libkith.so.{abi}.{version}");
-    write(prefix.join("include/kith.h"), &read(&root().join("include/kith.h"))?)?;
+    for header in HEADERS {
+        write(prefix.join("include").join(header), &read(&root().join("include").join(header))?)?;
+    }
     write(library.join(&real), &read(&output.join("libkith.so"))?)?;
-    write(library.join("libkith.a"), &read(&output.join("libkith.a"))?)?;
+    write(library.join("libkith.a"), &read(&reduced(&output.join("libkith.a"))?)?)?;
     write(library.join("pkgconfig/kith.pc"), pkg_config(prefix, &version).as_bytes())?;
     write(library.join("cmake/kith/kith-config.cmake"), cmake(&real, &abi).as_bytes())?;
     write(library.join("cmake/kith/kith-config-version.cmake"), cmake_version(&version).as_bytes())?;
@@ -69,6 +75,34 @@ pub(crate) fn lay_out(output: &Path, prefix: &Path) -> Result<Vec<PathBuf>> {
         put.push(link);
     }
     Ok(put)
+}
+
+/// A static library with the same functions, of whose symbols others see `kith_*` only: Rust's runtime and what else is inside cannot
+/// meet that of another library in one program. One object is made of all of them, for these see each other by their symbols.
+/// Elsewhere than on Linux it is left as it is.
+pub(crate) fn reduced(archive: &Path) -> Result<PathBuf> {
+    if !cfg!(target_os = "linux") {
+        return Ok(archive.to_owned());
+    }
+    let folder = empty_folder("static")?;
+    run(command("ld")
+        .current_dir(&folder)
+        .args(["-r", "--strip-debug", "-o", "all.o", "--whole-archive"])
+        .arg(archive))?;
+    // What is left of the compiler's own representation stands in the way of tools that know another version of it.
+    run(command("objcopy").current_dir(&folder).args([
+        "--wildcard",
+        "--keep-global-symbol=kith_*",
+        "--remove-section=.llvmbc",
+        "--remove-section=.llvmcmd",
+        "all.o",
+        "kith.o",
+    ]))?;
+    run(command("ar").current_dir(&folder).args(["crs", "libkith.a", "kith.o"]))?;
+    for object in ["all.o", "kith.o"] {
+        std::fs::remove_file(folder.join(object)).during("removing an object")?;
+    }
+    Ok(folder.join("libkith.a"))
 }
 
 fn pkg_config(prefix: &Path, version: &str) -> String {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::guides;
+use crate::scenarios::{self, Language, Ran};
 use crate::setup;
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
@@ -85,37 +87,49 @@ fn install(options: &Options) -> Result<()> {
 }
 
 /// A copy of the example outside of its place, built with the installed package; the class path to run it with.
-fn consumer(name: &str, extra: Option<&str>) -> Result<String> {
+fn consumer(name: &str, extra: &[(String, String)]) -> Result<String> {
     headline("building a project with nothing but the installed package");
     let folder = empty_folder(name)?;
     let sources = folder.join("src/main/kotlin");
     std::fs::create_dir_all(&sources).during("making a project")?;
     let example = tools::root().join(EXAMPLE);
-    for file in ["pom.xml", "src/main/kotlin/Notes.kt"] {
+    for file in ["pom.xml", "src/main/kotlin/Notes.kt", "src/main/kotlin/Board.kt"] {
         std::fs::copy(example.join(file), folder.join(file)).during(format!("copying {file}"))?;
     }
-    if let Some(extra) = extra {
-        std::fs::write(sources.join("Readme.kt"), extra).during("writing the example")?;
+    for (file, text) in extra {
+        std::fs::write(sources.join(file), text).during(format!("writing {file}"))?;
     }
     run(maven(&folder.join("pom.xml")).args(["--quiet", "package"]).current_dir(&folder))?;
     let target = folder.join("target");
     Ok(format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display()))
 }
 
-/// The notebook in Kotlin, as a command that lacks only its directory.
-pub(crate) struct Notebook {
+/// The examples in Kotlin, as commands that lack only their directory.
+pub(crate) struct Examples {
     class_path: String,
 }
 
-impl Notebook {
+impl Examples {
     pub(crate) fn build(options: &Options) -> Result<Self> {
         install(options)?;
-        Ok(Self { class_path: consumer("kotlin-notes", None)? })
+        Ok(Self { class_path: consumer("kotlin-examples", &[])? })
     }
 
-    pub(crate) fn command(&self) -> Command {
-        java(&self.class_path, "NotesKt")
+    /// `class`: "NotesKt" or "BoardKt".
+    pub(crate) fn command(&self, class: &str) -> Command {
+        java(&self.class_path, class)
     }
+}
+
+/// One program with nothing but the installed package, run as the JVM does by itself.
+pub(crate) fn program(options: &Options, source: &Path, class: &str) -> Result<Command> {
+    install(options)?;
+    let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(source).during(format!("reading {name}"))?;
+    let class_path = consumer("kotlin-program", &[(name, text)])?;
+    let mut java = command("java");
+    java.args(["-cp", &class_path, class]);
+    Ok(java)
 }
 
 fn java(class_path: &str, class: &str) -> Command {
@@ -129,13 +143,14 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("the tests in Kotlin and Java, and installing the package");
     let mut maven = maven(&tools::root().join(PACKAGE));
     let (succeeded, lines) = tee(maven.args(&settings).arg("install"))?;
+    scenarios::keep(Language::Kotlin, &reports()?)?;
     let mut count = count::surefire(&lines, succeeded);
     if !succeeded {
         return Ok(count);
     }
     for (name, check) in [
         ("the pages by Dokka", pages as fn(&[String]) -> Result<()>),
-        ("the README's example in Kotlin, in a project with nothing but the installed package", readme),
+        ("the programs of README and guide, in a project with nothing but the installed package", programs),
     ] {
         headline(name);
         match check(&settings) {
@@ -147,6 +162,28 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         }
     }
     Ok(count)
+}
+
+/// The long form of the test for leaks.
+pub(crate) fn soak(options: &Options) -> Result<()> {
+    let settings = prepare(options)?;
+    let mut maven = maven(&tools::root().join(PACKAGE));
+    run(maven.args(&settings).args(["-Dtest=LeakTest", "test"]).env(crate::soak::LONG, "1"))
+}
+
+/// What Surefire has written of the tests that ran.
+fn reports() -> Result<Ran> {
+    let mut ran = Ran::default();
+    let folder = tools::target().join("xtask/kotlin/build/surefire-reports");
+    // Without the folder nothing ran: it did not compile.
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.during("reading Surefire's reports")?.path();
+        if path.extension().is_some_and(|ending| ending == "xml") {
+            let report = std::fs::read_to_string(&path).during(format!("reading {}", path.display()))?;
+            ran.add(Ran::surefire(&report));
+        }
+    }
+    Ok(ran)
 }
 
 /// Every public class has a page, and the generated layer has none.
@@ -168,13 +205,30 @@ fn pages(settings: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn readme(_: &[String]) -> Result<()> {
-    let example = tools::example_in("bindings/kotlin/README.md", "kotlin")?;
-    let class_path = consumer("kotlin-consumer", Some(&example))?;
+fn programs(_: &[String]) -> Result<()> {
+    let readme = tools::example_in("bindings/kotlin/README.md", "kotlin")?;
+    let mut sources = vec![("Readme.kt".to_owned(), readme)];
+    let pieces = guides::blocks("docs/guide/kotlin.md", "kotlin")?;
+    for (number, block) in pieces.iter().enumerate() {
+        // Each in a package of its own: what they declare is theirs.
+        sources.push((format!("Guide{number}.kt"), format!("package guide{number}\n\n{block}")));
+    }
+    let class_path = consumer("kotlin-consumer", &sources)?;
     let folder: PathBuf = empty_folder("readme-kotlin")?;
     let printed = capture(java(&class_path, "ReadmeKt").current_dir(&folder))?;
     let printed = String::from_utf8_lossy(&printed);
-    if printed.trim() == "buy milk" { Ok(()) } else { Err(Failed(format!("the example said {printed}"))) }
+    if printed.trim() != "buy milk" {
+        return Err(Failed(format!("the example said {printed}")));
+    }
+    let class = |number: usize| format!("guide{number}.Guide{number}Kt");
+    for number in 1..pieces.len() {
+        run(java(&class_path, &class(number)).current_dir(&folder))?;
+    }
+    guides::share("guide-kotlin", |directory| {
+        let mut list = java(&class_path, &class(0));
+        list.arg(directory);
+        Ok(list)
+    })
 }
 
 #[cfg(test)]

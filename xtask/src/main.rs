@@ -3,10 +3,12 @@
 mod bench;
 mod bindings;
 mod board;
+mod borders;
 mod c;
 mod count;
 mod demo;
 mod errors;
+mod guides;
 mod install;
 mod kotlin;
 mod notes;
@@ -14,8 +16,10 @@ mod powerloss;
 mod program;
 mod python;
 mod rust;
+mod scenarios;
 mod setup;
 mod simulate;
+mod size;
 mod soak;
 mod swift;
 mod tools;
@@ -27,16 +31,22 @@ use tools::{Failed, Options, Result};
 
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
-cargo xtask board                 a Rust, a Python and a C node share an application of their own, and end equal
+cargo xtask board                 nodes in five languages share an application of their own, and end equal
 cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
-cargo xtask bench [PART …]        all figures; PART is one of them (--quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
+cargo xtask bench [PART …]        all figures; PART is one of them (--engine sled|redb; --quick: a tenth; --write: into docs/benchmarks.md)
+cargo xtask bench border          what crossing the border costs in C, Python, Kotlin and Swift (--quick, --write: into docs/border.md)
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
-cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c or python
+cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests
+cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
 cargo xtask wheel                 builds the Python wheel and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
+cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
+cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
+cargo xtask size [--why TEXT]     measures the shipped libraries (profile dist: minutes) and adds a line to docs/size.md; --check: only compares
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
@@ -63,11 +73,26 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["test", parts @ ..] => test(&options, parts),
         ["simulate", words @ ..] => simulate::simulate(words),
         ["powerloss", words @ ..] => powerloss::powerloss(words),
+        ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
         ["bench", words @ ..] => bench::measure(words),
+        ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
         ["bindings", "--check"] => bindings::check(),
+        ["abi"] => {
+            setup::programs()?;
+            c::abi::write()
+        }
+        ["docs"] => {
+            setup::programs()?;
+            c::docs::write()
+        }
+        ["size"] => size::measure(false, ""),
+        ["size", "--why", why] => size::measure(false, why),
+        ["size", "--check"] => size::measure(true, ""),
         ["errors"] => errors::run(true),
         ["errors", "--check"] => errors::run(false),
+        ["scenarios"] => scenarios::write(),
+        ["scenarios", "--check"] => scenarios::check(),
         ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
             setup::programs()?;
@@ -79,16 +104,18 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             println!("{}", swift::package(&options)?.display());
             Ok(())
         }
-        ["install", "--prefix", prefix] => {
-            let profile = if named { options.profile } else { "release".into() };
-            install::install(&Options { profile }, prefix)
-        }
+        ["install", "--prefix", prefix] => install::install(&built(options, named), prefix),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
         }
         _ => Err(Failed(format!("`{}` is not a task\n\n{HELP}", words.join(" ")))),
     }
+}
+
+/// For what is to be fast: the profile that was named, or release.
+fn built(options: Options, named: bool) -> Options {
+    if named { options } else { Options { profile: "release".into() } }
 }
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
@@ -109,11 +136,11 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
         return Err(Failed(format!("`{unknown}` is no part of the tests: {all}")));
     }
     setup::programs()?;
+    let wanted: Vec<&str> =
+        PARTS.iter().map(|(name, _)| *name).filter(|name| parts.is_empty() || parts.contains(name)).collect();
+    scenarios::forget(&wanted)?;
     let mut total = Count::default();
-    for (name, part) in PARTS {
-        if !parts.is_empty() && !parts.contains(&name) {
-            continue;
-        }
+    for (name, part) in PARTS.into_iter().filter(|(name, _)| wanted.contains(name)) {
         tools::headline(&format!("{name} tests"));
         // A part that cannot run counts as a failure, and the others still run.
         let count = part(options).unwrap_or_else(|Failed(message)| {
@@ -121,6 +148,12 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
             Count { failed: 1, ..Count::default() }
         });
         println!("{name}: {count}");
+        total += count;
+    }
+    if scenarios::concern(&wanted) {
+        tools::headline("scenarios");
+        let count = scenarios::judge(&wanted)?;
+        println!("scenarios: {count}");
         total += count;
     }
     println!("{total}");

@@ -22,8 +22,8 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("compiling examples/c/notes.c");
     let c = folder.join("notes-c");
     installed.compile("gcc", &root().join("examples/c/notes.c"), &c, &["-O2"])?;
-    let kotlin = kotlin::Notebook::build(options)?;
-    let swift = swift::Notebook::build(options)?;
+    let kotlin = kotlin::Examples::build(options)?;
+    let swift = swift::Examples::build(options)?;
     let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c, kotlin, swift };
     let mut count = Count::default();
     for one in LANGUAGES {
@@ -51,8 +51,8 @@ struct Programs {
     interpreter: PathBuf,
     rust: PathBuf,
     c: PathBuf,
-    kotlin: kotlin::Notebook,
-    swift: swift::Notebook,
+    kotlin: kotlin::Examples,
+    swift: swift::Examples,
 }
 
 impl Programs {
@@ -64,8 +64,8 @@ impl Programs {
                 python
             }
             "Rust" => command(&self.rust),
-            "Kotlin" => self.kotlin.command(),
-            "Swift" => self.swift.command()?,
+            "Kotlin" => self.kotlin.command("NotesKt"),
+            "Swift" => self.swift.command("notes")?,
             _ => command(&self.c),
         };
         command.arg(directory);

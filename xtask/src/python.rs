@@ -1,8 +1,12 @@
 //! The Python package: its wheel, an empty virtual environment, and the tests in it.
 
+mod versions;
+
 use std::path::{Path, PathBuf};
 
 use crate::count::{self, Count};
+use crate::guides;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
 };
@@ -29,9 +33,13 @@ fn setting(name: &str, path: &Path) -> String {
 
 /// A virtual environment with the wheel in it and nothing else; the path of its Python.
 pub(crate) fn environment(name: &str, wheel: &Path) -> Result<PathBuf> {
+    environment_of(Path::new("python3"), name, wheel)
+}
+
+fn environment_of(python: &Path, name: &str, wheel: &Path) -> Result<PathBuf> {
     headline("installing the wheel into an empty virtual environment");
     let folder = empty_folder(name)?;
-    run(command("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(command(python).args(["-m", "venv"]).arg(&folder))?;
     let python = folder.join("bin/python");
     run(pip(&python).args(["--no-index", "--no-deps"]).arg(wheel))?;
     Ok(python)
@@ -44,58 +52,118 @@ fn pip(python: &Path) -> std::process::Command {
 }
 
 /// An environment with the wheel and what the tests need, and an empty folder to run them in.
-pub(crate) fn for_tests(options: &Options, name: &str) -> Result<(PathBuf, PathBuf)> {
-    let wheel = wheel(options)?;
-    let python = environment(name, &wheel)?;
+pub(crate) fn for_tests(wheel: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+    let python = environment(name, wheel)?;
     // Before anything else is installed: the package needs nothing else.
     run(command(&python).args(["-I", "-c", "import kith; print('kith', kith.version())"]))?;
-    run(pip(&python).args(["--requirement", "bindings/python/tests/requirements.txt"]))?;
+    for list in ["requirements.txt", "requirements-types.txt"] {
+        run(pip(&python).arg("--requirement").arg(tools::root().join("bindings/python/tests").join(list)))?;
+    }
     Ok((python, empty_folder("python")?))
 }
 
+/// Adds a check that passes or fails as a whole.
+fn add(count: &mut Count, outcome: Result<()>) {
+    match outcome {
+        Ok(()) => count.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("xtask: {message}");
+            count.failed += 1;
+        }
+    }
+}
+
 pub(crate) fn test(options: &Options) -> Result<Count> {
-    let (python, scratch) = for_tests(options, "venv-test")?;
-
-    headline("mypy --strict on the installed package");
+    let wheel = wheel(options)?;
+    let (python, scratch) = for_tests(&wheel, "venv-test")?;
     let mut count = Count::default();
-    let typed = run(isolated(&python, &scratch, "mypy")
-        .args(["--config-file", &tools::root().join("bindings/python/pyproject.toml").to_string_lossy()])
-        .args(["--cache-dir", &scratch.join("mypy").to_string_lossy()])
-        .args(["--package", "kith"]));
-    match typed {
-        Ok(()) => count.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("xtask: {message}");
-            count.failed += 1;
-        }
+    add(&mut count, types(&wheel, &python, &scratch));
+    for (page, name) in [("README.md", "readme"), ("bindings/python/README.md", "package-readme")] {
+        headline(&format!("the example in Python of {page}"));
+        add(&mut count, example(&python, &scratch, page, name));
     }
-
-    headline("the README's example in Python");
-    let example = scratch.join("readme.py");
-    std::fs::write(&example, tools::readme_example("python")?).during("writing the example")?;
-    match run(command(&python).current_dir(empty_folder("readme-python")?).arg("-I").arg(&example)) {
-        Ok(()) => count.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("xtask: {message}");
-            count.failed += 1;
-        }
-    }
-
+    headline("the guide's programs in Python");
+    add(&mut count, guide(&python, &scratch));
     headline("pytest");
-    count += pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    let (tests, ran) = pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
+    scenarios::keep(Language::Python, &ran)?;
+    count += tests;
+    count += versions::others(&wheel)?;
+    add(&mut count, versions::from_sources(options));
     Ok(count)
 }
 
+fn example(python: &Path, scratch: &Path, page: &str, name: &str) -> Result<()> {
+    let program = scratch.join(format!("{name}.py"));
+    std::fs::write(&program, tools::example_in(page, "python")?).during("writing the example")?;
+    run(command(python).current_dir(empty_folder(&format!("{name}-python"))?).arg("-I").arg(&program))
+}
+
+fn guide(python: &Path, scratch: &Path) -> Result<()> {
+    let program = |number: usize| scratch.join(format!("guide-{number}.py"));
+    for (number, block) in guides::blocks("docs/guide/python.md", "python")?.iter().enumerate() {
+        std::fs::write(program(number), block).during("writing a program of the guide")?;
+        if number > 0 {
+            run(command(python).current_dir(scratch).arg("-I").arg(program(number)))?;
+        }
+    }
+    guides::share("guide-python", |directory| {
+        let mut list = command(python);
+        list.arg("-I").arg(program(0)).arg(directory);
+        Ok(list)
+    })
+}
+
+/// What type checkers say of the installed package, and of a program that uses it; and how much of what is public has a type.
+fn types(wheel: &Path, python: &Path, scratch: &Path) -> Result<()> {
+    let configuration = tools::root().join("bindings/python/pyproject.toml");
+    let usage = tools::root().join("bindings/python/tests/typed.py");
+    let mypy = |what: &[&std::ffi::OsStr]| {
+        let mut mypy = isolated(python, scratch, "mypy");
+        mypy.arg("--config-file").arg(&configuration).arg("--cache-dir").arg(scratch.join("mypy"));
+        mypy.args(what);
+        run(&mut mypy)
+    };
+    headline("mypy --strict on the installed package, and on a program that uses it");
+    mypy(&["--package".as_ref(), "kith".as_ref()])?;
+    mypy(&[usage.as_os_str()])?;
+    headline("pyright on the same, as on the oldest Python that the package is for");
+    // Out of the environment, which pyright leaves alone.
+    let folder = empty_folder("types")?;
+    run(command("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(&folder))?;
+    std::fs::copy(&usage, folder.join("typed.py")).during("copying typed.py")?;
+    std::fs::write(folder.join("pyrightconfig.json"), PYRIGHT).during("writing what pyright is told")?;
+    run(isolated(python, &folder, "pyright").arg("--pythonpath").arg(python).args([
+        "--warnings",
+        "--project",
+        ".",
+    ]))
+}
+
+/// The generated module is checked by nobody; its types are as UniFFI writes them.
+const PYRIGHT: &str = r#"{
+  "include": ["kith", "typed.py"],
+  "exclude": ["**/_native/**"],
+  "pythonVersion": "3.9",
+  "typeCheckingMode": "standard",
+  "reportUnnecessaryTypeIgnoreComment": "error"
+}
+"#;
+
 /// Runs tests; the long form of those for leaks prints what it finds.
-pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<Count> {
+pub(crate) fn pytest(python: &Path, scratch: &Path, tests: &Path, long: bool) -> Result<(Count, Ran)> {
+    pytest_of(python, scratch, &[tests.to_owned()], long)
+}
+
+fn pytest_of(python: &Path, scratch: &Path, tests: &[PathBuf], long: bool) -> Result<(Count, Ran)> {
     let mut pytest = isolated(python, scratch, "pytest");
-    pytest.args(["--color=no", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
+    pytest.args(["--color=no", "--verbose", "-o", "cache_dir=.pytest_cache", "--basetemp", "scratch"]);
     if long {
         pytest.env(crate::soak::LONG, "1").arg("-s");
     }
     let configuration = tools::root().join("bindings/python/pyproject.toml");
-    let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).arg(tests))?;
-    Ok(Count::of(&lines, succeeded, count::pytest))
+    let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).args(tests))?;
+    Ok((Count::of(&lines, succeeded, count::pytest), Ran::pytest(&lines)))
 }
 
 /// A module of the environment, run outside of the source folders, so that only the installed package is found.

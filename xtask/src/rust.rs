@@ -1,6 +1,7 @@
 //! The Rust tests of the whole workspace.
 
 use crate::count::{self, Count};
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{Options, Result, cargo, tee};
 
 /// Everything; then, in a build whose safety rules have switches, what shows that each rule is needed.
@@ -11,13 +12,15 @@ const RUNS: [&[&str]; 3] = [
 ];
 
 pub(crate) fn test(_options: &Options) -> Result<Count> {
-    let mut total = Count::default();
+    let (mut total, mut ran) = (Count::default(), Ran::default());
     for arguments in RUNS {
         let (succeeded, lines) = tee(cargo("test").args(arguments))?;
         let mut count = Count::of(&lines, succeeded, count::cargo);
         count.skipped -= children(&lines).min(count.skipped);
+        ran.add(Ran::cargo(&lines));
         total += count;
     }
+    scenarios::keep(Language::Rust, &ran)?;
     Ok(total)
 }
 

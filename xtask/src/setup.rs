@@ -3,13 +3,17 @@
 use crate::tools::{Failed, Result, command, found, headline, run};
 
 /// A program, and Debian's package that has it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("clang", "clang"),
     ("valgrind", "valgrind"),
     ("nm", "binutils"),
     ("readelf", "binutils"),
+    ("objcopy", "binutils"),
+    ("abidw", "abigail-tools"),
+    ("abidiff", "abigail-tools"),
+    ("doxygen", "doxygen"),
     ("ip", "iproute2"),
     ("pkg-config", "pkg-config"),
     ("cmake", "cmake"),

@@ -1,9 +1,9 @@
-//! The long form of the tests that look for leaks: through Rust, C and Python.
+//! The long form of the tests that look for leaks: through each language.
 
 use crate::c::{self, Installed};
 use crate::count::Count;
 use crate::tools::{Failed, Options, Result, cargo, headline, libraries, root};
-use crate::{python, setup};
+use crate::{kotlin, python, setup, swift};
 
 /// In the environment it makes the tests for leaks long.
 pub(crate) const LONG: &str = "KITH_SOAK";
@@ -11,7 +11,13 @@ pub(crate) const LONG: &str = "KITH_SOAK";
 /// 100,000 calls and subscriptions, hundreds of joins and nodes; prints what they cost.
 pub(crate) fn run(options: &Options, parts: &[&str]) -> Result<()> {
     type Part = fn(&Options) -> Result<()>;
-    const PARTS: [(&str, Part); 3] = [("rust", rust), ("c", through_c), ("python", through_python)];
+    const PARTS: [(&str, Part); 5] = [
+        ("rust", rust),
+        ("c", through_c),
+        ("python", through_python),
+        ("kotlin", kotlin::soak),
+        ("swift", swift::soak),
+    ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
         let all = PARTS.map(|(name, _)| name).join(", ");
         return Err(Failed(format!("`{unknown}` cannot be soaked: {all}")));
@@ -44,6 +50,8 @@ fn through_c(options: &Options) -> Result<()> {
 }
 
 fn through_python(options: &Options) -> Result<()> {
-    let (python, scratch) = python::for_tests(options, "venv-soak")?;
-    sound(&python::pytest(&python, &scratch, &root().join("bindings/python/tests/test_soak.py"), true)?)
+    let (python, scratch) = python::for_tests(&python::wheel(options)?, "venv-soak")?;
+    let (count, _) =
+        python::pytest(&python, &scratch, &root().join("bindings/python/tests/test_soak.py"), true)?;
+    sound(&count)
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::guides;
+use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run,
     tee,
@@ -86,9 +88,12 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
     headline("the tests in Swift");
     let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
+    scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
-    headline("the package's example, in a project with nothing but the package");
-    match readme(&toolchain, &package) {
+    headline(
+        "the programs of README and guide and the test for leaks, in a project with nothing but the package",
+    );
+    match programs(&toolchain, &package) {
         Ok(()) => count.passed += 1,
         Err(Failed(message)) => {
             eprintln!("failed: {message}");
@@ -98,48 +103,95 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     Ok(count)
 }
 
-fn readme(toolchain: &Toolchain, package: &Path) -> Result<()> {
-    let folder = beside(package, "readme");
-    let sources = folder.join("Sources/readme");
-    std::fs::create_dir_all(&sources).during("making a project")?;
-    let example = tools::example_in("bindings/swift/README.md", "swift")?;
-    std::fs::write(sources.join("main.swift"), example).during("writing the example")?;
-    let manifest =
-        std::fs::read_to_string(root().join("examples/swift/Package.swift")).during("reading a manifest")?;
-    std::fs::write(folder.join("Package.swift"), manifest.replace("\"notes\"", "\"readme\""))
-        .during("writing a manifest")?;
-    run(toolchain.swift("build", &folder)?.args(STRICT))?;
-    let printed = capture(&mut toolchain.program(&folder, &folder.join(".build/debug/readme"))?)?;
-    let printed = String::from_utf8_lossy(&printed);
-    if printed.contains("changed: 1\n") && printed.contains("kith1") {
-        Ok(())
-    } else {
-        Err(Failed(format!("the example said {printed}")))
+fn programs(toolchain: &Toolchain, package: &Path) -> Result<()> {
+    let folder = beside(package, "programs");
+    let mut names = vec!["readme".to_owned()];
+    let mut texts = vec![tools::example_in("bindings/swift/README.md", "swift")?];
+    for (number, block) in guides::blocks("docs/guide/swift.md", "swift")?.into_iter().enumerate() {
+        names.push(format!("guide{number}"));
+        texts.push(block);
     }
+    names.push("soak".to_owned());
+    texts.push(std::fs::read_to_string(root().join(SOAK)).during(format!("reading {SOAK}"))?);
+    for (name, text) in names.iter().zip(texts) {
+        let sources = folder.join("Sources").join(name);
+        std::fs::create_dir_all(&sources).during("making a project")?;
+        std::fs::write(sources.join("main.swift"), text).during("writing the example")?;
+    }
+    std::fs::write(folder.join("Package.swift"), manifest(&names)).during("writing a manifest")?;
+    run(toolchain.swift("build", &folder)?.args(STRICT))?;
+    let program = |name: &str| toolchain.program(&folder, &folder.join(".build/debug").join(name));
+    let printed = capture(&mut program("readme")?)?;
+    let printed = String::from_utf8_lossy(&printed);
+    if !(printed.contains("changed: 1\n") && printed.contains("kith1")) {
+        return Err(Failed(format!("the example said {printed}")));
+    }
+    for name in names.iter().filter(|name| name.starts_with("guide") && *name != "guide0") {
+        run(&mut program(name)?)?;
+    }
+    run(program("soak")?.arg("1000"))?;
+    guides::share("guide-swift", |directory| {
+        let mut list = program("guide0")?;
+        list.arg(directory);
+        Ok(list)
+    })
+}
+
+/// The test for leaks, which runs alone.
+const SOAK: &str = "bindings/swift/soak/main.swift";
+
+/// Its long form.
+pub(crate) fn soak(options: &Options) -> Result<()> {
+    run(program(options, &root().join(SOAK), "soak")?.arg("100000"))
+}
+
+/// One program with nothing but the package, built for release.
+pub(crate) fn program(options: &Options, source: &Path, name: &str) -> Result<Command> {
+    let toolchain = Toolchain::find()?;
+    let package = package(options)?;
+    let folder = beside(&package, name);
+    let sources = folder.join("Sources").join(name);
+    std::fs::create_dir_all(&sources).during("making a project")?;
+    std::fs::copy(source, sources.join("main.swift")).during(format!("copying {}", source.display()))?;
+    std::fs::write(folder.join("Package.swift"), manifest(&[name.to_owned()]))
+        .during("writing a manifest")?;
+    run(toolchain.swift("build", &folder)?.args(["--configuration", "release"]).args(STRICT))?;
+    toolchain.program(&folder, &folder.join(".build/release").join(name))
+}
+
+/// What a project says that has these programs, and nothing but the package beside it.
+fn manifest(names: &[String]) -> String {
+    format!(
+        "// swift-tools-version: 6.0\nimport PackageDescription\n\nlet kith = [\"Kith\", \"KithTesting\"].map {{ \
+         Target.Dependency.product(name: $0, package: \"Kith\") }}\nlet package = Package(\n    name: \"programs\",\n    \
+         platforms: [.macOS(.v13)],\n    dependencies: [.package(path: \"../Kith\")],\n    targets: {names:?}.map {{ \
+         .executableTarget(name: $0, dependencies: kith) }},\n    swiftLanguageModes: [.v6]\n)\n"
+    )
 }
 
 fn beside(package: &Path, name: &str) -> PathBuf {
     package.parent().unwrap_or(package).join(name)
 }
 
-/// The notebook in Swift, as a command that lacks only its directory.
-pub(crate) struct Notebook {
+/// The examples in Swift, as commands that lack only their directory.
+pub(crate) struct Examples {
     toolchain: Toolchain,
     folder: PathBuf,
 }
 
-impl Notebook {
+impl Examples {
     pub(crate) fn build(options: &Options) -> Result<Self> {
         let toolchain = Toolchain::find()?;
         let package = package(options)?;
         headline("building examples/swift");
-        let folder = beside(&package, "notes");
+        let folder = beside(&package, "examples");
         copy(&root().join("examples/swift"), &folder)?;
         run(toolchain.swift("build", &folder)?.args(STRICT))?;
         Ok(Self { toolchain, folder })
     }
 
-    pub(crate) fn command(&self) -> Result<Command> {
-        self.toolchain.program(&self.folder, &self.folder.join(".build/debug/notes"))
+    /// `program`: "notes" or "board".
+    pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        self.toolchain.program(&self.folder, &self.folder.join(".build/debug").join(program))
     }
 }

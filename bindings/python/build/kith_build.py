@@ -1,4 +1,5 @@
-"""Builds the wheel: the hand-written package, the generated module and the native library, in one zip file.
+"""Builds the wheel: the hand-written package, the generated modules and the native library, in one zip file; and the
+source distribution, from which the same wheel is built where there is cargo.
 
 A build backend (PEP 517) without dependencies, so `pip install bindings/python` needs cargo and nothing else. It does
 itself what packers of native wheels do not do for UniFFI in the right order: generate the bindings from the library
@@ -12,7 +13,9 @@ Settings (`pip wheel --config-settings NAME=VALUE`):
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import io
 import os
 import platform
 import re
@@ -20,12 +23,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
+import kith_sync
+
 PACKAGE = Path(__file__).resolve().parent.parent
 WORKSPACE = PACKAGE.parent.parent
+# The oldest Python that the package is for.
+OLDEST = ">=3.9"
 LIBRARY = {"Linux": "libkith_uniffi.so", "Darwin": "libkith_uniffi.dylib", "Windows": "kith_uniffi.dll"}
 
 
@@ -91,7 +99,10 @@ def metadata() -> str:
         f"Version: {version()}\n"
         "Summary: Contexts that peers share, ordered, verified and kept in step without a server\n"
         "License: MIT OR Apache-2.0\n"
-        "Requires-Python: >=3.10\n"
+        f"Requires-Python: {OLDEST}\n"
+        "Classifier: Programming Language :: Python :: 3\n"
+        "Classifier: Framework :: AsyncIO\n"
+        "Classifier: Typing :: Typed\n"
         "Description-Content-Type: text/markdown\n"
         f"\n{readme}"
     )
@@ -135,9 +146,13 @@ def build_wheel(
         strip(library, shipped)
         wheel = Wheel(Path(wheel_directory) / name)
         for path in sorted((PACKAGE / "kith").rglob("*")):
+            if "_native" in path.parts or path.name in ("_version.py", "_blocking.py", "_same.py"):
+                continue
             if path.suffix == ".py" or path.name == "py.typed":
                 wheel.add(path.relative_to(PACKAGE).as_posix(), path.read_bytes())
         wheel.add("kith/_version.py", f'"""Written by the build."""\n\nVERSION = "{version()}"\n'.encode())
+        wheel.add("kith/sync/_blocking.py", kith_sync.blocking(PACKAGE / "kith").encode())
+        wheel.add("kith/sync/_same.py", kith_sync.same(PACKAGE / "kith").encode())
         wheel.add("kith/_native/__init__.py", module.encode())
         wheel.add(f"kith/_native/{library.name}", shipped.read_bytes())
         for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
@@ -151,11 +166,67 @@ def build_wheel(
     return name
 
 
+# The parts of the workspace that the library is made of.
+CRATES = ("core", "ffi/uniffi")
+
+
+def without(manifest: str, *headers: str) -> str:
+    """A manifest of cargo's without some of its sections."""
+    sections = re.split(r"(?m)^(?=\[)", manifest)
+    return "".join(section for section in sections if not section.startswith(headers))
+
+
+def sources(folder: Path) -> None:
+    """Lays out what the wheel is built from: the workspace with two of its crates, and the package."""
+    for crate in CRATES:
+        manifest = (WORKSPACE / crate / "Cargo.toml").read_text(encoding="utf-8")
+        shutil.copytree(WORKSPACE / crate / "src", folder / crate / "src")
+        # Their tests stay behind, with what only these need.
+        kept = without(manifest, "[dev-dependencies]", "[[test]]", "[[example]]", "[[bench]]")
+        (folder / crate / "Cargo.toml").write_text(kept, encoding="utf-8")
+    workspace = (WORKSPACE / "Cargo.toml").read_text(encoding="utf-8")
+    workspace = re.sub(r"(?m)^members = .*$", f"members = {list(CRATES)}".replace("'", '"'), workspace)
+    local = re.compile(r"(?m)^\S+ = \{ path = \"(?P<path>[^\"]+)\".*\n")
+    workspace = local.sub(lambda found: found[0] if found["path"] in CRATES else "", workspace)
+    (folder / "Cargo.toml").write_text(workspace, encoding="utf-8")
+    for name in ("Cargo.lock", "LICENSE-MIT", "LICENSE-APACHE"):
+        shutil.copyfile(WORKSPACE / name, folder / name)
+    here = folder / "bindings" / "python"
+    written = shutil.ignore_patterns("__pycache__", "_native", "_version.py", "_blocking.py", "_same.py")
+    for name in ("kith", "build"):
+        shutil.copytree(PACKAGE / name, here / name, ignore=written)
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copyfile(PACKAGE / name, here / name)
+    project = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
+    project = project.replace('backend-path = ["build"]', 'backend-path = ["bindings/python/build"]')
+    (folder / "pyproject.toml").write_text(project, encoding="utf-8")
+    (folder / "PKG-INFO").write_text(metadata(), encoding="utf-8")
+    # The versions that are locked stay; what the two crates do not need goes.
+    cargo = os.environ.get("CARGO", "cargo")
+    subprocess.run([cargo, "update", "--workspace", "--quiet"], cwd=folder, check=True)
+
+
 def build_sdist(sdist_directory: str, config_settings: dict[str, str] | None = None) -> str:
-    raise SystemExit("the package is built from a checkout of the whole repository; there is no source distribution")
+    name = f"kith-{version()}"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / name
+        folder.mkdir()
+        sources(folder)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    info = archive.gettarinfo(path, path.relative_to(folder.parent).as_posix())
+                    info.mtime, info.mode, info.uid, info.gid, info.uname, info.gname = 1767225600, 0o644, 0, 0, "", ""
+                    with path.open("rb") as file:
+                        archive.addfile(info, file)
+        data = gzip.compress(packed.getvalue(), mtime=0)
+    (Path(sdist_directory) / f"{name}.tar.gz").write_bytes(data)
+    return f"{name}.tar.gz"
 
 
 if __name__ == "__main__":
-    directory, *pairs = sys.argv[1:]
+    # `kith_build.py DIRECTORY [NAME=VALUE …]` builds the wheel, `kith_build.py --sdist DIRECTORY` the sources.
+    wanted, (directory, *pairs) = (build_wheel, sys.argv[1:]) if sys.argv[1] != "--sdist" else (build_sdist, sys.argv[2:])
     Path(directory).mkdir(parents=True, exist_ok=True)
-    print(build_wheel(directory, dict(pair.split("=", 1) for pair in pairs)))
+    print(wanted(directory, dict(pair.split("=", 1) for pair in pairs)))

@@ -8,38 +8,48 @@
             await context.put(kith.StateKey.of("notes", "today"), b"hello")
 
     asyncio.run(main())
+
+`kith.sync` has the same without asyncio. In the examples of this package `node` is an open node, and `context` a context that
+it has created; they are written as in `python -m asyncio`, where one may `await`.
 """
 
 import atexit
 
-from . import _native
+from . import _errors, _events, _native
 from ._application import Application, Call, LocalFault, State
-from ._context import Batch, Context, Entry
+from ._batch import Batch
+from ._context import Context, Entry
 from ._errors import *  # noqa: F403
-from ._errors import __all__ as _error_names
 from ._events import *  # noqa: F403
 from ._events import Events
-from ._events import __all__ as _event_names
 from ._info import (
     ContextInfo,
     ContextPeer,
     ContextStatus,
+    Difference,
+    Explanation,
     Invitation,
     InvitationInfo,
     IssuedInvitation,
     Level,
     Member,
+    Message,
     NodeStatus,
     Outcome,
+    Part,
     Peer,
     Receipt,
     Role,
+    SyncReport,
     Transaction,
+    Verification,
+    Written,
 )
 from ._keys import StateKey
 from ._log import set_log_level
 from ._node import Node, default_directory, invitation
 from ._version import VERSION as __version__
+from . import testing
 
 if _native.version() != __version__:
     raise ImportError(f"the package is kith {__version__}, but its library is {_native.version()}")
@@ -62,27 +72,35 @@ __all__ = [
     "ContextInfo",
     "ContextPeer",
     "ContextStatus",
+    "Difference",
     "Entry",
     "Events",
+    "Explanation",
     "Invitation",
     "InvitationInfo",
     "IssuedInvitation",
     "Level",
     "LocalFault",
     "Member",
+    "Message",
     "Node",
     "NodeStatus",
     "Outcome",
+    "Part",
     "Peer",
     "Receipt",
     "Role",
     "State",
     "StateKey",
+    "SyncReport",
     "Transaction",
+    "Verification",
+    "Written",
     "default_directory",
     "invitation",
     "set_log_level",
+    "testing",
     "version",
 ]
-__all__ += _error_names
-__all__ += _event_names
+__all__ += _errors.__all__
+__all__ += _events.__all__

@@ -100,6 +100,21 @@ class Application:
     Each context calls it on a thread of its own (`kith-context`), one call after another: one that hangs holds up its own
     context and no other. It may use the state that it is given and `StateKey`; other calls of this library from there are
     `UnsupportedError`, since the thread that would answer is the one that asks.
+
+    >>> class Counter(kith.Application):
+    ...     def execute(self, call, state):
+    ...         if call.method != "count":
+    ...             raise ValueError(f"there is no method {call.method}")
+    ...         key = kith.StateKey.of("counter", "count")
+    ...         count = int(state.get(key) or b"0") + 1
+    ...         state.put(key, str(count).encode())
+    ...         return str(count).encode()
+    >>> bench = kith.testing.ApplicationBench(Counter())
+    >>> bench.execute("count"), bench.execute("count")
+    (b'1', b'2')
+    >>> bench.execute("tell")
+    Traceback (most recent call last):
+    kith.RejectedError: ValueError: there is no method tell
     """
 
     def initialise(self, arguments: bytes, state: State) -> None:

@@ -266,11 +266,16 @@ def inside(callback: str) -> Iterator[None]:
         _callback.name = before
 
 
+def refuse_inside() -> None:
+    """Raises if this thread is in a callback of the library's."""
+    if _callback.name is not None:
+        raise UnsupportedError(f"this may not be called from inside {_callback.name}")
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turns the failures of the generated module into the exceptions of this one."""
-    if _callback.name is not None:
-        raise UnsupportedError(f"this may not be called from inside {_callback.name}")
+    refuse_inside()
     try:
         yield
     except _Failure.Failed as failure:

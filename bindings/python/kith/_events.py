@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import datetime
 from collections.abc import AsyncIterator
 from typing import Any
 
 from . import _native
-from ._errors import ClosedError, translated
-from ._keys import StateKey
+from ._errors import ClosedError, TimeoutError, translated
+from ._fork import tracked
+from ._keys import StateKey, milliseconds
 
 __all__ = [
     "Blocked",
@@ -206,10 +209,20 @@ def _event_of(happened: _native.Happened) -> Event:
 
 
 class Events(AsyncIterator[Event]):
-    """A stream of events. It ends after `Closed`, and when the node is shut down."""
+    """A stream of events. It ends after `Closed`, and when the node is shut down.
+
+    >>> async with kith.testing.two_members() as (mine, theirs):
+    ...     events = await theirs.subscribe()
+    ...     _ = await mine.remove(theirs.me)
+    ...     [type(event).__name__ async for event in events][-1]
+    'Closed'
+    """
 
     def __init__(self, native: _native.Events) -> None:
+        """Not to be called: `Context.subscribe` makes streams."""
         self._native = native
+        self._ended = False
+        tracked(self)
 
     def __aiter__(self) -> Events:
         return self
@@ -220,12 +233,32 @@ class Events(AsyncIterator[Event]):
         except ClosedError:
             raise StopAsyncIteration from None
 
-    async def next(self) -> Event:
-        """Waits for the next event. Cancelling the wait loses none. `ClosedError` at the end of the stream."""
-        while True:
+    async def next(self, timeout: float | datetime.timedelta | None = None) -> Event:
+        """Waits for the next event, for ever or until `timeout` (seconds, or a `timedelta`) is over: `TimeoutError`.
+
+        Neither that nor cancelling the wait loses an event. `ClosedError` at the end of the stream.
+
+        >>> events = await context.subscribe()
+        >>> await events.next(timeout=0.01)
+        Traceback (most recent call last):
+        kith.TimeoutError: no event came within 0.01 s
+        """
+        if timeout is None:
+            return await self._next()
+        seconds = milliseconds(timeout, "timeout") / 1000
+        try:
+            return await asyncio.wait_for(self._next(), seconds)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"no event came within {seconds} s") from None
+
+    async def _next(self) -> Event:
+        while not self._ended:
             with translated():
                 await self._native.ready()
                 happened = self._native.take()
             # Two tasks may wait for one event; the slower one waits for the next.
             if happened is not None:
-                return _event_of(happened)
+                event = _event_of(happened)
+                self._ended = isinstance(event, Closed)
+                return event
+        raise ClosedError("the context is closed here, and this was said already")

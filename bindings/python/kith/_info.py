@@ -8,12 +8,18 @@ from typing import Literal
 
 from . import _native
 from ._errors import translated
+from ._keys import StateKey
 
 Role = Literal["admin", "writer", "reader"]
 
 
 class Invitation(str):
-    """An invitation, as text to be handed to who shall join: a `str` (`kith1…`) that knows more of itself."""
+    """An invitation, as text to be handed to who shall join: a `str` (`kith1…`) that knows more of itself.
+
+    >>> token = await context.invite()
+    >>> await node.join(token) == context and kith.invitation(token.data) == token
+    True
+    """
 
     id: bytes
     """Names the invitation; for `Context.revoke`."""
@@ -21,7 +27,11 @@ class Invitation(str):
     """The same as bytes: shorter, and as good for `Node.join`."""
 
     def qr(self) -> str:
-        """The invitation as a QR code for a terminal: lines of half blocks, to be shown light on dark."""
+        """The invitation as a QR code for a terminal: lines of half blocks, to be shown light on dark.
+
+        >>> "█" in (await context.invite()).qr()
+        True
+        """
         with translated():
             return _native.qr_text(str(self))
 
@@ -134,6 +144,14 @@ class Outcome(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Message:
+    """Something that an application said to the hosts of all members."""
+
+    name: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class Transaction:
     """How it stands with a transaction."""
 
@@ -154,6 +172,8 @@ class Transaction:
     """The application's answer, if the transaction is accepted."""
     reason: str | None
     """Why it does nothing, if it is rejected."""
+    emitted: list[Message]
+    """What the application emitted, in order."""
 
     @classmethod
     def _of(cls, info: _native.TransactionInfo) -> Transaction:
@@ -175,7 +195,111 @@ class Transaction:
             outcome,
             info.output,
             info.rejection,
+            [Message(message.name, message.data) for message in info.emitted],
         )
+
+
+class Written(enum.Enum):
+    """What a transaction left of a key."""
+
+    VALUE = "value"
+    REMOVED = "removed"
+    NOTHING = "nothing"
+    """It read the key, and was rejected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What one transaction has to do with a key."""
+
+    transaction: Transaction
+    written: Written
+    hash: bytes | None
+    """The BLAKE3 hash of the value that it left, if it left one."""
+    unseen: bool | None
+    """Whether it sorts after the one before without its author having seen that.
+
+    Then neither knew of the other, and the order alone says which comes last. `None`: not found out within 1,000 steps.
+    """
+
+    @classmethod
+    def _of(cls, info: _native.Explanation) -> Explanation:
+        # The generated variants are named like "Written.VALUE".
+        written = Written[type(info.written).__name__.rsplit(".", 1)[-1]]
+        return cls(Transaction._of(info.transaction), written, getattr(info.written, "hash", None), info.unseen)
+
+
+class Part(enum.Enum):
+    """What `Context.verify` may find to differ."""
+
+    TRANSACTION = "transaction"
+    """The signed transaction itself: it is not what its id says, or is not there."""
+    SIGNATURE = "signature"
+    POSITION = "position"
+    """Where it stands in the graph."""
+    ORDER = "order"
+    """Its row in the order."""
+    STANDING = "standing"
+    """Which role it was judged by."""
+    RECEIPT = "receipt"
+    """What it answered, emitted, or was rejected for."""
+    READS = "reads"
+    """What is noted of its reads."""
+    VALUE = "value"
+    """A value that it wrote."""
+    MEMBERSHIP = "membership"
+    """The members, roles and invitations."""
+    COMMITMENT = "commitment"
+    """The running hash of the state."""
+    COUNT = "count"
+    """How many transactions there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Where what is kept is not what the history gives. `str()` of it is for people."""
+
+    part: Part
+    place: bytes | None
+    """At which place of the order; `None`: of the context as a whole."""
+    transaction: bytes | None
+    """The transaction at that place."""
+    key: StateKey | None
+    """Of which key."""
+    kept: bytes | None
+    """The BLAKE3 hash of what is kept; `None`: nothing is."""
+    recomputed: bytes | None
+    """The BLAKE3 hash of what was recomputed; `None`: nothing should be there."""
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def _of(cls, info: _native.Difference) -> Difference:
+        key = None if info.key is None else StateKey(info.key)
+        return cls(Part(info.part), info.place, info.transaction, key, info.kept, info.recomputed, info.text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What a check of a context has looked at and found."""
+
+    transactions: int
+    """How many transactions were looked at, in order."""
+    executed: int
+    """How many of them were executed once more."""
+    pending: int
+    """How many are in the order and were not looked at, since they are still to be executed."""
+    keys: int
+    """How many keys of the state were looked at, deleted ones included."""
+    difference: Difference | None
+    """The first difference; `None`: what is kept is what a replay of the history gives."""
+
+    @classmethod
+    def _of(cls, info: _native.Verification) -> Verification:
+        difference = None if info.difference is None else Difference._of(info.difference)
+        return cls(info.transactions, info.executed, info.pending, info.keys, difference)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +327,10 @@ class NodeStatus:
     """Whether what is kept is sealed. (Sealing is not there yet.)"""
     copied: bool
     """Whether the directory is a copy of another node's, or lacks its store's high-water mark: it signs nothing."""
+    suspended: bool
+    """Whether the node is suspended: it has no peers and no addresses then."""
+    storage: str | None
+    """The engine that keeps the node's directory: `"sled"` or `"redb"`; `None`: everything is in memory."""
 
     @classmethod
     def _of(cls, status: _native.NodeStatus) -> NodeStatus:
@@ -211,7 +339,32 @@ class NodeStatus:
             for peer in status.peers
         ]
         contexts = [bytes.fromhex(context) for context in status.contexts]
-        return cls(status.id, list(status.addresses), peers, contexts, status.sealed, status.copied)
+        return cls(
+            status.id,
+            list(status.addresses),
+            peers,
+            contexts,
+            status.sealed,
+            status.copied,
+            status.suspended,
+            status.storage,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncReport:
+    """What `Node.sync_once` came to."""
+
+    peers: int
+    """How many peers are connected at its end."""
+    synced: list[bytes]
+    """The contexts that hold what a connected member's node holds, and nothing else is known of."""
+    behind: list[bytes]
+    """Those of which that is not known."""
+
+    @classmethod
+    def _of(cls, report: _native.SyncReport) -> SyncReport:
+        return cls(report.peers, list(report.synced), list(report.behind))
 
 
 @dataclasses.dataclass(frozen=True)

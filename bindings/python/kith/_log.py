@@ -6,7 +6,8 @@ import logging
 import threading
 
 from . import _native
-from ._errors import inside, translated
+from ._errors import UnsupportedError, inside, translated
+from ._fork import is_forked
 
 LOGGER = logging.getLogger("kith")
 # A library leaves it to the program where its records go.
@@ -47,8 +48,13 @@ def set_log_level(level: str) -> None:
     What is below that is dropped in the library and costs nothing. The rest goes to the logger "kith" and its children on a
     thread of the library's own, where `logging` filters further; so a handler that is slow holds up nobody, and what it is
     too slow for is dropped and counted. Handlers must not call this library (`UnsupportedError`).
+
+    >>> kith.set_log_level("off")
+    >>> kith.set_log_level("warn")
     """
     global _begun
+    if is_forked():
+        raise UnsupportedError("in a forked process the library logs nothing")
     with translated(), _lock:
         _native.set_log(level, _sink)
         _begun = True
@@ -56,5 +62,7 @@ def set_log_level(level: str) -> None:
 
 def begin(level: str | None) -> None:
     """Lets the records come, at the level that is given or else was set before."""
+    if is_forked():
+        return
     if level is not None or not _begun:
         set_log_level("warn" if level is None else level)

@@ -10,10 +10,11 @@ from typing import Literal
 
 from . import _log, _native
 from ._application import Application, Hosted
-from ._context import Context, id_of, milliseconds
+from ._context import Context
 from ._errors import InvalidArgumentError, UnsupportedError, inside, translated
-from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus
-from ._keys import data_of
+from ._fork import tracked
+from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus, SyncReport
+from ._keys import data_of, id_of, milliseconds
 
 
 class _Progress(_native.JoinProgress):
@@ -34,13 +35,21 @@ def default_directory(name: str) -> str:
 
     Linux and other Unix: `$XDG_DATA_HOME/NAME`, else `~/.local/share/NAME`. macOS: `~/Library/Application Support/NAME`.
     Windows: `%LOCALAPPDATA%\\NAME`. Android and iOS have none: `UnsupportedError`, since the host knows its own.
+
+    >>> kith.default_directory("notes").endswith("notes")
+    True
     """
     with translated():
         return _native.default_directory(name)
 
 
 def invitation(token: str | bytes) -> Invitation:
-    """An invitation from its text or its bytes. `InvitationInvalidError` if it is damaged."""
+    """An invitation from its text or its bytes. `InvitationInvalidError` if it is damaged.
+
+    >>> token = await context.invite()
+    >>> kith.invitation(str(token)).id == token.id
+    True
+    """
     with translated():
         if isinstance(token, str):
             return Invitation._of(_native.read_invitation(token, b""))
@@ -61,11 +70,17 @@ class Node:
     """A node: a store, an endpoint in the network, and any number of contexts.
 
     `async with await Node.open(path) as node:` shuts it down at the end.
+
+    >>> async with await kith.Node.open(None, listen=[], discovery=False) as node:
+    ...     context = await node.create_context(name="home")
+    ...     [info.name for info in node.contexts()]
+    ['home']
     """
 
     def __init__(self, native: _native.Node) -> None:
         """Not to be called: `Node.open` makes nodes."""
         self._native = native
+        tracked(self)
 
     @classmethod
     async def open(
@@ -78,6 +93,7 @@ class Node:
         discovery: bool = True,
         durability: Literal["power", "process"] = "power",
         event_retention: int | None = None,
+        storage: Literal["auto", "sled", "redb"] = "auto",
         storage_key: bytes | None = None,
         log_level: str | None = None,
         _hub: _native.Hub | None = None,
@@ -88,9 +104,20 @@ class Node:
         (`/ip4/127.0.0.1/tcp/0`; port 0: the system chooses); `None`: all addresses of this machine. `bootstrap` has peers
         to connect to, as multiaddresses with `/p2p/…`. `discovery`: whether to find peers in the local network and be
         found. `durability`: whether what was acknowledged survives the loss of power, or only the death of the process.
-        `event_retention`: how many batches of events are kept. `log_level`: as by `set_log_level`, for the whole process.
+        `event_retention`: how many batches of events are kept. `storage`: the engine that keeps the directory; `"auto"` is the
+        one that the directory has, and for a new one redb; a directory of
+        another engine is an `InvalidArgumentError`. `log_level`: as by `set_log_level`, for the whole process.
 
         Not there yet, `UnsupportedError`: `relays`, `storage_key`. Cancelling drops the node once it is open.
+
+        >>> import tempfile
+        >>> directory = tempfile.TemporaryDirectory()
+        >>> node = await kith.Node.open(directory.name, listen=["/ip4/127.0.0.1/tcp/0"], discovery=False)
+        >>> await kith.Node.open(directory.name)
+        Traceback (most recent call last):
+        kith.BusyError: ...
+        >>> await node.shutdown()
+        >>> directory.cleanup()
         """
         if relays:
             raise UnsupportedError("relays are not there yet")
@@ -105,6 +132,7 @@ class Node:
             discovery=discovery,
             durability=durability,
             event_retention=event_retention,
+            storage=storage,
             hub=_hub,
         )
         _log.begin(log_level)
@@ -124,21 +152,42 @@ class Node:
 
     @property
     def id(self) -> str:
-        """The node's id in the network."""
+        """The node's id in the network.
+
+        >>> node.id.startswith("12D3Koo")
+        True
+        """
         return self._native.id()
 
     @property
     def addresses(self) -> list[str]:
-        """Where the node listens: multiaddresses with `/p2p/…`."""
+        """Where the node listens: multiaddresses with `/p2p/…`.
+
+        >>> all(address.endswith("/p2p/" + node.id) for address in node.addresses)
+        True
+        """
         return list(self._native.addresses())
 
     async def status(self) -> NodeStatus:
-        """How it stands with the node and the peers that it knows."""
+        """How it stands with the node and the peers that it knows.
+
+        >>> status = await node.status()
+        >>> status.id == node.id, status.peers
+        (True, [])
+        """
         with translated():
             return NodeStatus._of(await self._native.status())
 
     def register(self, name: str, application: Application) -> None:
-        """Registers an application of the host's own. Contexts of that application that wait for it begin to execute."""
+        """Registers an application of the host's own. Contexts of that application that wait for it begin to execute.
+
+        >>> class Nothing(kith.Application):
+        ...     def execute(self, call, state):
+        ...         return b""
+        >>> node.register("nothing", Nothing())
+        >>> (await node.create_context("nothing")).application
+        'nothing'
+        """
         with translated():
             self._native.register(name, Hosted(application))
 
@@ -148,6 +197,10 @@ class Node:
         """Creates a context with this node as its first member and admin. `name` is what people call it.
 
         `policy` is not there yet: `UnsupportedError`. Cancelling lets it finish in the background: see `contexts`.
+
+        >>> home = await node.create_context(name="home")
+        >>> home.name, home.application, home.role
+        ('home', 'kv', 'admin')
         """
         if policy is not None:
             raise UnsupportedError("policies are not there yet")
@@ -155,7 +208,13 @@ class Node:
             return Context(await self._native.create_context(application, data_of(arguments, "arguments"), name))
 
     def inspect(self, invitation: str | bytes) -> InvitationInfo:
-        """Reads an invitation. Joins nothing."""
+        """Reads an invitation. Joins nothing.
+
+        >>> token = await context.invite("reader", note="for Ben")
+        >>> info = node.inspect(token)
+        >>> info.role, info.note, info.context == context.id
+        ('reader', 'for Ben', True)
+        """
         with translated():
             return InvitationInfo._of(self._native.inspect(_token(invitation)))
 
@@ -173,25 +232,50 @@ class Node:
         `UnsupportedError`. Cancelling gives the joining up: nothing of the context stays. One that a shutdown
         interrupts goes on when the node is opened again: the context is in `contexts` with `joining` set, and its `leave` gives
         it up and deletes it.
+
+        >>> async with kith.testing.two_nodes() as (one, other):
+        ...     mine = await one.create_context(name="home")
+        ...     token = await mine.invite("writer")
+        ...     theirs = await other.join(token, timeout=30)
+        ...     theirs.name, theirs.role
+        ('home', 'writer')
         """
         progress = None if on_progress is None else _Progress(on_progress)
         with translated():
             return Context(await self._native.join(_token(invitation), milliseconds(timeout, "timeout"), progress))
 
     def contexts(self) -> list[ContextInfo]:
-        """The contexts that this node holds."""
+        """The contexts that this node holds.
+
+        >>> [info.id == context.id for info in node.contexts()]
+        [True]
+        """
         with translated():
             return [
                 ContextInfo(info.id, info.name, info.application, info.joining) for info in self._native.contexts()
             ]
 
     def context(self, id: bytes) -> Context:
-        """A context that this node holds; `NotFoundError` if it does not."""
+        """A context that this node holds; `NotFoundError` if it does not.
+
+        >>> node.context(context.id) == context
+        True
+        >>> node.context(bytes(32))
+        Traceback (most recent call last):
+        kith.NotFoundError: ...
+        """
         with translated():
             return Context(self._native.context(id_of(id, "a context id")))
 
     async def connect(self, address: str) -> None:
-        """Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on."""
+        """Connects to a peer by a multiaddress with `/p2p/…`, and keeps it connected from then on.
+
+        >>> only_here = {"listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": False}
+        >>> async with await kith.Node.open(None, **only_here) as one, await kith.Node.open(None, **only_here) as other:
+        ...     await one.connect(other.addresses[0])
+        ...     [peer.connected for peer in (await one.status()).peers]
+        [True]
+        """
         with translated():
             await self._native.connect(address)
 
@@ -199,18 +283,71 @@ class Node:
         """Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.
 
         Cancelling lets it finish in the background.
+
+        >>> await node.shutdown()
+        >>> await node.create_context()
+        Traceback (most recent call last):
+        kith.ClosedError: ...
         """
         with translated():
             await self._native.shutdown()
 
-    async def suspend(self, deadline: float) -> None:
-        """Stops the network for a while. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("suspend is not there yet")
+    async def suspend(self, deadline: float | datetime.timedelta) -> None:
+        """Puts the node to rest, for systems that stop apps in the background.
+
+        Finishes what was begun, closes connections, sockets and the store, and gives back its files and their locks, so that another
+        process may open the directory. Handles stay good and streams of events wait. Until `resume`, calls that need the
+        store or the network are `ClosedError`; `contexts`, `status` and what handles know by themselves go on. Twice is fine.
+        A node without a directory keeps its store in memory.
+
+        `TimeoutError` if that is not done within `deadline` (seconds or a `timedelta`), since an application does not return
+        from a call: it goes on in the background, and so it does when it is cancelled.
+
+        >>> await node.suspend(30)
+        >>> await context.get(kith.StateKey.of("shopping", "milk"))
+        Traceback (most recent call last):
+        kith.ClosedError: ...
+        """
+        with translated():
+            await self._native.suspend(milliseconds(deadline, "deadline"))
 
     async def resume(self) -> None:
-        """Goes on after `suspend`. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("resume is not there yet")
+        """Takes a suspended node up again.
 
-    async def sync_once(self, budget: float) -> None:
-        """Catches up in a given time. Not there yet: `UnsupportedError`."""
-        raise UnsupportedError("sync_once is not there yet")
+        Opens the store, listens at the ports from before where they are free, and dials the known peers. A directory that
+        another process has open by now is a `BusyError`, and the node stays suspended. Of a node that is not suspended nothing
+        changes. Cancelling lets it finish in the background.
+
+        >>> await node.suspend(30)
+        >>> await node.resume()
+        >>> await context.get(kith.StateKey.of("shopping", "milk")) is None
+        True
+        """
+        with translated():
+            await self._native.resume()
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the node is suspended, or is being so. Also true once it is shut down.
+
+        >>> node.is_suspended
+        False
+        """
+        return self._native.is_suspended()
+
+    async def sync_once(self, budget: float | datetime.timedelta) -> SyncReport:
+        """Catches up, for the short times in which systems let apps run in the background.
+
+        Dials all known members' nodes at once, and returns when every context is in step with those that are reached, when
+        nobody is reached, or when the budget (seconds or a `timedelta`; at most a day) is used up. A suspended node is resumed for
+        it and suspended again, which may take up to 10 s more. Cancelling lets it finish in the background.
+
+        >>> async with kith.testing.two_nodes() as (one, other):
+        ...     mine = await one.create_context()
+        ...     theirs = await other.join(await mine.invite())
+        ...     report = await other.sync_once(30)
+        ...     report.synced == [theirs.id], report.behind
+        (True, [])
+        """
+        with translated():
+            return SyncReport._of(await self._native.sync_once(milliseconds(budget, "budget")))

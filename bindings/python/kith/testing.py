@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from . import _native
 from ._application import Application, Hosted
 from ._context import Context
 from ._errors import translated
+from ._fork import tracked
 from ._keys import StateKey, data_of
 from ._node import Node
 
+# Its generated constructor has no types.
+_hub_class: Any = _native.Hub
 _SOMEBODY = bytes([1]) * 32
 
 
 class Hub:
-    """A place in the memory of this process where nodes meet: no sockets, and links that a test can break."""
+    """A place in the memory of this process where nodes meet: no sockets, and links that a test can break.
+
+    >>> hub = kith.testing.Hub()
+    >>> async with kith.testing.two_nodes(hub) as (one, other):
+    ...     token = await (await one.create_context()).invite()
+    ...     hub.partition(one, other)
+    ...     try:
+    ...         await other.join(token, timeout=0.1)
+    ...     except (kith.TimeoutError, kith.UnreachableError):
+    ...         hub.heal(one, other)
+    ...     (await other.join(token)).role
+    'writer'
+    """
 
     def __init__(self) -> None:
-        self._native: _native.Hub = _native.Hub()  # type: ignore[no-untyped-call]
+        self._native: _native.Hub = _hub_class()
+        tracked(self)
 
     def partition(self, one: Node, other: Node) -> None:
         """Breaks the link between two nodes and keeps them apart until `heal`."""
@@ -36,13 +53,24 @@ _EVERYBODY = Hub()
 
 
 async def memory_node(hub: Hub | None = None, *, event_retention: int | None = None) -> Node:
-    """A node that keeps everything in memory and meets the others of its hub; without one, all such nodes of the process."""
+    """A node that keeps everything in memory and meets the others of its hub; without one, all such nodes of the process.
+
+    >>> async with await kith.testing.memory_node() as node:
+    ...     (await node.create_context()).role
+    'admin'
+    """
     return await Node.open(None, discovery=False, event_retention=event_retention, _hub=(hub or _EVERYBODY)._native)
 
 
 @contextlib.asynccontextmanager
 async def two_nodes(hub: Hub | None = None) -> AsyncIterator[tuple[Node, Node]]:
-    """Two nodes in memory, shut down at the end. They meet when one joins a context of the other."""
+    """Two nodes in memory, shut down at the end. They meet when one joins a context of the other.
+
+    >>> async with kith.testing.two_nodes() as (one, other):
+    ...     mine = await one.create_context()
+    ...     (await other.join(await mine.invite())).id == mine.id
+    True
+    """
     async with await memory_node(hub) as one, await memory_node(hub) as other:
         yield one, other
 
@@ -54,6 +82,13 @@ async def two_members(
     """A context of a first node that a second one has joined, as both hold it: the first is its admin.
 
     `applications` are what the nodes register under the name first, one each.
+
+    >>> milk = kith.StateKey.of("shopping", "milk")
+    >>> async with kith.testing.two_members() as (mine, theirs):
+    ...     _ = await mine.put(milk, b"2 litres")
+    ...     await theirs.wait_synced()
+    ...     await theirs.commitment() == await mine.commitment()
+    True
     """
     async with two_nodes(hub) as (one, other):
         for node, hosted in zip((one, other), applications or ()):
@@ -66,11 +101,20 @@ class ApplicationBench:
     """Runs one application's calls on a state in memory, through the same border as a node does.
 
     A rejected call raises `kith.RejectedError` and writes nothing; a local fault raises `kith.BlockedError`.
+
+    >>> class Echo(kith.Application):
+    ...     def execute(self, call, state):
+    ...         state.emit("said", call.arguments)
+    ...         return call.arguments
+    >>> bench = kith.testing.ApplicationBench(Echo())
+    >>> bench.execute("say", b"hello"), bench.emitted(), bench.entries()
+    (b'hello', ['said'], {})
     """
 
     def __init__(self, application: Application, arguments: bytes = b"") -> None:
         with translated():
             self._native = _native.ApplicationBench(Hosted(application), data_of(arguments))
+        tracked(self)
 
     def execute(
         self,

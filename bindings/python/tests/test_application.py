@@ -54,6 +54,7 @@ def test_a_call_arrives_whole_and_its_answer_goes_back():
     assert bench.emitted() == ["written"]
 
 
+# scenario: application_raises
 def test_raising_rejects_the_call_with_the_words_and_undoes_its_writes():
     def body(call, state):
         state.put(KEY, b"half")
@@ -136,6 +137,7 @@ def test_a_failure_of_the_state_cannot_be_swallowed():
     assert bench.entries() == {}
 
 
+# scenario: state_ends_with_its_call
 def test_the_state_is_closed_when_the_call_has_ended():
     kept = []
 

@@ -31,6 +31,7 @@ async def blocked(context):
     return (await context.status()).blocked
 
 
+# scenario: local_fault
 @pytest.mark.parametrize(
     "error",
     [MemoryError("full"), TimeoutError("slow"), KeyboardInterrupt(), kith.LocalFault("disk"), kith.StorageError("torn")],
@@ -65,6 +66,7 @@ async def test_a_local_fault_blocks_one_member_and_an_admin_skips_the_call(error
         assert (await mine.transaction(receipt.transaction)).outcome is kith.Outcome.REJECTED
 
 
+# scenario: fault_that_passes
 async def test_a_fault_that_passes_is_tried_again_without_anybodys_doing():
     good, moody = Moody(), Moody()
     moody.error = kith.LocalFault("for a moment")
@@ -94,6 +96,7 @@ async def test_what_every_member_gets_alike_rejects(error):
         assert await blocked(context) is None
 
 
+# scenario: application_missing
 async def test_a_context_waits_for_its_application_and_applies_then():
     async with two_nodes() as (one, other):
         one.register("moody", Moody())
@@ -119,6 +122,7 @@ async def test_a_context_waits_for_its_application_and_applies_then():
         assert await theirs.get(key("second")) == b"value"
 
 
+# scenario: application_calls_back
 async def test_an_application_runs_on_a_thread_of_the_contexts_and_may_not_call_the_library():
     seen = []
 
@@ -138,6 +142,7 @@ async def test_an_application_runs_on_a_thread_of_the_contexts_and_may_not_call_
     assert seen == [("kith-context", "this may not be called from inside an application's callback")]
 
 
+# scenario: cancelled_write
 async def test_a_cancelled_write_is_finished_or_not_begun_and_the_context_goes_on():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -152,6 +157,7 @@ async def test_a_cancelled_write_is_finished_or_not_begun_and_the_context_goes_o
         assert len([entry async for entry in context.all_entries()]) == 51
 
 
+# scenario: cancelled_join
 async def test_a_cancelled_join_is_given_up_and_may_be_tried_again():
     hub = Hub()
     async with two_nodes(hub) as (one, other):
@@ -177,6 +183,7 @@ async def test_a_cancelled_join_is_given_up_and_may_be_tried_again():
         assert again.role == "writer"
 
 
+# scenario: half_joined
 async def test_a_half_joined_context_is_there_after_a_restart_and_can_be_deleted(tmp_path):
     loopback = {"listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": False}
     async with await kith.Node.open(None, **loopback) as one:
@@ -200,6 +207,7 @@ async def test_a_half_joined_context_is_there_after_a_restart_and_can_be_deleted
         assert again.contexts() == []
 
 
+# scenario: peer_out_of_reach
 async def test_status_says_why_a_peer_is_not_reached():
     async with await kith.Node.open(None, listen=["/ip4/127.0.0.1/tcp/0"], discovery=False) as gone:
         (address,) = gone.addresses
@@ -244,6 +252,7 @@ async def test_a_bootstrap_peer_that_comes_later_is_reached_and_comes_back_after
             await eventually(lost, "it is gone again")
 
 
+# scenario: logs_reach_the_host
 async def test_logs_reach_logging_filtered_before_they_cross(caplog):
     moved = []
 
@@ -282,6 +291,7 @@ async def test_logs_reach_logging_filtered_before_they_cross(caplog):
         kith.set_log_level("warn")
 
 
+# scenario: names_of_members
 async def test_members_and_contexts_are_called_what_they_say():
     async with two_members() as (mine, theirs):
         stream = await mine.subscribe()
@@ -298,6 +308,7 @@ async def test_members_and_contexts_are_called_what_they_say():
             await mine.set_display_name("x" * 129)
 
 
+# scenario: invitation_as_text_bytes_and_picture
 async def test_an_invitation_is_text_bytes_and_a_picture():
     async with two_nodes() as (one, other):
         mine = await one.create_context()

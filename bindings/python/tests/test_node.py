@@ -40,6 +40,7 @@ async def joined(one, other, **invitation):
     return mine, theirs
 
 
+# scenario: keeps_over_a_restart, put_get_delete, what_became_of_a_transaction, counters_and_appending
 async def test_a_context_keeps_what_it_is_told(tmp_path):
     async with await kith.Node.open(tmp_path / "node", listen=LOOPBACK, discovery=False) as node:
         context = await node.create_context(name="a name")
@@ -67,6 +68,7 @@ async def test_a_context_keeps_what_it_is_told(tmp_path):
         assert [t.id for t in await again.history()][1] == id
 
 
+# scenario: compare_and_set, batch_all_or_nothing
 async def test_compare_and_set_and_batches_are_all_or_nothing():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -83,6 +85,7 @@ async def test_compare_and_set_and_batches_are_all_or_nothing():
         assert await context.get(key("two")) == b"x"
 
 
+# scenario: entries_in_pages
 async def test_entries_come_in_key_order_and_pages():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -99,6 +102,7 @@ async def test_entries_come_in_key_order_and_pages():
         assert len([entry async for entry in context.all_entries()]) == 8
 
 
+# scenario: order_in_pages
 async def test_the_order_is_read_in_pages():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -111,6 +115,7 @@ async def test_the_order_is_read_in_pages():
         assert rest[-1].arguments.endswith(b"4")
 
 
+# scenario: methods_by_name
 async def test_a_method_is_called_by_name():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -125,6 +130,7 @@ async def test_a_method_is_called_by_name():
             await context.query("nonsense")
 
 
+# scenario: two_members_share, status_names_peers, invitation_is_read, joining_tells_how_far
 async def test_two_nodes_share_a_context():
     async with two_nodes() as (one, other):
         mine = await one.create_context(name="shared")
@@ -158,6 +164,7 @@ async def test_two_nodes_share_a_context():
         assert {(m.id, m.role) for m in await mine.members()} == {(mine.me, "admin"), (theirs.me, "writer")}
 
 
+# scenario: both_write_at_once
 async def test_both_write_at_once_and_end_equal():
     async with two_nodes() as (one, other):
         mine, theirs = await joined(one, other)
@@ -178,6 +185,7 @@ async def test_both_write_at_once_and_end_equal():
         assert orders[0] == orders[1] and len(orders[0]) > 120
 
 
+# scenario: roles_are_obeyed, member_is_removed, mistakes_are_named
 async def test_roles_removal_and_who_may():
     async with two_nodes() as (one, other):
         mine, theirs = await joined(one, other)
@@ -211,6 +219,7 @@ async def test_roles_removal_and_who_may():
             await mine.remove(bytes(32))
 
 
+# scenario: member_leaves, last_admin_stays
 async def test_a_member_leaves():
     async with two_nodes() as (one, other):
         mine, theirs = await joined(one, other)
@@ -227,6 +236,7 @@ async def test_a_member_leaves():
         assert one.contexts() == []
 
 
+# scenario: invitation_used_up, invitation_revoked
 async def test_invitations_are_listed_used_up_and_revoked():
     async with two_nodes() as (one, other), await memory_node() as third:
         mine = await one.create_context()
@@ -251,6 +261,7 @@ async def test_invitations_are_listed_used_up_and_revoked():
         assert third.contexts() == []
 
 
+# scenario: joining_nobody
 async def test_joining_nobody_ends_in_time_and_leaves_nothing():
     async with await memory_node() as one, await memory_node() as other:
         context = await one.create_context()
@@ -261,6 +272,7 @@ async def test_joining_nobody_ends_in_time_and_leaves_nothing():
         assert other.contexts() == []
 
 
+# scenario: events_are_pulled, events_after_a_cursor, streams_end_with_their_node
 async def test_events_wait_replay_and_end():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -292,6 +304,7 @@ async def test_events_wait_replay_and_end():
                 await stream.next()
 
 
+# scenario: cancelled_wait
 async def test_cancelled_waits_lose_no_event():
     async with await memory_node() as node:
         context = await node.create_context()
@@ -323,6 +336,7 @@ async def test_cancelled_waits_lose_no_event():
         assert cancelled > 0
 
 
+# scenario: cursor_expired
 async def test_an_expired_cursor_is_named():
     async with await memory_node(event_retention=3) as node:
         context = await node.create_context()
@@ -352,6 +366,7 @@ class Tally(kith.Application):
         return state.get(kith.StateKey.of("total", arguments.decode())) or bytes(8)
 
 
+# scenario: own_application, application_emits, application_twice
 async def test_an_application_in_python_runs_on_both_nodes():
     async with two_nodes() as (one, other):
         one.register("tally", Tally())
@@ -376,6 +391,7 @@ async def test_an_application_in_python_runs_on_both_nodes():
         assert await mine.commitment() == await theirs.commitment()
 
 
+# scenario: not_there_yet
 async def test_what_is_not_there_yet_says_so(tmp_path):
     for option in ({"relays": ["/ip4/127.0.0.1/tcp/1"]}, {"storage_key": bytes(32)}):
         with pytest.raises(kith.UnsupportedError):
@@ -384,13 +400,7 @@ async def test_what_is_not_there_yet_says_so(tmp_path):
     async with await memory_node() as node:
         context = await node.create_context()
         for call in (
-            node.suspend(1),
-            node.resume(),
-            node.sync_once(1),
             node.create_context(policy="majority"),
-            context.rotate_keys(),
-            context.verify(),
-            context.explain(key("x")),
             context.get(key("x"), kith.Level.FINAL),
             context.entries(level=kith.Level.FINAL),
         ):
@@ -398,6 +408,7 @@ async def test_what_is_not_there_yet_says_so(tmp_path):
                 await call
 
 
+# scenario: mistakes_are_named, directory_in_use, wrong_lengths, nobody_in_step, counters_and_appending
 async def test_mistakes_are_named(tmp_path):
     async with await kith.Node.open(tmp_path / "node", listen=LOOPBACK, discovery=False) as node:
         with pytest.raises(kith.BusyError):
@@ -437,6 +448,7 @@ async def test_mistakes_are_named(tmp_path):
             await context.wait_synced(0.05)
 
 
+# scenario: closed_after_shutdown
 async def test_after_shutdown_everything_is_closed():
     node = await memory_node()
     context = await node.create_context()
@@ -457,6 +469,7 @@ async def test_after_shutdown_everything_is_closed():
         node.contexts()
 
 
+# scenario: forgotten_node
 async def test_a_node_that_is_forgotten_lets_its_directory_go(tmp_path):
     node = await kith.Node.open(tmp_path / "node", listen=LOOPBACK, discovery=False)
     context = await node.create_context()

@@ -8,7 +8,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{MESSAGES, Scope, Secret, Trouble};
 use crate::limits;
-use crate::replica::{Header, MemberId, Transaction, TransactionId, transaction};
+use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId, transaction};
 
 /// Bytes that sealing adds to a plaintext.
 const TAG: usize = 16;
@@ -127,11 +127,21 @@ impl Chain {
             .map_err(|_| Trouble::TooLarge)?;
         header.payload_hash = transaction::payload_hash(&payload);
         let signature = Some(header.sign(signer));
-        Ok((Transaction { header, payload, signature, cover: None }, opened, after))
+        let key = Some(MessageKey(*message.expose()));
+        Ok((Transaction { header, payload, signature, cover: None, key }, opened, after))
     }
 
-    /// Opens a message, whose signature has been verified.
-    pub(super) fn open(&self, scope: &Scope, sealed: &Transaction) -> Result<(Opened, Self), Trouble> {
+    /// This chain without the key of a message that became known by another way; none if it has no such key.
+    pub(super) fn pass(&self, scope: &Scope, counter: u32) -> Option<Self> {
+        self.take(scope, counter).ok().map(|(_, after)| after)
+    }
+
+    /// Opens a message, whose signature has been verified; gives also what it can be sealed with again.
+    pub(super) fn open(
+        &self,
+        scope: &Scope,
+        sealed: &Transaction,
+    ) -> Result<(Opened, MessageKey, Self), Trouble> {
         let header = &sealed.header;
         if header.belongs_to() != scope.context {
             return Err(Trouble::Elsewhere);
@@ -154,8 +164,22 @@ impl Chain {
         payload.extend_from_slice(&plaintext);
         let opened = Opened { payload };
         opened.check(header)?;
-        Ok((opened, after))
+        Ok((opened, MessageKey(*message.expose()), after))
     }
+}
+
+/// A message as it was sent, from what it says and its key. Who made it is bound to it by the header alone, so this signs nothing.
+pub(super) fn seal_again(
+    scope: &Scope,
+    header: &Header,
+    plaintext: &[u8],
+    key: &MessageKey,
+) -> Result<Vec<u8>, Trouble> {
+    let (aad, nonce, cipher) = keys(scope, &Secret::new(key.0), header);
+    let payload = cipher
+        .encrypt(&XNonce::from(*nonce), Payload { msg: plaintext, aad: &aad })
+        .map_err(|_| Trouble::TooLarge)?;
+    Ok(payload)
 }
 
 /// Associated data, nonce and cipher of a message. The nonce hangs on the commitment, so that two texts under one key, as a restored backup writes

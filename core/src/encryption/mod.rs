@@ -1,15 +1,16 @@
 //! A group double ratchet: every message under a key of its own, keys that are gone once used, healing after a device was copied, and removal
 //! that locks out, with no server and no order but the causal one. `docs/encryption.md` has formats, rules, and what attacks on them come to.
 //!
-//! No clock, no randomness and no store: entropy comes in, and what is to be stored comes out. Not yet wired into contexts, whose payloads
-//! are unsealed.
+//! No clock, no randomness and no store: entropy comes in, and what is to be stored comes out.
 
 mod chain;
 mod envelope;
 mod epoch;
+mod keeper;
 mod ring;
 pub mod rules;
 mod secret;
+mod seen;
 mod share;
 mod suite;
 mod trouble;
@@ -17,6 +18,7 @@ mod trouble;
 pub use chain::{Chain, Opened};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
 pub use epoch::{Epoch, Leaf, Pair, Recipient, RefreshKey, WRAPS_INLINE, Wraps};
+pub(crate) use keeper::{Keeper, Prepared};
 pub use ring::{Change, EpochDraft, Key, RATCHET_KEYS, Ring, Rows};
 pub use secret::{Scope, Secret};
 pub use share::{

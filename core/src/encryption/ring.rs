@@ -11,7 +11,7 @@ use super::{
     Chain, Epoch, Leaf, Opened, RatchetKey, Recipient, RefreshKey, Scope, Secret, Trouble, Welcome, Wraps,
 };
 use crate::limits;
-use crate::replica::{Header, MemberId, Transaction, TransactionId};
+use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId};
 
 /// How many of a member's own ratchet keys are kept, for wraps whose authors had not seen a later one.
 pub const RATCHET_KEYS: usize = 32;
@@ -29,6 +29,8 @@ pub enum Key {
     Chain(TransactionId, MemberId),
     /// What envelopes are sealed with in an epoch.
     Envelope(TransactionId),
+    /// What is to be remembered besides: no secret.
+    Book,
 }
 
 impl Key {
@@ -161,9 +163,15 @@ impl<R: Rows> Ring<'_, R> {
         for to in recipients {
             let pair: Pair = self.read(&Key::To(to.member))?.unwrap_or_default();
             let drawn = self.scope.secret(entropy, "entropy-wrap", &[&to.member.0]);
-            let (wrap, after) = pair.wrap(&self.scope, &self.me, to, &commit, &seed, &drawn)?;
-            wraps.extend(wrap);
-            changes.push(Change::put(Key::To(to.member), &after));
+            match pair.wrap(&self.scope, &self.me, to, &commit, &seed, &drawn) {
+                Ok((wrap, after)) => {
+                    wraps.extend(wrap);
+                    changes.push(Change::put(Key::To(to.member), &after));
+                }
+                // Who has published what is no key shuts itself out, and nobody else.
+                Err(Trouble::Key) => wraps.resize(wraps.len() + self.scope.suite.wrap(), 0),
+                Err(trouble) => return Err(trouble),
+            }
         }
         let epoch = Epoch {
             suite: self.scope.suite as u8,
@@ -256,9 +264,43 @@ impl<R: Rows> Ring<'_, R> {
 
     /// Opens a message of another member. That its signature verifies, or is covered, is the caller's to see to.
     pub fn open(&self, sealed: &Transaction) -> Result<(Opened, Change), Trouble> {
+        let (opened, _, change) = self.open_with_key(sealed)?;
+        Ok((opened, change))
+    }
+
+    /// The same, with what the message can be sealed with again.
+    pub(crate) fn open_with_key(
+        &self,
+        sealed: &Transaction,
+    ) -> Result<(Opened, MessageKey, Change), Trouble> {
         let (epoch, author) = (TransactionId(sealed.header.epoch), sealed.header.author);
-        let (opened, after) = self.chain(&epoch, &author)?.open(&self.scope, sealed)?;
-        Ok((opened, Change::put(Key::Chain(epoch, author), &after)))
+        let (opened, key, after) = self.chain(&epoch, &author)?.open(&self.scope, sealed)?;
+        Ok((opened, key, Change::put(Key::Chain(epoch, author), &after)))
+    }
+
+    /// Drops the key of a message that became known by another way, if it is here.
+    pub(crate) fn pass(&self, header: &Header) -> Result<Option<Change>, Trouble> {
+        let key = Key::Chain(TransactionId(header.epoch), header.author);
+        let Some(chain) = self.read::<Chain>(&key)? else { return Ok(None) };
+        Ok(chain.pass(&self.scope, header.counter).map(|after| Change::put(key, &after)))
+    }
+
+    /// How many messages of this member's own were sealed in an epoch; none if it has no keys to seal with.
+    pub(crate) fn sent(&self, epoch: &TransactionId) -> Result<Option<u32>, Trouble> {
+        let chain: Option<Chain> = self.read(&Key::Chain(*epoch, self.me))?;
+        Ok(chain.map(|chain| chain.next().unwrap_or(super::MESSAGES)))
+    }
+
+    /// The first ratchet key, as it is published.
+    pub(crate) fn first_public(&self) -> Result<Vec<u8>, Trouble> {
+        self.scope.suite.public(&self.first_key()?)
+    }
+
+    /// The numbers of the oldest of one's own ratchet keys that is kept, and of the newest.
+    pub(crate) fn own_keys(&self) -> Result<(u32, u32), Trouble> {
+        let own = self.own()?;
+        let index = |key: Option<&(u32, Secret)>| key.map_or(0, |(index, _)| *index);
+        Ok((index(own.keys.first()), index(own.keys.last())))
     }
 
     /// The chains of an epoch for a joiner; whether it may have them is [`super::rules::may_give`]'s to say.

@@ -76,9 +76,22 @@ fn rank(view: &impl View, epoch: &TransactionId) -> Option<(u64, std::cmp::Rever
 /// The epoch under which a member sends: the best of all that are usable, if it is a recipient of that and has not been in a better one. It does
 /// not fall back to a lesser one: that may be from before others were healed, and two epochs would go on side by side.
 pub fn best(view: &impl View, member: &MemberId, last: Option<&TransactionId>) -> Option<TransactionId> {
+    fits(view, best_usable(view)?, member, last)
+}
+
+/// The best of all that are usable, whoever its recipients are.
+pub fn best_usable(view: &impl View) -> Option<TransactionId> {
     let mut epochs = view.epochs();
     epochs.sort_by_key(|epoch| std::cmp::Reverse(rank(view, epoch)));
-    let best = epochs.into_iter().find(|epoch| usable(view, epoch).is_ok())?;
+    epochs.into_iter().find(|epoch| usable(view, epoch).is_ok())
+}
+
+fn fits(
+    view: &impl View,
+    best: TransactionId,
+    member: &MemberId,
+    last: Option<&TransactionId>,
+) -> Option<TransactionId> {
     let floor = last.and_then(|last| rank(view, last));
     (rank(view, &best) >= floor && view.members_at(&best).contains(member)).then_some(best)
 }
@@ -96,6 +109,8 @@ pub struct Usage {
     pub asked: bool,
     /// Its own keys of it are not here: the wrap did not open, or nobody has it.
     pub locked_out: bool,
+    /// Somebody who is a member now is no recipient of it.
+    pub joined: bool,
 }
 
 /// What to do before a send.
@@ -121,6 +136,8 @@ pub enum Rotate {
     Asked,
     /// Its author gave this member no keys.
     LockedOut,
+    /// Somebody has joined since, and gets what follows sealed.
+    Joined,
 }
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -132,13 +149,20 @@ pub fn choose(
     last: Option<&TransactionId>,
     usage: impl Fn(&TransactionId) -> Usage,
 ) -> Choice {
-    let Some(epoch) = best(view, member, last) else {
-        return Choice::Rotate(Rotate::NoneFits);
-    };
-    let usage = usage(&epoch);
+    match best(view, member, last) {
+        Some(epoch) => decide(epoch, &usage(&epoch)),
+        None => Choice::Rotate(Rotate::NoneFits),
+    }
+}
+
+/// Whether to send under the epoch that is the best.
+#[must_use]
+pub fn decide(epoch: TransactionId, usage: &Usage) -> Choice {
     let old = if usage.members <= 64 { DAY } else { 7 * DAY };
     if usage.locked_out {
         Choice::Rotate(Rotate::LockedOut)
+    } else if usage.joined {
+        Choice::Rotate(Rotate::Joined)
     } else if usage.asked {
         Choice::Rotate(Rotate::Asked)
     } else if usage.sent >= MESSAGES {
@@ -181,9 +205,27 @@ pub fn violation(
     if best(past, author, before.as_ref().map(|(last, _)| last)) != Some(*epoch) {
         return Some(Violation::Stale);
     }
+    is_out_of_turn(epoch, counter, before).then_some(Violation::Counter)
+}
+
+fn is_out_of_turn(epoch: &TransactionId, counter: u32, before: Option<(TransactionId, u32)>) -> bool {
     let due = match before {
         Some((last, counter)) if last == *epoch => counter.checked_add(1),
         _ => Some(0),
     };
-    (due != Some(counter) || counter >= MESSAGES).then_some(Violation::Counter)
+    due != Some(counter) || counter >= MESSAGES
+}
+
+/// Whether there is a [`Violation`], where the best epoch that is usable in the past is known.
+pub(crate) fn violates(
+    past: &impl View,
+    best: Option<TransactionId>,
+    author: &MemberId,
+    epoch: &TransactionId,
+    counter: u32,
+    before: Option<(TransactionId, u32)>,
+) -> bool {
+    let last = before.as_ref().map(|(last, _)| last);
+    best.and_then(|best| fits(past, best, author, last)) != Some(*epoch)
+        || is_out_of_turn(epoch, counter, before)
 }

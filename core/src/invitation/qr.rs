@@ -57,6 +57,7 @@ mod tests {
             access_key: [2; 32],
             invite: TransactionId([3; 32]),
             secret: [4; 32],
+suite: 1,
             application: "kv".into(),
             role: Role::Writer,
             not_after: 7,

@@ -5,6 +5,7 @@
 
 mod forks;
 mod gossiping;
+mod keys;
 mod sessions;
 mod stage;
 mod verifying;
@@ -31,6 +32,7 @@ use super::registry::Registry;
 use super::shared::ContextShared;
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
+use crate::encryption::Keeper;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
 use crate::replica::faults::{self, Fault};
@@ -41,8 +43,6 @@ use crate::{Error, Result};
 
 /// Most commands in one round.
 const ROUND: usize = 256;
-/// With so many bytes to be written a round takes on no more: the store writes at most 64 KiB at once, and anything larger twice.
-const ROUND_BYTES: usize = 44 << 10;
 /// How long applying rests after a local fault, in ms.
 const RETRY: u64 = 5_000;
 
@@ -70,6 +70,7 @@ pub(crate) struct Start {
 pub(crate) struct Actor {
     start: Start,
     replica: Replica,
+    keeper: Keeper,
     room: WaitingRoom,
     /// In the order of the links: what a round does must not hang on how a map lays out its keys.
     sessions: BTreeMap<LinkId, Connected>,
@@ -103,9 +104,11 @@ impl Actor {
         start.shared.latest.send_replace(cursor);
         let replica = open(&start)?;
         let leaving = start.leaving;
+        let keeper = Keeper::new(start.shared.id, start.shared.me);
         let mut actor = Self {
             start,
             replica,
+            keeper,
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
             verified: Verified::default(),
@@ -126,6 +129,7 @@ impl Actor {
             let fault = Blocked::Fault(id, "it has not been tried since the context was opened".into());
             actor.blocked = Some((fault, actor.now().saturating_sub(RETRY)));
         }
+        actor.make_first_keys()?;
         actor.check_high_water();
         actor.note_gossip();
         actor.show();
@@ -216,6 +220,7 @@ impl Actor {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
             // What is in memory is not what the store holds.
             (self.leaving, self.pruned) = (leaving, pruned);
+            self.keeper = Keeper::new(self.start.shared.id, self.start.shared.me);
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
@@ -232,6 +237,7 @@ impl Actor {
     fn try_round(&mut self, stage: &mut Stage) -> Result<()> {
         let store = Arc::clone(&self.start.store);
         let number = self.start.shared.number;
+        self.keeper.now = self.start.clock.now();
         let (ours, theirs): (VecDeque<Command>, VecDeque<Command>) =
             std::mem::take(&mut stage.commands).into_iter().partition(|command| {
                 !matches!(
@@ -250,19 +256,23 @@ impl Actor {
             stage.deliveries.extend(self.left_over.drain(..));
             self.hear(theirs, &tables, stage)?;
             let mut view = View::new(&tables);
+            // With so many bytes to be written a round takes on no more.
+            let most = store.batch_size();
             while let Some(command) = stage.commands.pop_front() {
                 self.stage_command(command, &mut view, stage)?;
-                if view.size() >= ROUND_BYTES {
+                if view.size() >= most {
                     break;
                 }
             }
             self.postponed.extend(stage.commands.drain(..));
-            self.stage_deliveries(&mut view, stage)?;
+            self.stage_deliveries(&mut view, most, stage)?;
+            self.stage_shares(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;
             self.stage_retry(&mut view, stage)?;
             self.note_blocked(stage);
+            self.tidy_keys(&mut view, stage)?;
             view.into_writes()
         };
         self.commit(writes, stage)?;
@@ -381,6 +391,7 @@ impl Actor {
         ContextStatus {
             transactions: self.replica.transactions(),
             pending: self.replica.pending() as u64,
+            unopened: self.replica.unopened(),
             waiting: self.room.len() as u64,
             missing: self.room.wanted().iter().take(100).map(ToString::to_string).collect(),
             blocked,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::info::{ContextStatus, Executed, IssuedInvitation, MemberInfo};
+use super::info::{ContextSecurity, ContextStatus, Executed, IssuedInvitation, MemberInfo};
 use super::options::InviteOptions;
 use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
@@ -64,6 +64,12 @@ pub(crate) enum Command {
     Verify {
         reply: Reply<Verification>,
     },
+    RotateKeys {
+        reply: Reply<()>,
+    },
+    Security {
+        reply: Reply<ContextSecurity>,
+    },
     /// The host has registered an application: what waited for it may run.
     ApplicationRegistered,
     /// By the switchboard.
@@ -105,7 +111,8 @@ impl Command {
                 tell(reply, error);
             }
             Self::Invite { reply, .. } => tell(reply, error),
-            Self::Leave { reply } => tell(reply, error),
+            Self::Leave { reply } | Self::RotateKeys { reply } => tell(reply, error),
+            Self::Security { reply } => tell(reply, error),
             Self::Query { reply, .. } => tell(reply, error),
             Self::Members { reply } => tell(reply, error),
             Self::Invitations { reply } => tell(reply, error),

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::command::Command;
 use super::events::{Cursor, Events};
 use super::info::{
-    ContextStatus, Entry, Executed, Explanation, IssuedInvitation, Level, MemberInfo, TransactionInfo,
+    ContextSecurity, ContextStatus, Entry, Executed, Explanation, IssuedInvitation, Level, MemberInfo,
+    TransactionInfo,
 };
 use super::options::InviteOptions;
 use super::shared::ContextShared;
@@ -31,6 +32,7 @@ pub struct Context {
 
 impl Context {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        super::process::check()?;
         let (reply, answer) = oneshot::channel();
         let closed = || self.shared.closed_error();
         // One whose store failed still answers, and says so.
@@ -44,6 +46,7 @@ impl Context {
         &self,
         read: impl FnOnce(&ContextShared, &dyn Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        super::process::check()?;
         let store = self.shared.running()?.store;
         let shared = Arc::clone(&self.shared);
         let task = self.shared.runtime.spawn_blocking(move || read(&shared, &*store));
@@ -184,6 +187,7 @@ impl Context {
     /// The events from now on, or those after a cursor and then from now on.
     /// [`ErrorKind::CursorExpired`] if what followed the cursor is not kept any more.
     pub async fn events(&self, after: Option<Cursor>) -> Result<Events> {
+        super::process::check()?;
         let latest = self.shared.latest.subscribe();
         let passing = self.shared.passing.subscribe();
         let newest = *latest.borrow();
@@ -323,6 +327,7 @@ impl Context {
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
     /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what a peer is writing right now is not waited for.
     pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
+        super::process::check()?;
         let this = self.clone();
         let task = self.shared.runtime.spawn(async move {
             let mut changes = this.shared.synced.subscribe();
@@ -341,9 +346,16 @@ impl Context {
         task.await.map_err(|_| self.shared.closed_error())?
     }
 
-    /// New keys for the context: not there while contexts are unsealed.
+    /// Makes new keys: for this member, and for all that is sent from now on, by anybody who has heard of it. For when a device may have been
+    /// copied: who has the copy, and no more than listens, opens nothing that follows. Durable and on its way when it returns.
+    /// [`ErrorKind::Unsupported`] in a context whose payloads are not sealed.
     pub async fn rotate_keys(&self) -> Result<()> {
-        Err(Error::unsupported("contexts are not sealed yet"))
+        self.ask(|reply| Command::RotateKeys { reply }).await
+    }
+
+    /// How it stands with the context's keys.
+    pub async fn security(&self) -> Result<ContextSecurity> {
+        self.ask(|reply| Command::Security { reply }).await
     }
 }
 

@@ -100,6 +100,19 @@ pub enum Event {
     Closed {
         reason: String,
     },
+    /// Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that one, as
+    /// soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+    KeyTrouble {
+        member: MemberId,
+        transaction: TransactionId,
+        what: String,
+    },
+    /// A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it
+    /// does so on purpose.
+    KeyViolation {
+        member: MemberId,
+        transaction: TransactionId,
+    },
 }
 
 /// Events that happened together, with their cursor.
@@ -126,6 +139,7 @@ pub struct Events {
 impl Events {
     /// The next event with its cursor. Waits until there is one; cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Result<(Cursor, Event)> {
+        super::process::check()?;
         loop {
             if let Some(next) = self.ready.pop_front() {
                 return Ok(next);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::replica::{ContextId, MemberId, Place, Receipt, Role, StateKey, TransactionId, Written};
+use crate::storage::EngineName;
 
 /// What an invitation says. Nothing is joined by reading it.
 #[derive(Clone, Debug)]
@@ -146,12 +147,17 @@ pub struct NodeStatus {
     pub relays: Vec<RelayInfo>,
     /// The contexts, as hexadecimal ids.
     pub contexts: Vec<String>,
-    /// What is kept is not sealed: no key was given. (Sealing is not there yet.)
+    /// Whether everything in the directory is sealed under a key that the host keeps.
     pub sealed: bool,
+    /// Whether the key that everything in the directory is sealed under lies in a file beside it, since the host gave none: whoever can read
+    /// the directory can read everything in it then.
+    pub key_file: bool,
     /// Whether the directory is a copy of another node's, or lacks the high-water mark of its store: then nothing is signed.
     pub copied: bool,
     /// Whether the node is suspended: it has no peers and no addresses then.
     pub suspended: bool,
+    /// The engine that keeps the node's directory; `None`: everything is in memory.
+    pub storage: Option<EngineName>,
 }
 
 /// What [`crate::node::Node::sync_once`] came to.
@@ -222,6 +228,8 @@ pub struct ContextStatus {
     pub transactions: u64,
     /// Transactions in the order that are not executed.
     pub pending: u64,
+    /// Transactions in the order that are sealed and not opened: nothing that they say is known here, until a member shares it.
+    pub unopened: u64,
     /// Transactions that wait for their parents.
     pub waiting: u64,
     /// Transactions that are known of and missing.
@@ -236,6 +244,28 @@ pub struct ContextStatus {
     pub digest: String,
     /// The peers of this context that there is a link to.
     pub peers: Vec<ContextPeer>,
+}
+
+/// How it stands with a context's keys.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ContextSecurity {
+    /// 0: payloads are not sealed; 1: X25519; 2: X-Wing, which also withstands quantum computers.
+    pub suite: u8,
+    /// The epoch under whose keys this member would send now; `None`: one is made first.
+    pub epoch: Option<TransactionId>,
+    /// For how many ms this node has known that epoch.
+    pub age: u64,
+    /// How many members were given its keys, this one included. The others read by shared history.
+    pub members_able: usize,
+    /// How many members there are.
+    pub members: usize,
+    /// Why new keys are made before this member's next call, if they are.
+    pub pending: Option<String>,
+    /// How many calls were sent under keys that were not to be used, by anybody.
+    pub violations: u64,
+    /// How many calls are sealed and not opened here.
+    pub unopened: u64,
 }
 
 /// A connected peer of a context.

@@ -19,8 +19,8 @@ use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
-use crate::replica::payload::CallPayload;
-use crate::replica::{ContextId, MemberId, Payload, Replica, Role, TransactionId, WaitingRoom};
+use crate::replica::payload::{CallPayload, KeyPackage};
+use crate::replica::{ContextId, MemberId, Payload, Replica, Role, TableWrite, TransactionId, WaitingRoom};
 use crate::storage::{Durability, HighWater, Keyspace, Mark, Store, context_key};
 use crate::sync::{Binding, Channel, Status};
 use crate::{Error, Result};
@@ -91,6 +91,7 @@ pub enum Wish {
     SetRole { member: MemberId, role: Role },
     Remove { member: MemberId },
     Invite(InviteOptions),
+    RotateKeys,
     Leave,
 }
 
@@ -119,6 +120,7 @@ pub enum Input {
 pub enum Answer {
     Written(TransactionId),
     Invited(Box<Invitation>),
+    Rotated,
     Left,
 }
 
@@ -308,6 +310,11 @@ impl Machine {
     }
 }
 
+/// A creator's first keys: what goes into genesis, and what is to be stored.
+pub fn first_keys(suite: u8, me: MemberId, entropy: [u8; 32]) -> Result<(KeyPackage, Vec<TableWrite>)> {
+    crate::encryption::Keeper::first_keys(suite, ContextId::default(), me, entropy)
+}
+
 /// What is never answered was dropped.
 fn expect<T: 'static>(number: u64, pending: &mut Vec<(u64, Pending)>, answer: fn(T) -> Answer) -> Reply<T> {
     let (reply, mut receiver) = oneshot::channel::<Result<T>>();
@@ -344,6 +351,7 @@ fn command(input: Input, pending: &mut Vec<(u64, Pending)>) -> Command {
                 addresses: Vec::new(),
                 reply: expect(number, pending, |invitation| Answer::Invited(Box::new(invitation))),
             },
+            Wish::RotateKeys => Command::RotateKeys { reply: expect(number, pending, |()| Answer::Rotated) },
             Wish::Leave => Command::Leave { reply: expect(number, pending, |()| Answer::Left) },
         },
         Input::Heard(Heard::Opened { link, peer, channel, binding }) => {

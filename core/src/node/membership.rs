@@ -1,10 +1,12 @@
 //! What sync reads of a context, and who is what to it.
 
 use crate::Result;
+use crate::encryption::Keeper;
 use crate::limits;
 use crate::replica::payload::Add;
 use crate::replica::{
-    Header, Kind, Malformed, MemberId, Payload, Replica, Role, StateRead, Tip, Transaction, TransactionId,
+    Header, Kind, Malformed, MemberId, Payload, Place, Replica, Role, StateRead, Tip, Transaction,
+    TransactionId,
 };
 use crate::sync::{History, Position, Standing, Tips, Verified};
 
@@ -113,6 +115,10 @@ impl History for Held<'_> {
         Ok(later.take(limit).map(|(author, tips)| Tips { author: *author, tips }).collect())
     }
 
+    fn reaches(&self, author: &MemberId, sequence: u64) -> Result<bool> {
+        Ok(self.replica.reaches(author, sequence))
+    }
+
     fn position(&self, id: &TransactionId) -> Result<Option<Position>> {
         let location = self.replica.location(self.tables, id)?;
         Ok(location.map(|at| Position { author: at.author, sequence: at.sequence, lamport: at.lamport }))
@@ -149,6 +155,22 @@ impl History for Held<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
+        Keeper::show(self.replica, self.tables, to, transaction)
+    }
+
+    fn may_read(&self, who: &MemberId) -> bool {
+        self.replica.member(who).is_some()
+    }
+
+    fn unopened(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
+        self.replica.unopened_places(self.tables, after, limit)
+    }
+
+    fn unopened_changes(&self) -> u64 {
+        self.replica.unopened_changes()
     }
 
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing> {

@@ -15,26 +15,31 @@ mod info;
 pub mod machine;
 mod membership;
 mod options;
+mod process;
 mod registry;
 mod shared;
 mod switchboard;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::replica::ContextId;
+use crate::storage::{Exported, StorageKey};
 use crate::{Error, ErrorKind, Result};
 
 pub use context::Context;
 pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
-    ContextInfo, ContextPeer, ContextStatus, Entry, Executed, Explanation, InvitationInfo, IssuedInvitation,
-    Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
+    ContextInfo, ContextPeer, ContextSecurity, ContextStatus, Entry, Executed, Explanation, InvitationInfo,
+    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
 };
-pub use options::{Clock, CreateOptions, Durability, Engine, InviteOptions, JoinOptions, Options, Transport};
+pub use options::{
+    Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Options, Transport,
+};
 use registry::Registry;
 #[doc(hidden)]
 pub use registry::inspection;
@@ -146,6 +151,24 @@ impl Node {
     /// may take up to 10 s more.
     pub async fn sync_once(&self, budget: Duration) -> Result<SyncReport> {
         self.registry.sync_once(budget).await
+    }
+
+    /// Seals the directory under another storage key, while everything goes on: at once, however much there is, since only the random key that
+    /// the records are sealed under is sealed anew. A crash leaves a directory that the old key opens, or the new one; when this has returned,
+    /// only the new one does, and a key file is gone. [`ErrorKind::Unsupported`] for a node without a directory, [`ErrorKind::Closed`] while
+    /// it is suspended.
+    ///
+    /// Who has a copy of the directory from before and the old key reads that copy, and with the data key in it later ones: after a theft
+    /// of both, export the directory and import it into a new one.
+    pub async fn change_storage_key(&self, key: StorageKey) -> Result<()> {
+        self.registry.change_storage_key(key).await
+    }
+
+    /// Exports everything to a new file that only its owner can read, sealed under `key`: a backup, while the node goes on; changes wait meanwhile.
+    /// [`crate::storage::import`] makes a directory of it, of either engine, which signs nothing until its owner says that no other does. To move a
+    /// node, close it and use [`crate::storage::export`]. [`ErrorKind::InvalidArgument`] if the file is there already.
+    pub async fn export(&self, to: &Path, key: &StorageKey) -> Result<Exported> {
+        self.registry.export(to.to_owned(), key.clone()).await
     }
 
     /// Closes the node: finishes what was begun, closes connections and the store, releases files. Twice is fine.

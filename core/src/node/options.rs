@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Hub;
 use crate::replica::Role;
-use crate::storage::{StorageEngine, Store};
+use crate::storage::{StorageEngine, StorageKey, Store};
 
 /// What a node is opened with. The defaults are a node in memory that is reached by nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,14 @@ pub struct Options {
     pub transport: Transport,
     /// The storage engine of the directory.
     pub storage: StorageEngine,
+    /// What everything in the directory is sealed under. `None`: a key file beside the store (`storage-key`, readable by its owner only), which
+    /// is made with it; [`super::NodeStatus::key_file`] says so. A directory that is sealed under another key, or under one where none is given, is
+    /// [`crate::ErrorKind::KeyRequired`]. [`crate::Node::change_storage_key`] seals it under another one.
+    #[serde(skip)]
+    pub storage_key: Option<StorageKey>,
+    /// Memory that the store may use to keep what it has read and is about to write, in bytes; at least 1 MiB. `None`: 24 MiB with
+    /// redb and 80 MiB with sled, of which it tells sled a fifth, since that takes about five times as much.
+    pub cache: Option<u64>,
     /// What keeps everything.
     #[serde(skip)]
     pub engine: Engine,
@@ -68,6 +76,8 @@ impl Default for Options {
             event_retention: 10_000,
             transport: Transport::Sockets,
             storage: StorageEngine::Auto,
+            storage_key: None,
+            cache: None,
             engine: Engine::Own,
             clock: Clock::default(),
         }
@@ -190,11 +200,44 @@ pub struct CreateOptions {
     pub arguments: Vec<u8>,
     /// What the context is called, for people; at most 128 bytes.
     pub name: String,
+    /// How what is written is sealed, for good.
+    pub encryption: Encryption,
+}
+
+/// How the payloads of a context are sealed. Between nodes everything is encrypted by the links besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Encryption {
+    /// Not at all.
+    Off,
+    /// A group double ratchet over X25519.
+    #[default]
+    X25519,
+    /// The same over X-Wing, which also withstands quantum computers; its keys are about 13 times as large.
+    XWing,
+}
+
+impl Encryption {
+    /// The number of the suite.
+    #[must_use]
+    pub const fn suite(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::X25519 => 1,
+            Self::XWing => 2,
+        }
+    }
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { application: "kv".into(), arguments: Vec::new(), name: String::new() }
+        Self {
+            application: "kv".into(),
+            arguments: Vec::new(),
+            name: String::new(),
+            encryption: Encryption::default(),
+        }
     }
 }
 

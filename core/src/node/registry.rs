@@ -9,6 +9,7 @@ mod peers;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,10 +31,14 @@ use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
+use crate::encryption::Keeper;
 use crate::invitation::Invitation;
 use crate::network::{self, PeerId};
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
-use crate::storage::{Batch, Durability, Keyspace, Mark, Store, add_writes, context_key};
+use crate::storage::{
+    Batch, Durability, EngineName, Exported, Keyspace, Mark, Purpose, StorageKey, Store, add_writes,
+    context_key, export_to_file, write_export,
+};
 use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for a context's thread.
@@ -60,6 +65,8 @@ pub(crate) struct Registry {
     live: watch::Sender<Option<Arc<Live>>>,
     /// A store that stays open while the node is suspended.
     kept: Option<Arc<dyn Store>>,
+    /// Of the store that was opened last: while the node is suspended somebody else may have put another one into its place.
+    engine: Mutex<Option<EngineName>>,
     applications: RwLock<BTreeMap<String, Arc<dyn Application>>>,
     contexts: Mutex<BTreeMap<ContextId, Open>>,
     /// Addresses that the host wants to be connected to.
@@ -68,6 +75,24 @@ pub(crate) struct Registry {
     /// Serialises what changes the list of contexts.
     changing: tokio::sync::Mutex<u32>,
     options: Options,
+    sealing: Mutex<Sealing>,
+}
+
+/// How the directory is sealed, kept for when the store is closed.
+#[derive(Debug, Default)]
+struct Sealing {
+    sealed: bool,
+    key_file: bool,
+    /// What the host has given last.
+    key: Option<StorageKey>,
+}
+
+impl Sealing {
+    fn of(store: &dyn Store, key: Option<StorageKey>) -> Self {
+        let (sealed, key_file) =
+            store.sealing().map_or((false, false), |s| (s.has_host_key(), s.has_key_file()));
+        Self { sealed, key_file, key }
+    }
 }
 
 impl std::fmt::Debug for Registry {
@@ -97,6 +122,8 @@ impl Registry {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
+        // First: in a forked process a lock may be held by a thread that is not there.
+        super::process::check()?;
         if *self.closed.borrow() { Err(Error::closed("the node has been shut down")) } else { Ok(()) }
     }
 
@@ -108,6 +135,7 @@ impl Registry {
             None => (Vec::new(), Vec::new()),
         };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let Sealing { sealed, key_file, .. } = *lock(&self.sealing);
         Ok(NodeStatus {
             id: self.peer_id(),
             addresses: self.addresses(),
@@ -135,12 +163,14 @@ impl Registry {
                 })
                 .collect(),
             contexts: self.contexts()?.iter().map(|context| context.id.to_string()).collect(),
-            sealed: false,
+            sealed,
+            key_file,
             copied: live
                 .as_ref()
                 .and_then(|live| live.high_water.as_ref())
                 .is_some_and(|marks| marks.copied()),
             suspended: live.is_none(),
+            storage: *lock(&self.engine),
         })
     }
 
@@ -192,7 +222,15 @@ impl Registry {
         let key = SigningKey::from_bytes(&secret);
         let mut fresh = fresh_keys(random_bytes()?);
         let mut signer = Signer { key: &key, timestamp: self.options.clock.now(), random: &mut fresh };
-        let creation = Creation { application: name, arguments: options.arguments, name: options.name };
+        let (suite, me) = (options.encryption.suite(), MemberId(key.verifying_key().to_bytes()));
+        let (key_package, keys) = Keeper::first_keys(suite, ContextId::default(), me, random_bytes()?)?;
+        let creation = Creation {
+            application: name,
+            arguments: options.arguments,
+            name: options.name,
+            suite,
+            key_package,
+        };
         let (replica, genesis, step) =
             Replica::create(&mut signer, creation, &MemoryTables::default(), &*application)?;
         let id = replica.context();
@@ -202,9 +240,9 @@ impl Registry {
         add_row(&mut batch, &id, &row);
         batch.put(Keyspace::Keys, context_key(number, b"member"), secret.to_vec());
         add_writes(&mut batch, number, step.writes);
+        add_writes(&mut batch, number, keys);
         live.store.commit(&batch, self.durability())?;
         if let Some(high_water) = &live.high_water {
-            let me = MemberId(key.verifying_key().to_bytes());
             high_water.raise(&[(id, me, Mark { sequence: 1, id: genesis.header.id() })])?;
         }
         Ok((id, row))
@@ -303,6 +341,35 @@ impl Registry {
             ContextInfo { id: *id, name: facts.name, application: facts.application, joining }
         };
         Ok(contexts.iter().filter(|(_, open)| open.row.left.is_none()).map(info).collect())
+    }
+
+    pub(crate) async fn change_storage_key(self: &Arc<Self>, key: StorageKey) -> Result<()> {
+        self.on_runtime(move |node| async move {
+            // Neither suspended nor resumed meanwhile.
+            let _changing = node.changing.lock().await;
+            let live = node.live()?;
+            let (store, new) = (Arc::clone(&live.store), key.clone());
+            let task = node.handle.spawn_blocking(move || store.change_key(&new));
+            task.await.map_err(|e| Error::internal(format!("changing the key panicked: {e}")))??;
+            *lock(&node.sealing) = Sealing::of(&*live.store, Some(key));
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn export(self: &Arc<Self>, to: PathBuf, key: StorageKey) -> Result<Exported> {
+        self.on_runtime(move |node| async move {
+            // Not suspended meanwhile.
+            let _changing = node.changing.lock().await;
+            let live = node.live()?;
+            let (store, marks) = (Arc::clone(&live.store), live.high_water.clone());
+            let task = node.handle.spawn_blocking(move || {
+                let marks = marks.as_deref();
+                export_to_file(&to, |file| write_export(&*store, marks, Purpose::Backup, &key, file))
+            });
+            task.await.map_err(|e| Error::internal(format!("exporting panicked: {e}")))?
+        })
+        .await
     }
 
     pub(crate) async fn connect(self: &Arc<Self>, address: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use super::receipt::Place;
 use super::{MemberId, Role, TransactionId};
 
 /// A set of local numbers of governing transactions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Numbers(Vec<u64>);
 
 impl Numbers {
@@ -19,8 +19,27 @@ impl Numbers {
         self.0[word] |= 1 << bit;
     }
 
+    pub(crate) fn words(&self) -> Vec<u64> {
+        self.0.clone()
+    }
+
+    /// What is in both.
+    pub(crate) fn common(&self, other: &Self) -> Self {
+        let mut words: Vec<u64> = self.0.iter().zip(&other.0).map(|(one, other)| one & other).collect();
+        while words.last() == Some(&0) {
+            words.pop();
+        }
+        Self(words)
+    }
+
     pub(crate) fn contains(&self, number: u32) -> bool {
         self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn remove(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
+        }
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {
@@ -45,13 +64,17 @@ pub(crate) struct Act {
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Genesis,
+    Genesis {
+        suite: u8,
+        ratchet_key: Vec<u8>,
+    },
     Invite(Invite),
     RevokeInvite(TransactionId),
     Add {
         member: MemberId,
         role: Role,
         invite: Option<TransactionId>,
+        ratchet_key: Vec<u8>,
     },
     Remove {
         member: MemberId,
@@ -75,20 +98,34 @@ pub(crate) enum What {
         whose: Named,
         name: String,
     },
+    /// Keys for all members: decides nothing, but it matters what came before it and after it.
+    Epoch,
+    /// The same of the author's own key.
+    RefreshKey,
     /// The payload says nothing that is in force.
     Nothing,
+}
+
+impl What {
+    /// Whether it is about keys alone: it does not change who may do what.
+    pub(crate) const fn is_keys(&self) -> bool {
+        matches!(self, Self::Epoch | Self::RefreshKey | Self::Nothing)
+    }
 }
 
 impl From<Option<Payload>> for What {
     fn from(payload: Option<Payload>) -> Self {
         match payload {
-            Some(Payload::Genesis(_)) => Self::Genesis,
+            Some(Payload::Genesis(genesis)) => {
+                Self::Genesis { suite: genesis.suite, ratchet_key: genesis.key_package.ratchet_key }
+            }
             Some(Payload::Invite(invite)) => Self::Invite(invite),
             Some(Payload::RevokeInvite(revoke)) => Self::RevokeInvite(revoke.invite),
             Some(Payload::Add(add)) => Self::Add {
                 member: add.member,
                 role: add.role,
                 invite: add.redeemed.map(|redeemed| redeemed.invite),
+                ratchet_key: add.key_package.ratchet_key,
             },
             Some(Payload::Remove(remove)) => Self::Remove { member: remove.member, last: remove.last },
             Some(Payload::Leave) => Self::Leave,
@@ -102,6 +139,8 @@ impl From<Option<Payload>> for What {
             },
             Some(Payload::Skip(skip)) => Self::Skip(skip.transaction),
             Some(Payload::SetName(set)) => Self::SetName { whose: set.whose, name: set.name },
+            Some(Payload::Epoch(_)) => Self::Epoch,
+            Some(Payload::RefreshKey(_)) => Self::RefreshKey,
             _ => Self::Nothing,
         }
     }
@@ -112,17 +151,43 @@ impl From<Option<Payload>> for What {
 pub(crate) struct Acts {
     list: Vec<Act>,
     numbers: HashMap<TransactionId, u32>,
+    /// Those that say who may do what.
+    deciding: Numbers,
 }
 
 impl Acts {
-    pub(crate) fn push(&mut self, act: Act) {
+    pub(crate) fn push(&mut self, mut act: Act) {
+        if matches!(act.what, What::Epoch | What::RefreshKey) && self.suite() == 0 {
+            act.what = What::Nothing;
+        }
+        if !act.what.is_keys() {
+            self.deciding.insert(self.next());
+        }
         self.numbers.insert(act.id, self.next());
         self.list.push(act);
+    }
+
+    /// The suite of the context; 0 while it is not known.
+    pub(crate) fn suite(&self) -> u8 {
+        match self.list.first().map(|act| &act.what) {
+            Some(What::Genesis { suite, .. }) => *suite,
+            _ => 0,
+        }
+    }
+
+    /// Of some, those that say who may do what.
+    pub(crate) fn deciding(&self, of: &Numbers) -> Numbers {
+        self.deciding.common(of)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Act)> {
+        (0..).zip(&self.list)
     }
 
     pub(crate) fn pop(&mut self) {
         if let Some(act) = self.list.pop() {
             self.numbers.remove(&act.id);
+            self.deciding.remove(self.next());
         }
     }
 

@@ -10,6 +10,7 @@ use super::governance::Governance;
 use super::history::Head;
 use super::payload::{CallPayload, Genesis, KeyPackage, Payload, Policy, Tip};
 use super::receipt::{Place, Rejection};
+use super::sealed::Keyring;
 use super::state_read::StateRead;
 use super::tables;
 use super::transaction::{Draft, Kind, Parent, Transaction};
@@ -51,6 +52,10 @@ pub struct Creation {
     pub arguments: Vec<u8>,
     /// What the context is called, for people.
     pub name: String,
+    /// 0: payloads are not sealed.
+    pub suite: u8,
+    /// The creator's first keys, of that suite.
+    pub key_package: KeyPackage,
 }
 
 impl From<Rejection> for Error {
@@ -90,9 +95,9 @@ impl Replica {
             arguments: creation.arguments,
             name: creation.name,
             access_key: (signer.random)(),
-            suite: 0,
+            suite: creation.suite,
             policy: Policy::default(),
-            key_package: KeyPackage::default(),
+            key_package: creation.key_package,
         });
         let plaintext = payload.encode();
         if Payload::decode(Kind::Genesis as u8, &plaintext).as_ref() != Some(&payload) {
@@ -130,17 +135,38 @@ impl Replica {
         tables: &dyn StateRead,
         application: Option<&dyn Application>,
     ) -> Result<(Vec<Transaction>, Step)> {
+        self.author_with(signer, payload, tables, application, None)
+    }
+
+    /// The same, with the keys that calls are sealed with where they are.
+    pub(crate) fn author_with(
+        &mut self,
+        signer: &mut Signer<'_>,
+        payload: Payload,
+        tables: &dyn StateRead,
+        application: Option<&dyn Application>,
+        mut keyring: Option<&mut dyn Keyring>,
+    ) -> Result<(Vec<Transaction>, Step)> {
         let plaintext = payload.encode();
         if Payload::decode(payload.kind() as u8, &plaintext).as_ref() != Some(&payload) {
             return Err(too_large(&payload));
         }
         let mut view = View::new(tables);
-        let drafts = self.draft(&view, signer, payload.kind(), plaintext)?;
+        let sealer = keyring.as_deref_mut().map(|keyring| keyring as &mut dyn Keyring);
+        let drafts = self.draft(&view, signer, payload.kind(), plaintext, sealer)?;
         let last = drafts.last().ok_or_else(|| Error::internal("nothing was drafted"))?;
         let prepared = match &payload {
             Payload::Call(call) => Some(self.rehearse(&view, last, call, application)?),
-            Payload::Note if self.governance.members.contains_key(&signer.member()) => None,
-            Payload::Note => return Err(Rejection::NotMember.into()),
+            Payload::Epoch(_) | Payload::RefreshKey(_) if self.suite() == 0 => {
+                return Err(Error::unsupported("payloads of this context are not sealed"));
+            }
+            Payload::Note | Payload::Epoch(_) | Payload::RefreshKey(_) => {
+                let member = self.governance.members.contains_key(&signer.member());
+                if !member {
+                    return Err(Rejection::NotMember.into());
+                }
+                None
+            }
             _ => {
                 self.foresee(&view, last, &payload)?;
                 None
@@ -149,7 +175,8 @@ impl Replica {
         let mut step = Step::default();
         for transaction in &drafts {
             let before = self.core.last;
-            self.let_in(&mut view, transaction, before, &mut step)?;
+            let keyring = keyring.as_deref_mut().map(|keyring| keyring as &mut dyn Keyring);
+            self.let_in(&mut view, transaction, before, &mut step, keyring)?;
         }
         if let Some((_, verdict)) =
             step.verdicts.iter().find(|(_, verdict)| *verdict != super::Verdict::Valid)
@@ -167,6 +194,7 @@ impl Replica {
         signer: &mut Signer<'_>,
         kind: Kind,
         plaintext: Vec<u8>,
+        keyring: Option<&mut dyn Keyring>,
     ) -> Result<Vec<Transaction>> {
         let me = signer.member();
         let mut own: Option<(Tip, u64)> = self.own_tip(view, &me)?;
@@ -193,7 +221,13 @@ impl Replica {
                 .map(|head| Parent { author: head.author, sequence: head.sequence, id: head.id })
                 .collect();
             if heads.is_empty() {
-                drafts.push(self.sign(signer, own, parents, lamport, kind, plaintext));
+                drafts.push(match keyring.filter(|_| kind == Kind::Call && self.suite() != 0) {
+                    None => self.sign(signer, own, parents, lamport, kind, plaintext),
+                    Some(keyring) => {
+                        let draft = self.unsigned(signer, own, parents, lamport, kind, Vec::new());
+                        keyring.seal(view, draft.header(signer.key), &plaintext, signer.key)?
+                    }
+                });
                 return Ok(drafts);
             }
             let note = self.sign(signer, own, parents, lamport, Kind::Note, Vec::new());
@@ -211,6 +245,18 @@ impl Replica {
         kind: Kind,
         plaintext: Vec<u8>,
     ) -> Transaction {
+        self.unsigned(signer, own, parents, greatest, kind, plaintext).sign(signer.key)
+    }
+
+    fn unsigned(
+        &self,
+        signer: &mut Signer<'_>,
+        own: Option<(Tip, u64)>,
+        parents: Vec<Parent>,
+        greatest: u64,
+        kind: Kind,
+        plaintext: Vec<u8>,
+    ) -> Draft {
         Draft {
             context: self.context,
             sequence: own.map_or(1, |(tip, _)| tip.sequence + 1),
@@ -222,7 +268,6 @@ impl Replica {
             plaintext,
             commitment_key: (signer.random)(),
         }
-        .sign(signer.key)
     }
 
     /// The end of one's own chain and its lamport number.

@@ -1,10 +1,14 @@
 //! The state commitment: a homomorphic hash of a set of entries. Adding and removing an entry costs the same whatever
 //! the size of the set, and the order does not matter.
 
+use std::io::{Read, Result, Write};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use super::domain::Domain;
+
 const LANES: usize = 1024;
-const ELEMENT_DOMAIN: &str = "kith 2026 state commitment element";
+static ELEMENT_DOMAIN: Domain = Domain::new("kith 2026 state commitment element");
 const COLLAPSE_DOMAIN: &str = "kith 2026 state commitment";
 
 /// Which table an entry is of: entries of different tables never cancel out.
@@ -18,9 +22,24 @@ pub enum Entries {
 }
 
 /// LtHash with 1,024 lanes of 16 bits over BLAKE3's extendable output.
-#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SetHash {
     lanes: Box<[u16; LANES]>,
+}
+
+/// As an array of the lanes, in one piece: every step of a replica writes it.
+impl BorshSerialize for SetHash {
+    fn serialize<W: Write>(&self, writer: &mut W) -> Result<()> {
+        writer.write_all(&self.bytes())
+    }
+}
+
+impl BorshDeserialize for SetHash {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> Result<Self> {
+        let mut bytes = [0; LANES * 2];
+        reader.read_exact(&mut bytes)?;
+        Ok(Self { lanes: Box::new(lanes(&bytes)) })
+    }
 }
 
 impl Default for SetHash {
@@ -62,27 +81,33 @@ impl SetHash {
     /// The 32 bytes that are compared.
     #[must_use]
     pub fn collapse(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key(COLLAPSE_DOMAIN);
+        blake3::derive_key(COLLAPSE_DOMAIN, &self.bytes())
+    }
+
+    fn bytes(&self) -> [u8; LANES * 2] {
         let mut bytes = [0; LANES * 2];
         for (pair, lane) in bytes.chunks_exact_mut(2).zip(self.lanes.iter()) {
             pair.copy_from_slice(&lane.to_le_bytes());
         }
-        hasher.update(&bytes);
-        *hasher.finalize().as_bytes()
+        bytes
     }
 }
 
-fn element(entries: Entries, key: &[u8], value: &[u8]) -> [u16; LANES] {
-    let mut hasher = blake3::Hasher::new_derive_key(ELEMENT_DOMAIN);
-    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    hasher.update(&[entries as u8]).update(&length.to_le_bytes()).update(key).update(value);
-    let mut bytes = [0; LANES * 2];
-    hasher.finalize_xof().fill(&mut bytes);
+fn lanes(bytes: &[u8; LANES * 2]) -> [u16; LANES] {
     let mut lanes = [0; LANES];
     for (lane, pair) in lanes.iter_mut().zip(bytes.chunks_exact(2)) {
         *lane = u16::from_le_bytes([pair[0], pair[1]]);
     }
     lanes
+}
+
+fn element(entries: Entries, key: &[u8], value: &[u8]) -> [u16; LANES] {
+    let mut hasher = ELEMENT_DOMAIN.hasher();
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+    hasher.update(&[entries as u8]).update(&length.to_le_bytes()).update(key).update(value);
+    let mut bytes = [0; LANES * 2];
+    hasher.finalize_xof().fill(&mut bytes);
+    lanes(&bytes)
 }
 
 #[cfg(test)]
@@ -105,6 +130,16 @@ mod tests {
             }
             prop_assert_eq!(forward.collapse(), backward.collapse());
         }
+    }
+
+    #[test]
+    fn it_is_written_as_an_array_of_lanes() {
+        let mut hash = SetHash::default();
+        hash.add(Entries::Application, b"a", b"b");
+        let bytes = borsh::to_vec(&hash).unwrap();
+        assert_eq!(bytes, borsh::to_vec(&*hash.lanes).unwrap());
+        assert_eq!(borsh::from_slice::<SetHash>(&bytes).unwrap(), hash);
+        assert!(borsh::from_slice::<SetHash>(&bytes[1..]).is_err());
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::acts::Acts;
 use super::chains::{StoredChains, Walked};
-use super::changes::{MembershipChange, membership_changes};
+use super::changes::MembershipChange;
 use super::commitment::SetHash;
 use super::covers::Covers;
 use super::execution::{Executed, StateAt};
 use super::faults;
-use super::governance::{Asked, Governance};
+use super::governance::Governance;
 use super::history::{Core, History, Invalid, Tips, Verdict, load_acts};
+use super::past::Judged;
 use super::payload::{Payload, Tip};
 use super::receipt::{Place, Receipt, Rejection};
+use super::sealed::{Keyring, Sealed};
 use super::state_read::{StateRead, Table};
 use super::tables::{self, Effects};
 use super::transaction::{Kind, Transaction};
@@ -46,6 +48,12 @@ pub struct Step {
     pub blocked: Option<Blocked>,
     /// How many calls were executed that had been executed before.
     pub executed_again: usize,
+    /// Sealed calls that were let in, and whose keys are not here.
+    pub unopened: Vec<TransactionId>,
+    /// Those that were let in before and are opened now.
+    pub opened: Vec<TransactionId>,
+    /// Calls that were sealed under keys that were not to be used, with their authors.
+    pub violations: Vec<(MemberId, TransactionId)>,
 }
 
 /// A receipt that is new or has changed.
@@ -87,6 +95,10 @@ pub struct Replica {
     /// What is in the order and not yet executed.
     pub(super) pending: BTreeMap<Place, TransactionId>,
     stored_pending: BTreeSet<Place>,
+    pub(super) sealed: Sealed,
+    stored_sealed: Sealed,
+    pub(super) unopened_changes: u64,
+    pub(super) judged: Judged,
     /// Nothing after this place was executed before the present step.
     pub(super) executed_until: Option<Place>,
 }
@@ -113,7 +125,16 @@ impl Replica {
             governance: Governance::default(),
             pending: BTreeMap::new(),
             stored_pending: BTreeSet::new(),
+            sealed: Sealed::default(),
+            stored_sealed: Sealed::default(),
+            unopened_changes: 0,
+            judged: Judged::default(),
         };
+        if let Some(bytes) = tables.get(Table::Meta, tables::SEALED)? {
+            replica.sealed = tables::decode(&bytes, "what is kept of a sealed context")?;
+            replica.stored_sealed = replica.sealed;
+            replica.unopened_changes = u64::from(replica.sealed.unopened > 0);
+        }
         for key in keys(&view, tables::TIPS)? {
             let (author, sequence, id) = tables::of_transaction_key(&key)?;
             replica.tips.entry(author).or_default().insert(Tip { sequence, id });
@@ -139,11 +160,23 @@ impl Replica {
         transactions: &[Transaction],
         application: Option<&dyn Application>,
     ) -> Result<Step> {
+        self.receive_with(tables, transactions, application, None)
+    }
+
+    /// The same, with the keys that open what is sealed.
+    pub(crate) fn receive_with(
+        &mut self,
+        tables: &dyn StateRead,
+        transactions: &[Transaction],
+        application: Option<&dyn Application>,
+        mut keyring: Option<&mut dyn Keyring>,
+    ) -> Result<Step> {
         let mut view = View::new(tables);
         let mut step = Step::default();
         let before = self.core.last;
         for transaction in transactions {
-            self.let_in(&mut view, transaction, before, &mut step)?;
+            let keyring = keyring.as_deref_mut().map(|keyring| keyring as &mut dyn Keyring);
+            self.let_in(&mut view, transaction, before, &mut step, keyring)?;
         }
         self.covers.write(&mut view);
         self.settle(view, step, None, application)
@@ -161,19 +194,31 @@ impl Replica {
         transaction: &Transaction,
         before: Option<Place>,
         step: &mut Step,
+        mut keyring: Option<&mut dyn Keyring>,
     ) -> Result<()> {
-        let mut history = History {
-            context: self.context,
-            core: &mut self.core,
-            tips: &mut self.tips,
-            covers: &mut self.covers,
-            acts: &mut self.acts,
-        };
-        let (id, answer) = history.verdict(view, transaction)?;
+        let (id, answer) = self.history().verdict(view, transaction)?;
         let verdict = match answer {
             Err(verdict) => verdict,
             Ok(admission) => {
-                let rivals = history.insert(view, transaction, &admission)?;
+                let mut opened = None;
+                if let Some(keyring) = keyring.as_deref_mut().filter(|_| transaction.header.is_sealed()) {
+                    let taken = {
+                        let past = self.behind(view, &admission.position.frontier)?;
+                        keyring.open(&past, transaction)?
+                    };
+                    view.apply(taken.writes);
+                    opened = taken.opened.map(|(payload, key)| Transaction {
+                        payload,
+                        key: Some(key),
+                        ..transaction.clone()
+                    });
+                    if taken.violation {
+                        self.sealed.violations += 1;
+                        step.violations.push((transaction.header.author, id));
+                    }
+                }
+                let transaction = opened.as_ref().unwrap_or(transaction);
+                let rivals = self.history().insert(view, transaction, &admission)?;
                 let author = admission.position.author;
                 step.equivocations.extend(rivals.into_iter().map(|rival| (author, rival, id)));
                 if before.is_some_and(|before| admission.place < before) {
@@ -181,8 +226,13 @@ impl Replica {
                         Some(step.reordered.map_or(admission.place, |place| place.min(admission.place)));
                 }
                 let kind = Kind::from_number(admission.position.kind);
-                if !kind.is_some_and(Kind::governs) || kind == Some(Kind::Genesis) {
+                if transaction.header.is_sealed() {
+                    self.call_let_in(view, admission.place, transaction.is_opened(), step);
+                } else if !kind.is_some_and(Kind::governs) || kind == Some(Kind::Genesis) {
                     self.pending.insert(admission.place, id);
+                } else if let (Some(Kind::Epoch | Kind::RefreshKey), Some(keyring)) = (kind, keyring) {
+                    let writes = keyring.take_keys(&self.everything(view), &id, transaction)?;
+                    view.apply(writes);
                 }
                 step.admitted.push(id);
                 Verdict::Valid
@@ -190,6 +240,16 @@ impl Replica {
         };
         step.verdicts.push((id, verdict));
         Ok(())
+    }
+
+    const fn history(&mut self) -> History<'_> {
+        History {
+            context: self.context,
+            core: &mut self.core,
+            tips: &mut self.tips,
+            covers: &mut self.covers,
+            acts: &mut self.acts,
+        }
     }
 
     /// Brings state and receipts up to date after transactions were let in.
@@ -200,7 +260,11 @@ impl Replica {
         prepared: Option<(TransactionId, Executed)>,
         application: Option<&dyn Application>,
     ) -> Result<Step> {
-        if step.admitted.iter().any(|id| self.acts.number(id).is_some()) {
+        let new: Vec<u32> = step.admitted.iter().filter_map(|id| self.acts.number(id)).collect();
+        let keys = |number: &u32| self.acts.get(*number).is_some_and(|act| act.what.is_keys());
+        if new.iter().all(keys) {
+            self.note_keys(&mut view, &mut step, &new)?;
+        } else {
             self.govern(&mut view, &mut step)?;
         }
         self.execute_pending(&mut view, &mut step, prepared, application)?;
@@ -211,6 +275,10 @@ impl Replica {
         }
         if !step.changed.is_empty() {
             view.put(Table::Meta, tables::STATE_HASH, tables::encode(&self.core.state));
+        }
+        if self.sealed != self.stored_sealed {
+            view.put(Table::Meta, tables::SEALED, tables::encode(&self.sealed));
+            self.stored_sealed = self.sealed;
         }
         let mut pending: BTreeSet<Place> = self.pending.keys().copied().collect();
         if faults::is(faults::Fault::ForgetPending) {
@@ -225,126 +293,6 @@ impl Replica {
         self.stored_pending = pending;
         step.writes = view.into_writes();
         Ok(step)
-    }
-
-    /// Judges all governing transactions anew, and marks the others whose standing that changes.
-    fn govern(&mut self, view: &mut View<'_>, step: &mut Step) -> Result<()> {
-        let chains = StoredChains { tables: view, tips: &self.tips, walked: &self.walked };
-        let old = std::mem::take(&mut self.governance);
-        self.governance = Governance::judge(&self.acts, &chains)?;
-        self.core.governance = self.governance.commitment(&self.acts);
-
-        for number in 0..self.acts.next() {
-            let Some(act) = self.acts.get(number) else { continue };
-            let receipt = match self.governance.verdict(number) {
-                None => Receipt::accepted_silently(),
-                Some(rejection) => Receipt::rejected(rejection.clone()),
-            };
-            let new = step.admitted.contains(&act.id);
-            if !new && old.verdict(number) == self.governance.verdict(number) {
-                continue;
-            }
-            // Genesis is executed like a call: the application sets up its state.
-            if self.is_genesis(&act.id) {
-                continue;
-            }
-            let effects =
-                Effects { standing: None, receipt: receipt.clone(), reads: Vec::new(), writes: Vec::new() };
-            let kind = tables::known_position(view, &act.id)?.kind;
-            tables::put_order(view, &act.place, kind, Some(&effects));
-            step.executed.push(Outcome {
-                id: act.id,
-                place: act.place,
-                author: act.author,
-                kind,
-                receipt,
-                again: !new,
-            });
-        }
-        step.membership.extend(membership_changes(&old, &self.governance, &self.core.name));
-
-        let authors: BTreeSet<MemberId> = old.authors().chain(self.governance.authors()).copied().collect();
-        for author in authors {
-            if let Some(from) = self.governance.differs(&old, &author) {
-                self.rejudge(view, &author, from)?;
-            }
-        }
-        for id in old.skips().symmetric_difference(self.governance.skips()) {
-            if let Some(position) = tables::position(view, id)? {
-                self.pending.insert(self.place(&position, *id), *id);
-            }
-        }
-        Ok(())
-    }
-
-    fn is_genesis(&self, id: &TransactionId) -> bool {
-        id.0 == self.context.0
-    }
-
-    fn place(&self, position: &tables::Position, id: TransactionId) -> Place {
-        Place::tail(position.lamport, id)
-    }
-
-    /// Marks those transactions of an author whose standing is not what they were judged by.
-    fn rejudge(&mut self, view: &View<'_>, author: &MemberId, from: Option<Place>) -> Result<()> {
-        let end = prefix_end(&author.0);
-        let mut next = author.0.to_vec();
-        loop {
-            let page = view.scan(Table::Transactions, &next, end.as_deref(), false, 32)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            next = successor(last);
-            for (key, _) in &page {
-                let id = tables::id_of_transaction_key(key)?;
-                if self.acts.number(&id).is_some() {
-                    continue;
-                }
-                let position = tables::known_position(view, &id)?;
-                let place = self.place(&position, id);
-                let Some(effects) = tables::effects(view, &place)? else { continue };
-                if from.is_some_and(|from| place < from) {
-                    continue;
-                }
-                // What is not in force is so whoever says it.
-                let same = effects.receipt.outcome == Err(Rejection::NotInForce)
-                    || match self.standing(view, &position, &id, &place)? {
-                        Ok(role) => effects.standing == Some(role),
-                        Err(rejection) => {
-                            effects.standing.is_none() && effects.receipt.outcome == Err(rejection)
-                        }
-                    };
-                if !same {
-                    self.pending.insert(place, id);
-                }
-            }
-        }
-    }
-
-    /// The role by which a transaction that does not govern is carried out, or why it is not.
-    pub(super) fn standing(
-        &self,
-        tables: &dyn StateRead,
-        position: &tables::Position,
-        id: &TransactionId,
-        place: &Place,
-    ) -> Result<std::result::Result<Role, Rejection>> {
-        let needed = match Kind::from_number(position.kind) {
-            Some(Kind::Call) if faults::is(faults::Fault::ReadersWrite) => Role::Reader,
-            Some(Kind::Call) => Role::Writer,
-            Some(Kind::Note) => Role::Reader,
-            _ => return Ok(Err(Rejection::NotInForce)),
-        };
-        let chains = StoredChains { tables, tips: &self.tips, walked: &self.walked };
-        let asked = Asked {
-            author: &position.author,
-            sequence: position.sequence,
-            id,
-            frontier: &position.frontier,
-            act: None,
-        };
-        let standing = self.governance.standing(&self.acts, &chains, &asked, place)?;
-        Ok(standing
-            .at_least(needed)
-            .and_then(|role| if self.governance.is_skipped(id) { Err(Rejection::Skipped) } else { Ok(role) }))
     }
 
     /// Executes what is pending in one ascending pass; what it changes makes later readers pending.

@@ -41,11 +41,19 @@ pub enum Fault {
     CommitDeleted = 15,
     /// What covers a transaction without a signature is not kept.
     ForgetCover = 16,
+    /// The key of a message stays after it was opened.
+    KeepKeys = 17,
+    /// A removal changes nothing of the keys.
+    KeepEpoch = 18,
+    /// Nobody is asked for what cannot be opened.
+    AskNobody = 19,
+    /// What is sealed with a chain is stored, and the chain as it was.
+    SealTwice = 20,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -62,6 +70,10 @@ impl Fault {
         Self::ReadNewest,
         Self::CommitDeleted,
         Self::ForgetCover,
+        Self::KeepKeys,
+        Self::KeepEpoch,
+        Self::AskNobody,
+        Self::SealTwice,
     ];
 }
 

@@ -113,7 +113,12 @@ impl Governance {
 
     /// Judges all of them.
     pub(crate) fn judge(acts: &Acts, chains: &dyn Chains) -> Result<Self> {
-        let mut order: Vec<u32> = (0..acts.next()).collect();
+        Self::judge_only(acts, chains, |_| true)
+    }
+
+    /// Judges some of them, as if there were no others; with each, its causal past is to be among them.
+    pub(crate) fn judge_only(acts: &Acts, chains: &dyn Chains, among: impl Fn(u32) -> bool) -> Result<Self> {
+        let mut order: Vec<u32> = (0..acts.next()).filter(|number| among(*number)).collect();
         order.sort_by_key(|number| acts.get(*number).map(|act| act.place));
         let mut decided = BTreeMap::new();
         loop {
@@ -147,6 +152,25 @@ impl Governance {
         place: &Place,
     ) -> Result<Standing> {
         standing(self.held_before(asked.author, place), self.caps.get(asked.author), acts, chains, asked)
+    }
+
+    /// What is said of one that is about keys alone, given what is decided; all before it have been judged.
+    pub(crate) fn judge_keys(&mut self, acts: &Acts, chains: &dyn Chains, number: u32) -> Result<()> {
+        let Some(act) = acts.get(number) else { return Ok(()) };
+        let asked = Asked {
+            author: &act.author,
+            sequence: act.sequence,
+            id: &act.id,
+            frontier: &[number],
+            act: Some(number),
+        };
+        let rejection = match act.what {
+            What::Nothing => Some(Rejection::NotInForce),
+            _ => self.standing(acts, chains, &asked, &act.place)?.at_least(Role::Reader).err(),
+        };
+        self.verdicts.resize(number as usize, None);
+        self.verdicts.push(rejection);
+        Ok(())
     }
 
     pub(crate) fn is_skipped(&self, id: &TransactionId) -> bool {

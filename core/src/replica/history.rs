@@ -50,9 +50,14 @@ pub enum Invalid {
     NotAdmitted,
     #[error("an admission without proof")]
     Proof,
+    #[error("sealed in a context that is not, or the other way round, or keys of another suite")]
+    Suite,
     #[error("it refers to what cannot be meant")]
     Reference,
 }
+
+/// The greatest suite that there is.
+const SUITES: u8 = 2;
 
 /// A transaction that no other one follows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -88,6 +93,12 @@ pub(crate) struct Core {
 /// The tips of each author's chain: one, or several after an equivocation.
 pub(crate) type Tips = BTreeMap<MemberId, BTreeSet<Tip>>;
 
+/// Whether an author's chains go so far. Each of its transactions is in the chain of some tip, so without that there is none there.
+pub(crate) fn reaches(tips: &Tips, author: &MemberId, sequence: u64) -> bool {
+    // Tips sort by sequence first.
+    tips.get(author).and_then(BTreeSet::last).is_some_and(|tip| tip.sequence >= sequence)
+}
+
 /// A valid transaction on its way in.
 pub(crate) struct Admission {
     pub(crate) id: TransactionId,
@@ -112,10 +123,11 @@ impl History<'_> {
         transaction: &Transaction,
     ) -> Result<(TransactionId, std::result::Result<Admission, Verdict>)> {
         let id = transaction.header.id();
-        if let Err(malformed) = transaction.check() {
+        if let Err(malformed) = transaction.header.check().and_then(|()| transaction.check_payload()) {
             return Ok((id, Err(Verdict::Invalid(malformed.into()))));
         }
-        if tables::position(view, &id)?.is_some() {
+        let Header { author, sequence, .. } = &transaction.header;
+        if reaches(self.tips, author, *sequence) && tables::position(view, &id)?.is_some() {
             return Ok((id, Err(Verdict::Known)));
         }
         if transaction.distance().is_none() {
@@ -135,6 +147,11 @@ impl History<'_> {
         if header.belongs_to() != self.context {
             return Ok(Err(Verdict::Invalid(Invalid::Context)));
         }
+        // Said before anything is waited for: nothing that may come could change it.
+        let call = header.kind == Kind::Call as u8 && self.acts.next() > 0;
+        if call && header.is_sealed() != (self.acts.suite() != 0) {
+            return Ok(Err(Verdict::Invalid(Invalid::Suite)));
+        }
         let mut named = Named::default();
         if !header.is_genesis() && header.sequence > 1 {
             named.look_up(view, header.previous)?;
@@ -143,7 +160,7 @@ impl History<'_> {
             named.look_up(view, parent.id)?;
         }
         let edges = named.found.len();
-        for reference in references(payload.as_ref()) {
+        for reference in references(header, payload.as_ref()) {
             named.look_up(view, reference)?;
         }
         if !named.missing.is_empty() {
@@ -182,7 +199,10 @@ impl History<'_> {
     ) -> std::result::Result<(), Invalid> {
         let header = &transaction.header;
         if header.is_genesis() {
-            let in_force = matches!(payload, Some(Payload::Genesis(genesis)) if genesis.format == 1 && genesis.suite == 0);
+            let known = |genesis: &super::payload::Genesis| {
+                genesis.format == 1 && genesis.suite <= SUITES && genesis.key_package.suite == genesis.suite
+            };
+            let in_force = matches!(payload, Some(Payload::Genesis(genesis)) if known(genesis));
             return if in_force { Ok(()) } else { Err(Invalid::Genesis) };
         }
         let (edges, references) = found.split_at_checked(edges).ok_or(Invalid::Reference)?;
@@ -210,6 +230,15 @@ impl History<'_> {
         }
         if first && !self.admitted(header.author, &header.parents) {
             return Err(Invalid::NotAdmitted);
+        }
+        if let Some(Payload::Add(add)) = payload
+            && add.key_package.suite != self.acts.suite()
+        {
+            return Err(Invalid::Suite);
+        }
+        if header.is_sealed() {
+            let epoch = references.first().is_some_and(|position| position.kind == Kind::Epoch as u8);
+            return if epoch { Ok(()) } else { Err(Invalid::Reference) };
         }
         self.refers(header.kind, payload, references)
     }
@@ -292,7 +321,7 @@ impl History<'_> {
         });
         let kept = signed.as_ref().unwrap_or(transaction);
         self.covers.admitted(view, *id, kept)?;
-        view.put(Table::Transactions, key, kept.encode());
+        view.put(Table::Transactions, key, kept.to_row());
         view.put(Table::Ids, id.0, tables::encode(position));
         tables::put_order(view, place, header.kind, None);
 
@@ -334,9 +363,8 @@ impl History<'_> {
 
     /// The ids of an author's transactions with this sequence.
     fn with_sequence(&self, view: &View<'_>, author: &MemberId, sequence: u64) -> Result<Vec<TransactionId>> {
-        // Each is in the chain of some tip, so the usual case needs no look at the tables.
-        let reached = |tips: &BTreeSet<Tip>| tips.last().is_some_and(|tip| tip.sequence >= sequence);
-        if !self.tips.get(author).is_some_and(reached) {
+        // The usual case needs no look at the tables.
+        if !reaches(self.tips, author, sequence) {
             return Ok(Vec::new());
         }
         let prefix = [&author.0[..], &sequence.to_be_bytes()].concat();
@@ -358,7 +386,7 @@ impl History<'_> {
         for parent in &transaction.header.parents {
             named.look_up(view, parent.id)?;
         }
-        for reference in references(admission.payload.as_ref()) {
+        for reference in references(&transaction.header, admission.payload.as_ref()) {
             named.look_up(view, reference)?;
         }
         let mut past = super::acts::Numbers::default();
@@ -404,8 +432,12 @@ pub(crate) fn load_acts(view: &View<'_>, context: ContextId) -> Result<Acts> {
     }
 }
 
-/// What a payload refers to, beside the header's edges.
-pub(crate) fn references(payload: Option<&Payload>) -> Vec<TransactionId> {
+/// What header and payload refer to, beside the header's edges.
+pub(crate) fn references(header: &Header, payload: Option<&Payload>) -> Vec<TransactionId> {
+    if header.is_sealed() {
+        // Of what is sealed nothing is to hang on what it says.
+        return vec![TransactionId(header.epoch)];
+    }
     let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect();
     match payload {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),

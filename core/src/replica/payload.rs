@@ -34,7 +34,7 @@ pub struct Genesis {
     pub name: String,
     /// Proves to peers that one may know that the context exists.
     pub access_key: [u8; 32],
-    /// 0: payloads are not sealed.
+    /// 0: payloads are not sealed; else the suite of `docs/encryption.md`.
     pub suite: u8,
     /// See [`Policy`].
     pub policy: Policy,
@@ -42,7 +42,7 @@ pub struct Genesis {
     pub key_package: KeyPackage,
 }
 
-/// A member's keys for the encryption to come; empty in suite 0.
+/// A member's first keys; empty in suite 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct KeyPackage {
     /// The suite.
@@ -286,6 +286,10 @@ pub enum Payload {
     SetRole(SetRole),
     Fork(Fork),
     Skip(Skip),
+    /// What it says is a matter of the encryption.
+    Epoch(Vec<u8>),
+    /// As that.
+    RefreshKey(Vec<u8>),
     Note,
     SetName(SetName),
 }
@@ -305,6 +309,8 @@ impl Payload {
             Self::SetRole(_) => Kind::SetRole,
             Self::Fork(_) => Kind::Fork,
             Self::Skip(_) => Kind::Skip,
+            Self::Epoch(_) => Kind::Epoch,
+            Self::RefreshKey(_) => Kind::RefreshKey,
             Self::Note => Kind::Note,
             Self::SetName(_) => Kind::SetName,
         }
@@ -328,6 +334,7 @@ impl Payload {
             Self::Fork(value) => bytes(value),
             Self::Skip(value) => bytes(value),
             Self::SetName(value) => bytes(value),
+            Self::Epoch(bytes) | Self::RefreshKey(bytes) => bytes.clone(),
             Self::Leave | Self::Note => Vec::new(),
         }
     }
@@ -347,6 +354,8 @@ impl Payload {
             Kind::Fork => Self::Fork(borsh::from_slice(plaintext).ok()?),
             Kind::Skip => Self::Skip(borsh::from_slice(plaintext).ok()?),
             Kind::SetName => Self::SetName(borsh::from_slice(plaintext).ok()?),
+            Kind::Epoch => Self::Epoch(plaintext.to_vec()),
+            Kind::RefreshKey => Self::RefreshKey(plaintext.to_vec()),
             Kind::Leave if plaintext.is_empty() => Self::Leave,
             Kind::Note if plaintext.is_empty() => Self::Note,
             _ => return None,
@@ -373,6 +382,8 @@ impl Payload {
             Self::SetRole(set) => set.last.as_deref().is_none_or(tips),
             Self::Fork(fork) => tips(&fork.last),
             Self::SetName(set) => set.name.len() <= limits::NOTE,
+            Self::Epoch(bytes) => bytes.len() <= limits::EPOCH,
+            Self::RefreshKey(bytes) => bytes.len() <= limits::RATCHET_KEY,
             _ => true,
         }
     }
@@ -380,6 +391,6 @@ impl Payload {
 
 impl KeyPackage {
     fn within_limits(&self) -> bool {
-        self.suite == 0 && self.ratchet_key.is_empty()
+        (self.suite == 0) == self.ratchet_key.is_empty() && self.ratchet_key.len() <= limits::RATCHET_KEY
     }
 }

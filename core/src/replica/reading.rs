@@ -3,6 +3,7 @@
 use super::engine::Replica;
 use super::execution::{StateAt, entries_before, key_range, value_before};
 use super::governance::{InvitationState, Member};
+use super::history::reaches;
 use super::payload::Tip;
 use super::receipt::{Place, Receipt};
 use super::state_read::{StateRead, Table};
@@ -114,6 +115,12 @@ impl Replica {
         self.tips.get(author).map(|tips| tips.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Whether some chain of an author's goes as far as this sequence; if not, the history has nothing of it there.
+    #[must_use]
+    pub fn reaches(&self, author: &MemberId, sequence: u64) -> bool {
+        reaches(&self.tips, author, sequence)
+    }
+
     /// Names the whole history: equal digests, equal histories.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -167,7 +174,7 @@ impl Replica {
         rows.into_iter()
             .map(|(key, row)| {
                 let id = tables::id_of_transaction_key(&key)?;
-                Ok((id, self.covers.attach(tables, &id, tables::decode(&row, "a transaction")?)?))
+                Ok((id, self.covers.attach(tables, &id, Transaction::from_row(&row)?)?))
             })
             .collect()
     }

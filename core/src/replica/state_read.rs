@@ -19,12 +19,22 @@ pub enum Table {
     State,
     /// key or range | place → reader.
     Readers,
+    /// Keys of the encryption; the replica itself does not look at them.
+    Keys,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Table; 7] =
-        [Self::Meta, Self::Transactions, Self::Ids, Self::Order, Self::Versions, Self::State, Self::Readers];
+    pub const ALL: [Table; 8] = [
+        Self::Meta,
+        Self::Transactions,
+        Self::Ids,
+        Self::Order,
+        Self::Versions,
+        Self::State,
+        Self::Readers,
+        Self::Keys,
+    ];
 }
 
 /// Ordered tables of bytes, read at one moment.

@@ -135,6 +135,9 @@ pub(crate) const TIPS: &[u8] = b"tip/";
 pub(crate) const ACTS: &[u8] = b"act/";
 pub(crate) const COVERS: &[u8] = b"cover/";
 pub(crate) const PENDING: &[u8] = b"pending/";
+/// What a context that is sealed needs in addition to its core.
+pub(crate) const SEALED: &[u8] = b"sealed";
+pub(crate) const UNOPENED: &[u8] = b"unopened/";
 
 pub(crate) fn act_key(number: u32) -> Vec<u8> {
     [ACTS, &number.to_be_bytes()].concat()
@@ -142,6 +145,10 @@ pub(crate) fn act_key(number: u32) -> Vec<u8> {
 
 pub(crate) fn pending_key(place: &Place) -> Vec<u8> {
     [PENDING, &place.key()].concat()
+}
+
+pub(crate) fn unopened_key(place: &Place) -> Vec<u8> {
+    [UNOPENED, &place.key()].concat()
 }
 
 pub(crate) fn damaged(what: &str) -> Error {
@@ -169,7 +176,7 @@ pub(crate) fn transaction(tables: &dyn StateRead, id: &TransactionId) -> Result<
     let Some(position) = position(tables, id)? else { return Ok(None) };
     let key = transaction_key(&position.author, position.sequence, id);
     let bytes = tables.get(Table::Transactions, &key)?.ok_or_else(|| damaged("a transaction"))?;
-    decode(&bytes, "a transaction").map(Some)
+    Transaction::from_row(&bytes).map(Some)
 }
 
 /// The row of a place in the order: what kind of transaction is there, and what it did once it was executed. One row for both, since

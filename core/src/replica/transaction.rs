@@ -3,17 +3,19 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
+use super::content::{MessageKey, TAG};
 use super::covers::Cover;
+use super::domain::Domain;
 use super::{ContextId, MemberId, TransactionId};
 use crate::limits;
 
 /// The version of the header's layout. The layout is frozen: another one would be another version.
 pub const HEADER_VERSION: u8 = 1;
 
-const ID_DOMAIN: &str = "kith 2026 transaction id";
+static ID_DOMAIN: Domain = Domain::new("kith 2026 transaction id");
 const SIGNATURE_DOMAIN: &[u8] = b"kith 2026 transaction signature";
-const PAYLOAD_DOMAIN: &str = "kith 2026 payload";
-const COMMITMENT_DOMAIN: &str = "kith 2026 payload commitment";
+static PAYLOAD_DOMAIN: Domain = Domain::new("kith 2026 payload");
+static COMMITMENT_DOMAIN: Domain = Domain::new("kith 2026 payload commitment");
 
 /// What a transaction is. The number is in the header; an unknown number is a transaction like any other, rejected at its
 /// place.
@@ -82,7 +84,7 @@ impl Kind {
         })
     }
 
-    /// Whether the transactions of this kind decide who may do what. They are few, and are judged together.
+    /// Whether the transactions of this kind decide who may do what, or under which keys. They are few, and are judged together.
     #[must_use]
     pub const fn governs(self) -> bool {
         matches!(
@@ -97,6 +99,8 @@ impl Kind {
                 | Self::Fork
                 | Self::Skip
                 | Self::SetName
+                | Self::Epoch
+                | Self::RefreshKey
         )
     }
 }
@@ -133,9 +137,9 @@ pub struct Header {
     pub timestamp: u64,
     /// A [`Kind`]'s number.
     pub kind: u8,
-    /// The epoch under whose keys the payload is sealed; zeros while contexts are unsealed.
+    /// The epoch under whose keys the payload is sealed: the id of an `Epoch` transaction. Zeros where it is not sealed.
     pub epoch: [u8; 32],
-    /// Where in the author's key chain the payload is sealed; zero while contexts are unsealed.
+    /// Where in the author's key chain the payload is sealed; zero where it is not sealed.
     pub counter: u32,
     /// Hiding commitment to the payload's plaintext.
     pub commitment: [u8; 32],
@@ -164,7 +168,7 @@ pub enum Malformed {
     Payload,
     #[error("the payload does not open the commitment")]
     Commitment,
-    #[error("sealed payloads are not in force")]
+    #[error("only calls are sealed, and what is not sealed has no counter")]
     Sealed,
     #[error("the lamport number is zero or too large")]
     Lamport,
@@ -176,10 +180,10 @@ impl Header {
     /// The id: the hash of the header's bytes.
     #[must_use]
     pub fn id(&self) -> TransactionId {
-        let mut hasher = blake3::Hasher::new_derive_key(ID_DOMAIN);
-        // Writing into a hasher cannot fail.
-        let _ = borsh::to_writer(&mut hasher, self);
-        TransactionId(*hasher.finalize().as_bytes())
+        let mut bytes = Vec::with_capacity(300 + 72 * self.parents.len());
+        // Writing into a vector cannot fail.
+        let _ = borsh::to_writer(&mut bytes, self);
+        TransactionId(ID_DOMAIN.hash(&bytes))
     }
 
     /// The context this belongs to: its own id for genesis.
@@ -197,13 +201,21 @@ impl Header {
     /// Checks all that needs no other transaction and no signature.
     pub fn check(&self) -> Result<(), Malformed> {
         self.check_shape()?;
-        if self.epoch != [0; 32] || self.counter != 0 {
+        let (least, right) =
+            if self.is_sealed() { (TAG, self.kind == Kind::Call as u8) } else { (32, self.counter == 0) };
+        if !right {
             return Err(Malformed::Sealed);
         }
-        if self.payload_len < 32 {
+        if (self.payload_len as usize) < least {
             return Err(Malformed::Payload);
         }
         Ok(())
+    }
+
+    /// Whether the payload is sealed under an epoch's keys.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.epoch != [0; 32]
     }
 
     /// The same of a header whose payload may be sealed.
@@ -259,7 +271,8 @@ fn signed_bytes(id: &TransactionId) -> [u8; SIGNATURE_DOMAIN.len() + 32] {
 
 /// A header, what it carries, and its author's signature.
 ///
-/// While contexts are unsealed the payload is the random 32-byte key of the commitment followed by the plaintext.
+/// The payload is the *content*, the 32-byte key of the commitment followed by the plaintext; or, where the header names an epoch, what that
+/// was sealed to. Their lengths tell them apart. Either proves itself by the header.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Transaction {
     /// The signed part.
@@ -271,6 +284,10 @@ pub struct Transaction {
     /// Without a signature: what covers it, where that is not in the history itself. No part of the bytes.
     #[borsh(skip)]
     pub cover: Option<Cover>,
+    /// Of a sealed call whose payload is the content: what it can be sealed with again, for those who have the epoch's keys. No part of the
+    /// bytes: it never leaves the node.
+    #[borsh(skip)]
+    pub key: Option<MessageKey>,
 }
 
 /// What the author decides about a new transaction; the rest follows.
@@ -297,14 +314,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Signs the draft.
-    #[must_use]
-    pub fn sign(mut self, key: &SigningKey) -> Transaction {
+    /// Its header, but for what follows from the payload.
+    pub(crate) fn header(mut self, key: &SigningKey) -> Header {
         self.parents.sort();
-        let mut payload = Vec::with_capacity(32 + self.plaintext.len());
-        payload.extend_from_slice(&self.commitment_key);
-        payload.extend_from_slice(&self.plaintext);
-        let header = Header {
+        Header {
             version: HEADER_VERSION,
             context: self.context,
             author: MemberId(key.verifying_key().to_bytes()),
@@ -316,22 +329,36 @@ impl Draft {
             kind: self.kind as u8,
             epoch: [0; 32],
             counter: 0,
+            commitment: [0; 32],
+            payload_hash: [0; 32],
+            payload_len: 0,
+        }
+    }
+
+    /// Signs the draft.
+    #[must_use]
+    pub fn sign(self, key: &SigningKey) -> Transaction {
+        let mut payload = Vec::with_capacity(32 + self.plaintext.len());
+        payload.extend_from_slice(&self.commitment_key);
+        payload.extend_from_slice(&self.plaintext);
+        let header = Header {
             commitment: commitment(&payload),
             payload_hash: payload_hash(&payload),
             payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            ..self.header(key)
         };
         let signature = header.sign(key);
-        Transaction { header, payload, signature: Some(signature), cover: None }
+        Transaction { header, payload, signature: Some(signature), cover: None, key: None }
     }
 }
 
 /// Of the commitment's key ‖ plaintext.
 pub(crate) fn commitment(payload: &[u8]) -> [u8; 32] {
-    blake3::derive_key(COMMITMENT_DOMAIN, payload)
+    COMMITMENT_DOMAIN.hash(payload)
 }
 
 pub(crate) fn payload_hash(payload: &[u8]) -> [u8; 32] {
-    blake3::derive_key(PAYLOAD_DOMAIN, payload)
+    PAYLOAD_DOMAIN.hash(payload)
 }
 
 impl Transaction {
@@ -349,10 +376,16 @@ impl Transaction {
         bytes
     }
 
-    /// What the transaction says.
+    /// Whether what it says is here: it is not sealed, or was opened.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        !self.header.is_sealed() || self.payload.len() == self.header.content_len()
+    }
+
+    /// What the transaction says; nothing if it is not opened.
     #[must_use]
     pub fn plaintext(&self) -> &[u8] {
-        self.payload.get(32..).unwrap_or_default()
+        if self.is_opened() { self.payload.get(32..).unwrap_or_default() } else { &[] }
     }
 
     /// How many headers behind this one the signature is that proves it: 0 for its own. `None` if it takes others of the
@@ -374,12 +407,14 @@ impl Transaction {
 
     /// Checks that it carries what its header says.
     pub(crate) fn check_payload(&self) -> Result<(), Malformed> {
-        if self.payload.len() != self.header.payload_len as usize
-            || payload_hash(&self.payload) != self.header.payload_hash
-        {
+        let as_sent = self.payload.len() == self.header.payload_len as usize;
+        if self.header.is_sealed() && !as_sent {
+            return self.header.check_content(&self.payload);
+        }
+        if !as_sent || payload_hash(&self.payload) != self.header.payload_hash {
             return Err(Malformed::Payload);
         }
-        if commitment(&self.payload) != self.header.commitment {
+        if !self.header.is_sealed() && commitment(&self.payload) != self.header.commitment {
             return Err(Malformed::Commitment);
         }
         Ok(())

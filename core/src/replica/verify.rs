@@ -118,6 +118,41 @@ pub enum Part {
     Count,
 }
 
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Transaction,
+        Self::Signature,
+        Self::Position,
+        Self::Order,
+        Self::Standing,
+        Self::Receipt,
+        Self::Reads,
+        Self::Value,
+        Self::Membership,
+        Self::Commitment,
+        Self::Count,
+    ];
+
+    /// Its name, the same in all languages: `transaction`, `signature`, …
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Signature => "signature",
+            Self::Position => "position",
+            Self::Order => "order",
+            Self::Standing => "standing",
+            Self::Receipt => "receipt",
+            Self::Reads => "reads",
+            Self::Value => "value",
+            Self::Membership => "membership",
+            Self::Commitment => "commitment",
+            Self::Count => "count",
+        }
+    }
+}
+
 /// A difference before it is known where.
 pub(super) struct Found {
     part: Part,

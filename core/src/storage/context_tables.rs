@@ -25,6 +25,7 @@ const fn keyspace(table: Table) -> Keyspace {
         Table::Versions => Keyspace::Versions,
         Table::State => Keyspace::State,
         Table::Readers => Keyspace::Readers,
+        Table::Keys => Keyspace::Keys,
     }
 }
 

@@ -20,10 +20,8 @@ pub enum EngineName {
 }
 
 impl EngineName {
-    /// What a new directory is made with where the host does not say: sled; redb on phones, where sled compiles its file lock, its
-    /// flusher and its background I/O away.
-    pub const DEFAULT: Self =
-        if cfg!(any(target_os = "android", target_os = "ios")) { Self::Redb } else { Self::Sled };
+    /// What a new directory is made with where the host does not say. Why: `docs/storage.md`.
+    pub const DEFAULT: Self = Self::Redb;
 }
 
 impl fmt::Display for EngineName {
@@ -47,6 +45,16 @@ pub enum StorageEngine {
     Sled,
     /// [`EngineName::Redb`]; a directory of another engine is [`crate::ErrorKind::InvalidArgument`].
     Redb,
+}
+
+impl fmt::Display for StorageEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Sled => "sled",
+            Self::Redb => "redb",
+        })
+    }
 }
 
 impl FromStr for StorageEngine {

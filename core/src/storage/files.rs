@@ -101,12 +101,28 @@ impl Files {
         file.write_all(bytes)
     }
 
+    /// As [`Self::replace`], and the file is its owner's only from the beginning.
+    pub(crate) fn replace_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = path.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.announce(Event::Write)?;
+        private().open(&new)?.write_all(bytes)?;
+        self.put_in_place(&new, path)
+    }
+
     /// Makes the file hold these bytes, durably; after a crash it has either the old content or the new one.
     pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = path.with_extension("new");
         self.write(&new, bytes)?;
-        self.sync_file(&new, &OpenOptions::new().write(true).open(&new)?)?;
-        self.rename(&new, path)?;
+        self.put_in_place(&new, path)
+    }
+
+    fn put_in_place(&self, new: &Path, path: &Path) -> io::Result<()> {
+        self.sync_file(new, &OpenOptions::new().write(true).open(new)?)?;
+        self.rename(new, path)?;
         self.sync_directory(parent(path))
     }
 
@@ -130,6 +146,15 @@ impl Files {
         }
         free_space(path)
     }
+}
+
+/// For a new file that only its owner reads. Elsewhere the directory's rights have to do.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 #[cfg(unix)]

@@ -13,11 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use chacha20poly1305::XNonce;
+use chacha20poly1305::aead::{Aead as _, Payload};
 use once_cell::sync::OnceCell;
 
 use self::slots::Layout;
 use super::files::{Files, io_error, read_at_most};
+use super::sealing::Sealing;
 use super::shared_work::SharedWork;
+use super::storage_key::{Secret, cipher, fill};
 use crate::replica::{ContextId, MemberId, TransactionId};
 use crate::{Error, ErrorKind, Result};
 
@@ -46,8 +50,11 @@ struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Content {
     origin: Origin,
-    marks: BTreeMap<(ContextId, MemberId), Mark>,
+    marks: Published,
 }
+
+/// What was last published under the keys of a node.
+pub(crate) type Published = BTreeMap<(ContextId, MemberId), Mark>;
 
 /// The file, as far as it is known.
 #[derive(Debug, Default)]
@@ -67,23 +74,26 @@ pub struct HighWater {
     here: Origin,
     writing: SharedWork,
     fresh: bool,
+    /// What the content is sealed under: the names of contexts and members are in it.
+    key: Option<Secret>,
 }
 
 impl HighWater {
     /// Reads the marks in the directory, or starts with none. [`ErrorKind::Corrupt`] if they are damaged: signing
     /// without them would be a risk.
     pub fn open(directory: &Path) -> Result<Self> {
-        Self::open_with(directory, Files::default(), false)
+        Self::open_with(directory, Files::default(), false, None)
     }
 
-    /// As [`HighWater::open`], beside a store. If that one was `used` and there are no marks, somebody has removed them or
+    /// As [`HighWater::open`], beside a store, and sealed as that one is. If it was `used` and there are no marks, somebody has removed them or
     /// restored the store without them, and what was published since is not known: the directory is then a copy
     /// ([`HighWater::copied`]), until [`HighWater::adopt`].
-    pub fn open_beside(directory: &Path, used: bool) -> Result<Self> {
-        Self::open_with(directory, Files::default(), used)
+    pub fn open_beside(directory: &Path, used: bool, sealing: Option<&Sealing>) -> Result<Self> {
+        let key = sealing.and_then(|sealing| sealing.subkey("kith 2026 storage: high-water mark"));
+        Self::open_with(directory, Files::default(), used, key)
     }
 
-    pub(crate) fn open_with(directory: &Path, files: Files, used: bool) -> Result<Self> {
+    pub(crate) fn open_with(directory: &Path, files: Files, used: bool, key: Option<Secret>) -> Result<Self> {
         fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
         let here = Origin::of(directory)?;
         let path = directory.join(NAME);
@@ -92,7 +102,7 @@ impl HighWater {
         let fresh = found.is_none();
         let (layout, content) = match found {
             Some(bytes) => {
-                let (layout, content) = decode(&bytes)?;
+                let (layout, content) = decode(&bytes, key.as_ref())?;
                 (Some(layout), content)
             }
             None => {
@@ -108,6 +118,7 @@ impl HighWater {
             here,
             writing: SharedWork::default(),
             fresh,
+            key,
         };
         if fresh {
             marks.write(marks.writing.ask())?;
@@ -179,9 +190,25 @@ impl HighWater {
         self.write(ticket)
     }
 
+    /// What was last published, of all contexts and members.
+    pub(crate) fn published(&self) -> Published {
+        self.content().marks.clone()
+    }
+
+    /// Makes this place a copy, durably, and gives what was published until then: nothing is signed here any more.
+    pub(crate) fn give_up(&self) -> Result<Published> {
+        let (published, ticket) = {
+            let mut content = self.content();
+            content.origin = Origin::UNKNOWN;
+            (content.marks.clone(), self.writing.ask())
+        };
+        self.write(ticket)?;
+        Ok(published)
+    }
+
     fn write(&self, ticket: u64) -> Result<()> {
         self.writing.wait(ticket, || {
-            let bytes = encode(&self.content())?;
+            let bytes = encode(&self.content(), self.key.as_ref())?;
             // Whoever writes is alone; after a panic nobody writes any more.
             let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
             let written = match place.layout.and_then(|layout| layout.next(&bytes)) {
@@ -216,12 +243,31 @@ impl HighWater {
     }
 }
 
-fn encode(content: &Content) -> Result<Vec<u8>> {
-    borsh::to_vec(content).map_err(|error| Error::internal(format!("encoding marks: {error}")))
+const AAD: &[u8] = b"kith 2026 high-water mark";
+
+fn encode(content: &Content, key: Option<&Secret>) -> Result<Vec<u8>> {
+    let bytes =
+        borsh::to_vec(content).map_err(|error| Error::internal(format!("encoding marks: {error}")))?;
+    let Some(key) = key else { return Ok(bytes) };
+    let mut nonce = [0; 24];
+    fill(&mut nonce)?;
+    let sealed = cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: &bytes, aad: AAD });
+    let sealed = sealed.map_err(|_| Error::internal("marks cannot be sealed"))?;
+    Ok([&nonce[..], &sealed].concat())
 }
 
-fn decode(file: &[u8]) -> Result<(Layout, Content)> {
-    let (layout, content) = slots::read(file)?;
+fn decode(file: &[u8], key: Option<&Secret>) -> Result<(Layout, Content)> {
+    let (layout, mut content) = slots::read(file)?;
+    if let Some(key) = key {
+        let (nonce, sealed) = content.split_first_chunk::<24>().ok_or_else(damaged)?;
+        let opened = cipher(key).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: AAD });
+        content = opened.map_err(|_| {
+            Error::corrupt(
+                "the file `high-water` does not belong to the store beside it: restore both from a backup of the same \
+                 time, or join again under new keys",
+            )
+        })?;
+    }
     Ok((layout, borsh::from_slice(&content).map_err(|_| damaged())?))
 }
 

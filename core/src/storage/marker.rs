@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::Keyspace;
 use crate::storage::files::{Files, io_error};
-use crate::storage::record::ChecksumKey;
+use crate::storage::sealing::Sealer;
 use crate::{Error, Result};
 
 /// Written in the same transaction as each batch.
@@ -99,23 +100,23 @@ const SLOT_DISTANCE: u64 = 4096;
 pub(crate) struct Progress {
     path: PathBuf,
     file: File,
-    key: ChecksumKey,
+    sealer: Arc<Sealer>,
     writes: u64,
     last: Acknowledged,
 }
 
 impl Progress {
-    pub(crate) fn open(path: &Path, key: ChecksumKey) -> Result<Self> {
+    pub(crate) fn open(path: &Path, sealer: &Arc<Sealer>) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = file.map_err(|error| io_error("opening the file `acknowledged`", &error))?;
         let mut bytes = Vec::new();
         let read = (&mut file).take(2 * SLOT_DISTANCE).read_to_end(&mut bytes);
         read.map_err(|error| io_error("reading the file `acknowledged`", &error))?;
         let second = bytes.get(SLOT_DISTANCE as usize..).unwrap_or_default();
-        let slots = [decode_slot(&key, &bytes), decode_slot(&key, second)];
+        let slots = [decode_slot(sealer, &bytes), decode_slot(sealer, second)];
         let (writes, last) =
             slots.into_iter().flatten().max_by_key(|(writes, _)| *writes).unwrap_or_default();
-        Ok(Self { path: path.to_owned(), file, key, writes, last })
+        Ok(Self { path: path.to_owned(), file, sealer: Arc::clone(sealer), writes, last })
     }
 
     pub(crate) const fn last(&self) -> Acknowledged {
@@ -124,7 +125,7 @@ impl Progress {
 
     pub(crate) fn write(&mut self, acknowledged: Acknowledged) -> Result<()> {
         self.writes += 1;
-        let slot = encode_slot(&self.key, self.writes, &acknowledged);
+        let slot = encode_slot(&self.sealer, self.writes, &acknowledged);
         let written = self.file.seek(SeekFrom::Start(self.writes % 2 * SLOT_DISTANCE));
         let written = written.and_then(|_| self.file.write_all(&slot));
         written.map_err(|error| io_error("writing the file `acknowledged`", &error))?;
@@ -139,38 +140,40 @@ impl Progress {
     }
 }
 
-fn slot_checksum(key: &ChecksumKey, slot: &[u8]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new_keyed(&key.0);
+fn slot_checksum(sealer: &Sealer, slot: &[u8]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new_keyed(sealer.mac());
     hasher.update(b"acknowledged").update(slot);
     let mut sum = [0; 8];
     sum.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     sum
 }
 
-fn encode_slot(key: &ChecksumKey, writes: u64, acknowledged: &Acknowledged) -> [u8; SLOT] {
+fn encode_slot(sealer: &Sealer, writes: u64, acknowledged: &Acknowledged) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     slot[..8].copy_from_slice(&writes.to_le_bytes());
     slot[8..16].copy_from_slice(&acknowledged.batch.to_le_bytes());
     slot[16..48].copy_from_slice(&acknowledged.digest);
     slot[48] = u8::from(acknowledged.clean);
-    let sum = slot_checksum(key, &slot[..56]);
+    let sum = slot_checksum(sealer, &slot[..56]);
     slot[56..].copy_from_slice(&sum);
     slot
 }
 
-fn decode_slot(key: &ChecksumKey, bytes: &[u8]) -> Option<(u64, Acknowledged)> {
+fn decode_slot(sealer: &Sealer, bytes: &[u8]) -> Option<(u64, Acknowledged)> {
     let slot = bytes.first_chunk::<SLOT>()?;
     let number = |at: usize| slot[at..].first_chunk().copied().map(u64::from_le_bytes);
     let acknowledged =
         Acknowledged { batch: number(8)?, digest: *slot[16..].first_chunk()?, clean: slot[48] == 1 };
-    (slot[56..] == slot_checksum(key, &slot[..56])).then_some((number(0)?, acknowledged))
+    (slot[56..] == slot_checksum(sealer, &slot[..56])).then_some((number(0)?, acknowledged))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEY: ChecksumKey = ChecksumKey([5; 32]);
+    fn sealer(key: u8) -> Arc<Sealer> {
+        Arc::new(Sealer::plain(zeroize::Zeroizing::new([key; 32])))
+    }
 
     fn acknowledged(batch: u64) -> Acknowledged {
         Acknowledged { batch, digest: [batch as u8; 32], clean: batch.is_multiple_of(2) }
@@ -180,9 +183,9 @@ mod tests {
     fn the_last_write_is_found_and_a_torn_one_leaves_the_one_before() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("acknowledged");
-        assert_eq!(Progress::open(&path, KEY).unwrap().last(), Acknowledged::default());
+        assert_eq!(Progress::open(&path, &sealer(5)).unwrap().last(), Acknowledged::default());
         for batch in 1..6 {
-            let mut progress = Progress::open(&path, KEY).unwrap();
+            let mut progress = Progress::open(&path, &sealer(5)).unwrap();
             progress.write(acknowledged(batch)).unwrap();
             assert_eq!(progress.last(), acknowledged(batch));
             let good = std::fs::read(&path).unwrap();
@@ -190,11 +193,11 @@ mod tests {
             torn[(progress.writes % 2 * SLOT_DISTANCE) as usize + 20] ^= 1;
             std::fs::write(&path, torn).unwrap();
             let before = if batch == 1 { Acknowledged::default() } else { acknowledged(batch - 1) };
-            assert_eq!(Progress::open(&path, KEY).unwrap().last(), before);
+            assert_eq!(Progress::open(&path, &sealer(5)).unwrap().last(), before);
             std::fs::write(&path, good).unwrap();
-            assert_eq!(Progress::open(&path, KEY).unwrap().last(), acknowledged(batch));
+            assert_eq!(Progress::open(&path, &sealer(5)).unwrap().last(), acknowledged(batch));
         }
-        assert_eq!(Progress::open(&path, ChecksumKey([6; 32])).unwrap().last(), Acknowledged::default());
+        assert_eq!(Progress::open(&path, &sealer(6)).unwrap().last(), Acknowledged::default());
     }
 
     #[test]

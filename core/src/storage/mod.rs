@@ -5,16 +5,20 @@
 
 mod context_tables;
 mod engine_name;
+mod export;
 mod files;
 mod format;
 mod high_water;
 mod lock;
 mod marker;
 mod memory;
+mod names;
 mod record;
 mod redb_store;
+mod sealing;
 mod shared_work;
 mod sled_store;
+mod storage_key;
 mod view_lock;
 
 #[cfg(test)]
@@ -24,14 +28,18 @@ pub(crate) use files::{copy_tree, io_error};
 
 pub use context_tables::{ContextTables, add_writes, context_end, context_key};
 pub use engine_name::{EngineName, StorageEngine};
+pub use export::{Exported, ImportOptions, Purpose, adopt, export, import};
+pub(crate) use export::{to_file as export_to_file, write as write_export};
 pub use format::{SCHEMA, Verify};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
 pub use redb_store::{RedbOptions, RedbStore};
+pub use sealing::Sealing;
 #[cfg(feature = "fault-switches")]
 pub use sled_store::Rules;
 pub use sled_store::{SledOptions, SledStore};
+pub use storage_key::StorageKey;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,17 +47,54 @@ use std::sync::Arc;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Opens the store in a directory with its default settings, or creates it there. Blocks. The errors are those of
-/// [`SledStore::open`] and [`RedbStore::open`].
-pub fn open(directory: &Path, engine: StorageEngine) -> Result<Arc<dyn Store>> {
+/// Opens the store in a directory, or creates it there, sealed under the key, or under a key file beside it without one, and with this much
+/// memory as its cache (`None`, as all other settings: the default). Blocks. The errors are those of [`SledStore::open`] and [`RedbStore::open`].
+pub fn open(
+    directory: &Path,
+    engine: StorageEngine,
+    key: Option<StorageKey>,
+    cache: Option<u64>,
+) -> Result<Arc<dyn Store>> {
     let name = match engine {
         StorageEngine::Auto => format::engine_of(directory)?.unwrap_or(EngineName::DEFAULT),
         StorageEngine::Sled => EngineName::Sled,
         StorageEngine::Redb => EngineName::Redb,
     };
     Ok(match name {
-        EngineName::Sled => Arc::new(SledStore::open(directory, SledOptions::default())?),
-        EngineName::Redb => Arc::new(RedbStore::open(directory, RedbOptions::default())?),
+        EngineName::Sled => {
+            let mut options = SledOptions { key, ..SledOptions::default() };
+            options.memory = cache.unwrap_or(options.memory);
+            Arc::new(SledStore::open(directory, options)?)
+        }
+        EngineName::Redb => {
+            let mut options = RedbOptions { key, ..RedbOptions::default() };
+            options.cache = cache.map_or(options.cache, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+            Arc::new(RedbStore::open(directory, options)?)
+        }
+    })
+}
+
+/// Makes a new store of this schema, and brings it to this build's at the next opening.
+fn create(
+    directory: &Path,
+    engine: StorageEngine,
+    key: Option<StorageKey>,
+    schema: u32,
+) -> Result<Arc<dyn Store>> {
+    let name = match engine {
+        StorageEngine::Auto => EngineName::DEFAULT,
+        StorageEngine::Sled => EngineName::Sled,
+        StorageEngine::Redb => EngineName::Redb,
+    };
+    Ok(match name {
+        EngineName::Sled => {
+            let options = SledOptions { key, ..SledOptions::default() };
+            Arc::new(SledStore::open_with(directory, options, schema, &[])?)
+        }
+        EngineName::Redb => {
+            let options = RedbOptions { key, ..RedbOptions::default() };
+            Arc::new(RedbStore::open_with(directory, options, schema, &[])?)
+        }
     })
 }
 
@@ -57,6 +102,8 @@ pub fn open(directory: &Path, engine: StorageEngine) -> Result<Arc<dyn Store>> {
 pub const MAX_KEY: usize = 1024;
 /// Largest value, in bytes.
 pub const MAX_VALUE: usize = 16 << 20;
+/// What suits an engine that says nothing else, as a batch: sled writes at most 64 KiB at once, and anything larger three times.
+pub(crate) const SMALL_BATCH: usize = 44 << 10;
 /// Most bytes (keys and values) in one batch.
 pub const MAX_BATCH: usize = 256 << 20;
 
@@ -224,6 +271,10 @@ pub trait Snapshot {
 
     /// At most `limit` entries with `from <= key < to` (`to` absent: to the end of the key space), in key order, or from
     /// the end backwards if `reverse`.
+    ///
+    /// Sealed stores have pseudonyms of some names in keys, and an order of their own there: authors in `transactions`, ids in
+    /// `ids`, peers, and what follows a label in `meta`, `keys` and `outbox`, but for numbers and places. A range begins and ends where such a name does,
+    /// or at the end of all that begins with one; the names of its entries come in any order, in which the key after a key is its successor.
     fn scan(
         &self,
         keyspace: Keyspace,
@@ -244,6 +295,27 @@ pub trait Store: Send + Sync + 'static {
     /// [`crate::ErrorKind::StorageFull`] nothing has happened, reading goes on, and the call may be tried again.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()>;
 
+    /// How the store is sealed; `None` for one that is not kept in a directory.
+    fn sealing(&self) -> Option<&Sealing> {
+        None
+    }
+
+    /// Seals the store under another key, while it is in use: what was written stays as it is, under the data key that the
+    /// storage key opens. After a crash in it either key opens the store, or one of them; once it has returned, only the new one does.
+    fn change_key(&self, _key: &StorageKey) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "this store has no storage key"))
+    }
+
+    /// About how many bytes suit one batch where more is waiting to be written. Larger ones are taken, too.
+    fn batch_size(&self) -> usize {
+        SMALL_BATCH
+    }
+
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.
     fn close(&self) -> Result<()>;
+
+    /// Which engine keeps the files; `None`: there are none.
+    fn engine_name(&self) -> Option<EngineName> {
+        None
+    }
 }

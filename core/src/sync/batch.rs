@@ -91,7 +91,9 @@ pub(super) fn runs(
         }
         let Some(run) = all.get_mut(index) else { continue };
         for id in walked.iter().rev() {
-            let Some(Transaction { header, payload, signature, cover }) = left.remove(id) else { continue };
+            let Some(Transaction { header, payload, signature, cover, .. }) = left.remove(id) else {
+                continue;
+            };
             run.transactions.push((header, payload));
             if *id == last {
                 run.cover = cover.as_ref().map(|cover| cover.headers().to_vec()).unwrap_or_default();
@@ -184,8 +186,9 @@ impl Run {
             ids.push(header.id());
         }
         let mut wanted = Vec::with_capacity(count);
-        for id in &ids[..count] {
-            wanted.push(!history.has(id)?);
+        for ((header, _), id) in self.transactions.iter().zip(&ids) {
+            let held = history.reaches(&header.author, header.sequence)? && history.has(id)?;
+            wanted.push(!held);
         }
         if !wanted.contains(&true) {
             return Ok(Vec::new());
@@ -205,7 +208,7 @@ impl Run {
             }
             let signature = signed.filter(|_| index + 1 == count);
             let cover = Cover::new(Arc::clone(&run), index + 1);
-            let transaction = Transaction { header, payload, signature, cover };
+            let transaction = Transaction { header, payload, signature, cover, key: None };
             transaction.check_payload().map_err(|_| Failure::BadTransaction)?;
             checked.push((ids[index], transaction));
         }

@@ -6,6 +6,7 @@ use super::batch::{Batch, Purpose, runs, size};
 use super::message::Message;
 use super::proof::covering_run;
 use super::rounds::STALL_TIME;
+use super::sender::shown;
 use super::session::{Session, Step, Turn};
 use super::{Failure, SessionEvent};
 use crate::limits;
@@ -82,7 +83,11 @@ impl Session {
         let live = &mut self.live;
         let others = transactions.iter().filter(|id| !live.delivered.remove(*id));
         let others: Vec<TransactionId> = others.copied().collect();
-        if !self.rounds.has_begun() || others.is_empty() {
+        if !self.rounds.has_begun() {
+            return Ok(());
+        }
+        self.ask_shares(turn)?;
+        if others.is_empty() {
             return Ok(());
         }
         if self.live.pushes.len() + others.len() > limits::SYNC_PUSHES {
@@ -119,7 +124,7 @@ impl Session {
                 }
                 transactions.push((id, transaction));
             }
-            let (runs, uncovered) = runs(transactions);
+            let (runs, uncovered) = runs(shown(turn.history, &self.peer()?, transactions)?);
             if !runs.is_empty() {
                 let batch = Batch::encode(Purpose::Push, &runs);
                 self.outgoing.sent(batch.length as usize);
@@ -216,7 +221,7 @@ impl Session {
             taken.extend(group.iter().map(|(id, _)| *id));
             found.extend(group);
         }
-        let (runs, _) = runs(found);
+        let (runs, _) = runs(shown(turn.history, &self.peer()?, found)?);
         if !runs.is_empty() {
             let batch = Batch::encode(Purpose::Wanted, &runs);
             self.outgoing.sent(batch.length as usize);

@@ -39,6 +39,12 @@ pub(super) enum Message {
     Want { ids: Vec<TransactionId> },
     /// Ends the answer to `Want`, after a batch with what fitted of it: what is not here, or cannot be shown.
     Given { lacking: Vec<TransactionId> },
+    /// "I hold these, and have no keys to open them." One question at a time.
+    Lacking { ids: Vec<TransactionId> },
+    /// What some of those say, in answer or later; and which cannot be opened here either. The rest is to be asked for again.
+    Shares { opened: Vec<(TransactionId, Vec<u8>)>, unable: Vec<TransactionId> },
+    /// "I cannot open the keys that you made for me." Once in a session.
+    Complain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -78,6 +84,10 @@ impl Message {
             }
             Self::Acknowledge { count } => *count > 0,
             Self::Want { ids } => (1..=limits::SYNC_WANTED).contains(&ids.len()),
+            Self::Lacking { ids } => (1..=limits::SYNC_WANTED).contains(&ids.len()),
+            Self::Shares { opened, unable } => {
+                opened.len() <= limits::SYNC_WANTED && unable.len() <= limits::SYNC_WANTED
+            }
             Self::Given { lacking } => lacking.len() <= limits::SYNC_WANTED,
             _ => true,
         };

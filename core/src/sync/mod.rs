@@ -15,6 +15,7 @@ mod proof;
 mod rounds;
 mod sender;
 mod session;
+mod shares;
 mod vector;
 mod verified;
 mod window;
@@ -31,11 +32,11 @@ pub use session::{Session, Status};
 pub(crate) use verified::Verified;
 
 use crate::replica::payload::{Add, Tip};
-use crate::replica::{Header, Malformed, MemberId, Role, Transaction, TransactionId};
+use crate::replica::{Header, Malformed, MemberId, Place, Role, Transaction, TransactionId};
 use crate::{ErrorKind, Result};
 
 /// The version of the messages inside a channel. A peer with another one is told apart by name.
-pub const SYNC_VERSION: u16 = 2;
+pub const SYNC_VERSION: u16 = 3;
 
 /// An author and every tip of its chain: the transactions that are no other's `previous`. More than one after a fork.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -107,6 +108,35 @@ pub trait History {
         header.verify(id, signature)
     }
 
+    /// Whether the history goes so far in some chain of an author's: where it does not, it holds nothing that this author signed with
+    /// this sequence. Cheaper than [`Self::has`].
+    fn reaches(&self, _author: &MemberId, _sequence: u64) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// A transaction as it is to go to somebody: sealed for who has the keys and for who is no member, and else what it says. `None`: not at all.
+    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
+        let _ = to;
+        Ok(Some(transaction))
+    }
+
+    /// Whether somebody may be told what sealed transactions say.
+    fn may_read(&self, who: &MemberId) -> bool {
+        let _ = who;
+        true
+    }
+
+    /// Those of the history that are sealed and not opened here: at most `limit` places after one, ascending.
+    fn unopened(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
+        let _ = (after, limit);
+        Ok(Vec::new())
+    }
+
+    /// Grows whenever there is one more of those.
+    fn unopened_changes(&self) -> u64 {
+        0
+    }
+
     /// Whether the history holds this transaction.
     fn has(&self, id: &TransactionId) -> Result<bool> {
         Ok(self.position(id)?.is_some())
@@ -163,6 +193,11 @@ pub enum Output {
     /// The peer asks to be added; its signatures are checked, not yet the invitation's. The node answers
     /// [`Session::admitted`] or [`Session::refused`].
     Admit(Box<Add>),
+    /// What sealed transactions of the history say; each opens the commitment of its header. The node executes them, and names them to
+    /// every [`Session::opened`] once that is durable.
+    Opened(Vec<(TransactionId, Vec<u8>)>),
+    /// The peer, a member, cannot open the keys that this member made for it.
+    Complaint(MemberId),
     /// Something to know.
     Event(SessionEvent),
     /// It is over: the channel is to be closed after what was sent, and the session dropped. Nothing follows.

@@ -140,7 +140,7 @@ impl Covered {
         }
         let direct = self.cover.is_empty().then_some(self.signature);
         let (header, payload) = (self.header, self.payload);
-        let mut transaction = Transaction { header, payload, signature: direct, cover: None };
+        let mut transaction = Transaction { header, payload, signature: direct, cover: None, key: None };
         let mut id = transaction.check().ok()?;
         let header = &transaction.header;
         if header.belongs_to() != *context {

@@ -279,11 +279,12 @@ impl Session {
     /// Sends as much as the window allows.
     pub(super) fn send_batches(&mut self, turn: &mut Turn<'_>) -> Step {
         let aim = self.batch();
+        let peer = self.peer()?;
         let Phase::Differing(difference) = &mut self.rounds.phase else { return Ok(()) };
         while self.outgoing.has_room()
             && let Some(sender) = &mut difference.sender
         {
-            match sender.batch(turn.history, aim)? {
+            match sender.batch(turn.history, &peer, aim)? {
                 Some((runs, count)) => {
                     let batch = Batch::encode(Purpose::CatchUp, &runs);
                     self.outgoing.sent(batch.length as usize);
@@ -445,7 +446,8 @@ impl Session {
             return self.begin_round(turn);
         }
         self.push(turn)?;
-        self.ask(turn)
+        self.ask(turn)?;
+        self.ask_shares(turn)
     }
 
     pub(super) fn compare_again(&mut self, turn: &mut Turn<'_>) -> Step {

@@ -70,6 +70,12 @@ impl Cursor {
     }
 }
 
+/// As they are to go to a member.
+pub(super) fn shown(history: &dyn History, to: &MemberId, items: Vec<Named>) -> Result<Vec<Named>> {
+    let show = |(id, transaction)| Ok(history.show(to, transaction)?.map(|transaction| (id, transaction)));
+    items.into_iter().filter_map(|item| show(item).transpose()).collect()
+}
+
 /// See the module's text.
 pub(super) struct Sender {
     cursors: Vec<Option<Cursor>>,
@@ -159,7 +165,12 @@ impl Sender {
     /// A batch is a piece of the merged order, cut where every chain in it ends with a signature. Where there is no such
     /// place, what is covered goes and the rest waits; where nothing is, one author's run goes before its turn; what nothing
     /// at all covers is left out.
-    pub(super) fn batch(&mut self, history: &dyn History, aim: usize) -> Result<Option<(Vec<Run>, u64)>> {
+    pub(super) fn batch(
+        &mut self,
+        history: &dyn History,
+        to: &MemberId,
+        aim: usize,
+    ) -> Result<Option<(Vec<Run>, u64)>> {
         loop {
             let (items, more) = self.piece(history, aim)?;
             if items.is_empty() && more {
@@ -168,7 +179,10 @@ impl Sender {
             if items.is_empty() {
                 return Ok(None);
             }
-            let (runs, _) = runs(items);
+            let (runs, _) = runs(shown(history, to, items)?);
+            if runs.is_empty() {
+                continue;
+            }
             let count = runs.iter().map(|run| run.transactions.len() as u64).sum();
             return Ok(Some((runs, count)));
         }

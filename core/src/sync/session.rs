@@ -7,6 +7,7 @@ use super::live::Live;
 use super::message::Message;
 use super::proof::Binding;
 use super::rounds::Rounds;
+use super::shares::Shares;
 use super::window::{Incoming, Outgoing};
 use super::{Ended, Failure, History, Local, Output, Priority, Refusal, SessionEvent};
 use crate::replica::{MemberId, Role, TransactionId};
@@ -23,7 +24,7 @@ impl Turn<'_> {
     pub(super) fn send(&mut self, message: &Message) {
         let priority = match message {
             Message::Batch(batch) => batch.priority(),
-            Message::Vector { .. } | Message::Evidence { .. } => Priority::Bulk,
+            Message::Vector { .. } | Message::Evidence { .. } | Message::Shares { .. } => Priority::Bulk,
             _ => Priority::Control,
         };
         self.out.push(Output::Send { priority, message: message.encode() });
@@ -90,6 +91,7 @@ pub struct Session {
     pub(super) live: Live,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
+    pub(super) shares: Shares,
     over: bool,
 }
 
@@ -112,6 +114,7 @@ impl Session {
             live: Live::default(),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
+            shares: Shares::default(),
             over: false,
         };
         Ok((session, turn.out))
@@ -185,7 +188,28 @@ impl Session {
 
     /// Members or roles have changed: one that was removed gets the evidence, and the session ends.
     pub fn standing_changed(&mut self, history: &dyn History, now: u64) -> Result<Vec<Output>> {
-        self.turn(history, now, Self::judge_again)
+        self.turn(history, now, |session, turn| {
+            session.judge_again(turn)?;
+            if session.handshake.is_through() { session.pay(turn) } else { Ok(()) }
+        })
+    }
+
+    /// These are opened now and durable, by whatever way what they say has come.
+    pub fn opened(
+        &mut self,
+        transactions: &[TransactionId],
+        history: &dyn History,
+        now: u64,
+    ) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| session.take_opened(transactions, turn))
+    }
+
+    /// The keys that the peer made for this member cannot be opened: tells it so, once.
+    pub fn complain(&mut self, history: &dyn History, now: u64) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| {
+            session.complain_once(turn);
+            Ok(())
+        })
     }
 
     /// Time has passed; to be called at [`Self::deadline`] or any time.
@@ -193,6 +217,7 @@ impl Session {
         self.turn(history, now, |session, turn| {
             session.handshake.tick(turn)?;
             session.tick_live(turn)?;
+            session.tick_shares(turn)?;
             session.tick_rounds(turn)
         })
     }
@@ -203,7 +228,8 @@ impl Session {
         if self.over {
             return None;
         }
-        let deadlines = [self.handshake.deadline(), self.live.deadline(), self.rounds_deadline()];
+        let deadlines =
+            [self.handshake.deadline(), self.live.deadline(), self.shares.deadline(), self.rounds_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -211,6 +237,8 @@ impl Session {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = self.rounds.status();
+        // Who holds the same and may learn from the peer what it says is not in step yet.
+        status.equal &= self.shares.is_settled();
         status.member = self.handshake.proved().map(|(member, _)| member);
         status.role = self.handshake.proved().and_then(|(_, role)| role);
         status
@@ -240,6 +268,11 @@ impl Session {
         Ok(turn.out)
     }
 
+    /// The member at the other end, once it is through.
+    pub(super) fn peer(&self) -> Result<MemberId, Stop> {
+        self.handshake.proved().map(|(member, _)| member).ok_or_else(|| Failure::Protocol.into())
+    }
+
     fn take(&mut self, message: Message, turn: &mut Turn<'_>) -> Step {
         match message {
             Message::Prove { .. }
@@ -257,6 +290,9 @@ impl Session {
             Message::Acknowledge { count } => self.take_acknowledge(count, turn),
             Message::Want { ids } => self.take_want(ids, turn),
             Message::Given { lacking } => self.take_given(&lacking, turn),
+            Message::Lacking { ids } => self.take_lacking(ids, turn),
+            Message::Shares { opened, unable } => self.take_shares(opened, &unable, turn),
+            Message::Complain => self.take_complaint(turn),
         }
     }
 }

@@ -434,6 +434,7 @@ fn masses_of_bogus_epochs_and_wraps_cost_little_and_change_nothing() {
             payload: Vec::new(),
             signature: None,
             cover: None,
+            key: None,
         };
         assert!(matches!(group.ring(1).open(&bogus), Err(Trouble::NoKeys | Trouble::Payload)));
     }

@@ -12,8 +12,11 @@ const SORTS: &[(&str, &[&str])] = &[
         "governing calls",
         &["set_name", "set_display_name", "set_role", "remove", "invite", "revoke", "skip", "leave"],
     ),
-    ("questions", &["query", "members", "invitations", "Context::status", "commitment", "verify"]),
-    ("questions about memory", &["members", "invitations", "Context::status", "commitment"]),
+    (
+        "questions",
+        &["query", "members", "invitations", "Context::status", "commitment", "security", "verify"],
+    ),
+    ("questions about memory", &["members", "invitations", "Context::status", "commitment", "security"]),
     ("reads", &["get", "entries", "transaction", "history", "explain", "events"]),
     ("streams", &["Events::next", "Events::next_blocking"]),
     ("waiting", &["wait_synced"]),
@@ -33,6 +36,8 @@ const SORTS: &[(&str, &[&str])] = &[
             "suspend",
             "resume",
             "sync_once",
+            "change_storage_key",
+            "export",
             "shutdown",
         ],
     ),
@@ -67,7 +72,7 @@ pub(crate) const REASONS: &[Reason] = &[
         &[],
         "A Rust caller cancels by dropping the future; nobody is left to be told. (Other languages have it.)",
     ),
-    because(&[KeyRequired], ALL, &[], "Stores are not sealed yet."),
+    because(&[KeyRequired], ALL, &["open", "resume", "sync_once"], "The store is open, or it needs none."),
     because(&[Internal], ALL, &[], "A defect: there is no known way to it."),
     because(
         &[Equivocation],
@@ -93,7 +98,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(&[InvitationInvalid], &["Invitation::sign"], &[], "It makes a token."),
     because(
         &[Unreachable],
-        &["calls", "governing calls", "questions", "reads", "streams", "tokens", "keys"],
+        &["calls", "governing calls", "rotate_keys", "questions", "reads", "streams", "tokens", "keys"],
         &[],
         "It needs no peer.",
     ),
@@ -104,16 +109,24 @@ pub(crate) const REASONS: &[Reason] = &[
         &[],
         "That nobody is reached is one reason of many why it times out.",
     ),
-    because(&[Unreachable, Timeout], &["rotate_keys"], &[], "Nothing is tried: it is not there yet."),
     because(
         &[Timeout],
-        &["calls", "governing calls", "questions", "reads", "tokens", "keys", "Events::next"],
+        &["calls", "governing calls", "rotate_keys", "questions", "reads", "tokens", "keys", "Events::next"],
         &[],
         "It has no limit of time of its own; a Rust caller puts one around it.",
     ),
     because(
         &[Timeout],
-        &["open", "Node::status", "register", "create_context", "contexts", "Node::context"],
+        &[
+            "open",
+            "Node::status",
+            "register",
+            "create_context",
+            "contexts",
+            "Node::context",
+            "change_storage_key",
+            "export",
+        ],
         &[],
         "It waits for nobody who could take too long.",
     ),
@@ -143,7 +156,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[NotMember],
         ALL,
-        &["calls", "governing calls", "join"],
+        &["calls", "governing calls", "rotate_keys", "join"],
         "Nobody's membership matters to it: who was removed still reads its copy.",
     ),
     because(&[PermissionDenied], &["set_display_name"], &[], "Every member may say what it calls itself."),
@@ -154,7 +167,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[Blocked],
         ALL,
-        &["calls", "governing calls", "query", "verify", "create_context"],
+        &["calls", "governing calls", "rotate_keys", "query", "verify", "create_context"],
         "It neither signs nor asks the application.",
     ),
     because(
@@ -163,7 +176,12 @@ pub(crate) const REASONS: &[Reason] = &[
         &["execute", "query", "verify", "create_context"],
         "The application is not asked, or it is `kv`, which is always there.",
     ),
-    because(&[Unsupported], ALL, &["kv calls", "get", "entries", "rotate_keys"], "All of it is there."),
+    because(
+        &[Unsupported],
+        ALL,
+        &["kv calls", "get", "entries", "rotate_keys", "change_storage_key"],
+        "All of it is there.",
+    ),
     because(
         &[LimitExceeded],
         &[
@@ -174,6 +192,7 @@ pub(crate) const REASONS: &[Reason] = &[
             "revoke",
             "skip",
             "leave",
+            "rotate_keys",
             "questions",
             "reads",
             "streams",
@@ -190,7 +209,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[LimitExceeded],
-        &["tokens", "keys", "rotate_keys"],
+        &["tokens", "keys"],
         &["Invitation::sign"],
         "What is longer is no token and no key: `InvitationInvalid`, `InvalidArgument`.",
     ),
@@ -226,6 +245,7 @@ pub(crate) const REASONS: &[Reason] = &[
             "suspend",
             "resume",
             "sync_once",
+            "change_storage_key",
             "shutdown",
             "create_context",
             "StateKey::random",
@@ -241,17 +261,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         STORE,
-        &[
-            "tokens",
-            "keys",
-            "waiting",
-            "rotate_keys",
-            "Node::status",
-            "register",
-            "contexts",
-            "Node::context",
-            "connect",
-        ],
+        &["tokens", "keys", "waiting", "Node::status", "register", "contexts", "Node::context", "connect"],
         &[],
         "It does not touch the store.",
     ),
@@ -269,12 +279,23 @@ pub(crate) const REASONS: &[Reason] = &[
         "It closes a store as `shutdown` does, where it is shown; a store that is given, as the test needs one, stays open.",
     ),
     because(
+        &[Corrupt],
+        &["change_storage_key"],
+        &[],
+        "It reads nothing: what it writes was read when the store was opened.",
+    ),
+    because(
+        &[StorageFull],
+        &["change_storage_key", "export"],
+        &[],
+        "A full disk is told as such where files are written, as for `Node::open`; the test has no disk to fill.",
+    ),
+    because(
         &[StorageFull],
         &["resume", "sync_once"],
         &[],
         "They open a store as `Node::open` does, where it is shown; a store that is given, as the test needs one, stays open.",
     ),
-    because(&[Closed], &["rotate_keys"], &[], "Nothing is tried: it is not there yet."),
 ];
 
 impl Reason {

@@ -8,7 +8,7 @@ use kith_core::application::kv::KeyValue;
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Level, Node, Options};
 use kith_core::replica::Role;
-use kith_core::storage::Store;
+use kith_core::storage::{StorageKey, Store};
 use kith_core::{ErrorKind, Result};
 
 use crate::faulty::{Faulty, calls, governing, key, node_on, questions, reads};
@@ -35,6 +35,9 @@ pub(crate) async fn after_shutdown(table: &mut Table) {
     table.shows("Node::suspend", kind, node.suspend(nodes::PATIENCE).await);
     table.shows("Node::resume", kind, node.resume().await);
     table.shows("Node::sync_once", kind, node.sync_once(nodes::PATIENCE).await);
+    let storage_key = StorageKey::new([1; 32]);
+    table.shows("Node::change_storage_key", kind, node.change_storage_key(storage_key.clone()).await);
+    table.shows("Node::export", kind, node.export("nowhere".as_ref(), &storage_key).await);
     table.all(kind, calls(&context, || ()).await);
     table.all(kind, governing(&context, invite, || ()).await);
     table.all(kind, questions(&context, || ()).await);

@@ -150,7 +150,7 @@ pub(crate) async fn calls(context: &Context, before: impl Fn()) -> Outcomes {
     all
 }
 
-/// All that govern, but for leaving, each after `before`.
+/// All that govern or make keys, but for leaving, each after `before`.
 pub(crate) async fn governing(context: &Context, invite: TransactionId, before: impl Fn()) -> Outcomes {
     let mut all = Vec::new();
     let me = context.me();
@@ -170,6 +170,8 @@ pub(crate) async fn governing(context: &Context, invite: TransactionId, before: 
     all.push(("Context::revoke", unit(context.revoke(invite).await)));
     before();
     all.push(("Context::skip", unit(context.skip(call.unwrap_or(invite)).await)));
+    before();
+    all.push(("Context::rotate_keys", unit(context.rotate_keys().await)));
     all
 }
 
@@ -187,6 +189,8 @@ pub(crate) async fn questions(context: &Context, before: impl Fn()) -> Outcomes 
     all.push(("Context::status", unit(context.status().await)));
     before();
     all.push(("Context::commitment", unit(context.commitment().await)));
+    before();
+    all.push(("Context::security", unit(context.security().await)));
     before();
     all.push(("Context::verify", unit(context.verify().await)));
     all

@@ -34,15 +34,15 @@ pub(crate) async fn bad_tokens(table: &mut Table) {
     let bytes = good.to_bytes();
     let mut changed = bytes.clone();
     changed[40] ^= 1;
-    for bytes in [&[][..], &[1], &bytes[1..], &bytes[..bytes.len() - 1], &changed, &[1; 601]] {
-        if bytes.first().is_none_or(|version| *version == 1) {
+    for bytes in [&[][..], &[2], &bytes[1..], &bytes[..bytes.len() - 1], &changed, &[2; 601]] {
+        if bytes.first().is_none_or(|version| *version == 2) {
             table.shows("Invitation::from_bytes", invalid, Invitation::from_bytes(bytes));
         }
     }
 
     table.case("a token of another version");
     let mut newer = bytes.clone();
-    newer[0] = 2;
+    newer[0] += 1;
     let other = ErrorKind::VersionMismatch;
     table.shows("Invitation::from_bytes", other, Invitation::from_bytes(&newer));
     let newer = bech32::encode::<Bech32m>(Hrp::parse("kith").unwrap(), &newer).unwrap();
@@ -105,6 +105,7 @@ async fn refuser(secret: u8, refusal: Refusal) -> (Network, String) {
         access_key: [2; 32],
         invite: TransactionId([3; 32]),
         secret: [4; 32],
+        suite: 1,
         application: "kv".into(),
         role: Role::Writer,
         not_after: 0,

@@ -2,7 +2,7 @@
 
 use kith_core::ErrorKind;
 use kith_core::node::{CreateOptions, Engine, Node, Options};
-use kith_core::storage::{SledOptions, SledStore};
+use kith_core::storage::{SledOptions, SledStore, StorageKey};
 use std::sync::Arc;
 
 use crate::faulty::key;
@@ -53,6 +53,29 @@ pub(crate) async fn directories(table: &mut Table) {
     let context = node.create_context(CreateOptions::default()).await.unwrap();
     context.put(key(), b"kept").await.unwrap();
     node.shutdown().await.unwrap();
+
+    table.case("a directory that is sealed under another key");
+    let mut sealed = at(&directory.path().join("node"));
+    sealed.storage_key = Some(StorageKey::new([1; 32]));
+    table.shows("Node::open", ErrorKind::KeyRequired, Node::open(sealed).await);
+
+    table.case("a key that changes and an export that cannot be written");
+    let (storage_key, memory) = (StorageKey::new([1; 32]), Node::open(Options::default()).await.unwrap());
+    let changed = memory.change_storage_key(storage_key.clone()).await;
+    table.shows("Node::change_storage_key", ErrorKind::Unsupported, changed);
+    let export = directory.path().join("export");
+    memory.export(&export, &storage_key).await.unwrap();
+    table.shows("Node::export", ErrorKind::InvalidArgument, memory.export(&export, &storage_key).await);
+    let nowhere = directory.path().join("nowhere/export");
+    table.shows("Node::export", ErrorKind::Storage, memory.export(&nowhere, &storage_key).await);
+    memory.shutdown().await.unwrap();
+    let moved = open("moved").await.unwrap();
+    let (here, there) = (directory.path().join("moved/store"), directory.path().join("moved/elsewhere"));
+    std::fs::rename(&here, &there).unwrap();
+    let changed = moved.change_storage_key(storage_key).await;
+    table.shows("Node::change_storage_key", ErrorKind::Storage, changed);
+    std::fs::rename(there, here).unwrap();
+    moved.shutdown().await.unwrap();
 
     table.case("a disk without the room that is kept free");
     let mut options = SledOptions::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kith_core::application::kv::{self, KeyValue};
 use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::invitation::{Invitation, Unsigned};
-use kith_core::node::{CreateOptions, InviteOptions, Level, Node, Options};
+use kith_core::node::{CreateOptions, Encryption, InviteOptions, Level, Node, Options};
 use kith_core::replica::{ContextId, Role, StateKey, TransactionId};
 use kith_core::{ErrorKind, limits};
 
@@ -86,6 +86,7 @@ pub(crate) async fn shapes_and_sizes(table: &mut Table) {
         access_key: [2; 32],
         invite: TransactionId([3; 32]),
         secret: [4; 32],
+        suite: 1,
         application: application.into(),
         role: Role::Writer,
         not_after: 0,
@@ -201,6 +202,9 @@ pub(crate) async fn what_is_not_there_yet(table: &mut Table) {
     let kind = ErrorKind::Unsupported;
     table.shows("Context::get", kind, context.get(key(), Level::Final).await);
     table.shows("Context::entries", kind, context.entries(&[], None, 1, Level::Final).await);
-    table.shows("Context::rotate_keys", kind, context.rotate_keys().await);
+    let mut options = CreateOptions::default();
+    options.encryption = Encryption::Off;
+    let open = node.create_context(options).await.unwrap();
+    table.shows("Context::rotate_keys", kind, open.rotate_keys().await);
     node.shutdown().await.unwrap();
 }

@@ -42,6 +42,12 @@ pub(crate) async fn directories(table: &mut Table) {
     both(table, &node, ErrorKind::Corrupt).await;
     std::fs::write(&file, good).unwrap();
 
+    table.case("a suspended node whose key file is gone");
+    let file = path.join("storage-key");
+    std::fs::rename(&file, directory.path().join("key")).unwrap();
+    both(table, &node, ErrorKind::KeyRequired).await;
+    std::fs::rename(directory.path().join("key"), &file).unwrap();
+
     table.case("a suspended node whose directory is no directory any more");
     let aside = directory.path().join("aside");
     std::fs::rename(&path, &aside).unwrap();

@@ -8,7 +8,7 @@ use kith_core::ErrorKind;
 use kith_core::application::{Application, ApplicationError, Call, State, kv};
 use kith_core::node::{Context, CreateOptions, Engine, Events, JoinOptions, Node, Options};
 use kith_core::replica::StateKey;
-use kith_core::storage::Store;
+use kith_core::storage::{StorageKey, Store};
 
 use crate::faulty::{Faulty, Mood, Outcomes, calls, governing, key, node_on, questions, reads, unit};
 use crate::table::Table;
@@ -122,6 +122,10 @@ pub(crate) async fn damaged_records(table: &mut Table) {
     table.shows("Node::create_context", kind, node.create_context(CreateOptions::default()).await);
     damage();
     table.shows("Node::join", kind, node.join(&token().await, hurry()).await);
+    damage();
+    let folder = tempfile::tempdir().unwrap();
+    let exported = node.export(&folder.path().join("export"), &StorageKey::new([1; 32])).await;
+    table.shows("Node::export", kind, exported);
     context.put(key(), b"as before").await.unwrap();
     node.shutdown().await.unwrap();
 }
@@ -175,6 +179,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
         let mut options = CreateOptions::default();
         options.application = "gate".into();
         let context = node.create_context(options).await.unwrap();
+        // So that there are keys already, and the call that waits reads nothing after it has waited.
+        context.execute("write", b"0").await.unwrap();
         let waiting = tokio::spawn({
             let context = context.clone();
             async move { context.execute("wait", &[]).await }
@@ -191,6 +197,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
                     context.invitations(),
                     context.status(),
                     context.commitment(),
+                    context.security(),
                     context.verify(),
                     context.query("none", &[]),
                 )
@@ -203,7 +210,8 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             tokio::join!(biased; first, second, asked, release)
         };
         assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Rejected);
-        let (first, second, (members, invitations, status, commitment, verified, query), ()) = outcomes;
+        let (first, second, asked, ()) = outcomes;
+        let (members, invitations, status, commitment, security, verified, query) = asked;
         let all: Outcomes = vec![
             ("Context::execute", first),
             ("Context::execute", second),
@@ -211,6 +219,7 @@ pub(crate) async fn a_round_that_fails_for_all(table: &mut Table) {
             ("Context::invitations", unit(invitations)),
             ("Context::status", unit(status)),
             ("Context::commitment", unit(commitment)),
+            ("Context::security", unit(security)),
             ("Context::verify", unit(verified)),
             ("Context::query", unit(query)),
         ];

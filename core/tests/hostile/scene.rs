@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kith_core::invitation::Invitation;
-use kith_core::node::{Context, CreateOptions, InviteOptions, Node, Options};
+use kith_core::node::{Context, CreateOptions, Encryption, InviteOptions, Node, Options};
 use kith_core::replica::Role;
 use tokio::task::JoinHandle;
 
@@ -34,7 +34,10 @@ impl Scene {
     pub(crate) async fn new() -> Self {
         nodes::log();
         let (node, honest) = (Node::open(local()).await.unwrap(), Node::open(local()).await.unwrap());
-        let attacked = node.create_context(CreateOptions::default()).await.unwrap();
+        // The liar forges what it sends byte by byte, and so needs a context whose calls anybody can make. (Liars in sealed ones: the simulator.)
+        let mut options = CreateOptions::default();
+        options.encryption = Encryption::Off;
+        let attacked = node.create_context(options).await.unwrap();
         let other = node.create_context(CreateOptions::default()).await.unwrap();
         let at_honest = join(&attacked, &honest, Role::Writer).await.unwrap();
         attacked.put(key("before"), b"kept").await.unwrap();

@@ -40,7 +40,8 @@ pub async fn equal(one: &Context, other: &Context) {
         let mut events = [one.events(None).await.unwrap(), other.events(None).await.unwrap()];
         loop {
             let (a, b) = (one.status().await.unwrap(), other.status().await.unwrap());
-            if a.digest == b.digest && a.pending == 0 && b.pending == 0 {
+            let settled = [&a, &b].iter().all(|status| status.pending == 0 && status.unopened == 0);
+            if a.digest == b.digest && settled {
                 assert_eq!(a.commitment, b.commitment);
                 return;
             }
@@ -103,6 +104,7 @@ pub fn sign(changed: Invitation) -> String {
         access_key: changed.access_key,
         invite: changed.invite,
         secret: changed.secret,
+        suite: changed.suite,
         application: changed.application,
         role: changed.role,
         not_after: changed.not_after,

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use kith_core::node::{Entry, Level};
-use kith_core::replica::{Place, StateKey, TransactionId};
+use kith_core::replica::{StateKey, TransactionId};
 use kith_core::{Error, Result};
 
 use crate::border::{border, run_quietly};
@@ -13,6 +13,7 @@ use crate::lists::kith_transaction;
 use crate::node::json_of;
 use crate::options::{KITH_FINAL, KITH_NO_ROLE, KITH_TENTATIVE, timeout_of};
 use crate::status::kith_status;
+use crate::verify::optional_place;
 use crate::wait::wait;
 
 /// A context: an application's state that its members share. All functions may be called from any thread, and from
@@ -324,12 +325,8 @@ pub unsafe extern "C" fn kith_context_history(
     border! {
         // SAFETY: as the caller vouches.
         let (context, after, list) = unsafe {
-            let after = if after.is_null() { None } else { Some(array::<48>(after, "after")?) };
-            (borrow(context)?, after, list_output(transactions, capacity, count)?)
+            (borrow(context)?, optional_place(after)?, list_output(transactions, capacity, count)?)
         };
-        let after = after
-            .map(|key| Place::from_key(&key).ok_or_else(|| Error::invalid_argument("`after` is no place")))
-            .transpose()?;
         let page = wait(context.history(after, capacity))?;
         list.set(page.iter().map(kith_transaction::of));
         Ok(())
@@ -354,7 +351,7 @@ pub unsafe extern "C" fn kith_context_commitment(
 }
 
 /// How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
-/// for each connected peer: peer, member, equal, lacking, lacks, since.
+/// peers: of each connected one peer, member, equal, lacking, lacks, since.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL.

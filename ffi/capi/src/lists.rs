@@ -168,7 +168,7 @@ impl kith_transaction {
 }
 
 /// A text in an array, cut at a character if it does not fit, ended by NUL.
-fn fixed<const N: usize>(text: &str) -> [c_char; N] {
+pub(crate) fn fixed<const N: usize>(text: &str) -> [c_char; N] {
     let mut cut = text.len().min(N - 1);
     while !text.is_char_boundary(cut) {
         cut -= 1;

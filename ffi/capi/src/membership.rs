@@ -6,7 +6,7 @@ use kith_core::invitation::{Invitation, qr_text};
 use kith_core::replica::{MemberId, TransactionId};
 
 use crate::border::border;
-use crate::bytes::{array, kith_buffer, list_output, output, tell, text};
+use crate::bytes::{array, array_output, bytes, kith_buffer, list_output, output, tell, text};
 use crate::context::kith_context;
 use crate::handle::borrow;
 use crate::lists::{kith_invitation, kith_member};
@@ -220,6 +220,56 @@ pub unsafe extern "C" fn kith_context_rotate_keys(context: *mut kith_context) ->
     border! {
         // SAFETY: as the caller vouches.
         wait(unsafe { borrow(context)? }.rotate_keys())
+    }
+}
+
+/// Names the invitation, 32 bytes; for kith_context_revoke.
+///
+/// # Safety
+/// `invitation` ends in NUL; `id` has room for 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invitation_id(invitation: *const c_char, id: *mut u8) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (invitation, place) = unsafe { (text(invitation, "invitation")?, array_output(id, "id")?) };
+        place.set(Invitation::from_text(invitation)?.invite.0);
+        Ok(())
+    }
+}
+
+/// An invitation as bytes, shorter than its text.
+///
+/// # Safety
+/// `invitation` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invitation_to_bytes(
+    invitation: *const c_char,
+    bytes: *mut kith_buffer,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (invitation, place) = unsafe { (text(invitation, "invitation")?, output(bytes, "bytes")?) };
+        place.set(kith_buffer::from_vec(Invitation::from_text(invitation)?.to_bytes()));
+        Ok(())
+    }
+}
+
+/// The text of an invitation, from what kith_invitation_to_bytes gave.
+///
+/// # Safety
+/// `bytes` has `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invitation_from_bytes(
+    bytes: *const u8,
+    length: usize,
+    invitation: *mut kith_buffer,
+) -> kith_status {
+    border! {
+        // SAFETY: as the caller vouches.
+        let (bytes, place) =
+            unsafe { (self::bytes(bytes, length, "bytes")?, output(invitation, "invitation")?) };
+        place.set(kith_buffer::from_vec(Invitation::from_bytes(bytes)?.to_text().into_bytes()));
+        Ok(())
     }
 }
 

@@ -105,7 +105,8 @@ pub unsafe extern "C" fn kith_node_addresses(
 }
 
 /// How it stands with the node and the peers it knows, as a JSON object: id, addresses, contexts, peers (peer, connected,
-/// addresses, last_failure, next_attempt_in), sealed, copied.
+/// addresses, last_failure, next_attempt_in), sealed, copied, suspended (then there are no peers and no addresses), storage ("sled", "redb", or null: in
+/// memory).
 ///
 /// # Safety
 /// `node` is a node of this library or NULL.

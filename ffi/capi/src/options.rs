@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kith_core::node::{Durability, InviteOptions, Options, default_directory};
 use kith_core::replica::Role;
+use kith_core::storage::StorageEngine;
 use kith_core::{Error, Result};
 
 use crate::border::border;
@@ -31,6 +32,13 @@ pub const KITH_FINAL: u32 = 1;
 pub const KITH_DURABLE_POWER: u32 = 0;
 /// What was acknowledged survives the death of the process.
 pub const KITH_DURABLE_PROCESS: u32 = 1;
+
+/// The engine that a directory has; a new one is redb's.
+pub const KITH_ENGINE_AUTO: u32 = 0;
+/// sled.
+pub const KITH_ENGINE_SLED: u32 = 1;
+/// redb.
+pub const KITH_ENGINE_REDB: u32 = 2;
 
 /// A timeout that is never over.
 pub const KITH_FOREVER: u64 = u64::MAX;
@@ -71,6 +79,9 @@ pub struct kith_node_options {
     pub event_retention: u64,
     /// Not NULL: the node meets only the nodes of this hub, without sockets; `listen` NULL is then an address of the hub's.
     pub hub: *const kith_hub,
+    /// KITH_ENGINE_AUTO (at first), KITH_ENGINE_SLED or KITH_ENGINE_REDB: what keeps the directory. A directory of another engine is
+    /// KITH_INVALID_ARGUMENT.
+    pub storage: u32,
 }
 
 /// Sets all options to their defaults.
@@ -92,6 +103,7 @@ pub unsafe extern "C" fn kith_node_options_init(options: *mut kith_node_options)
         durability: KITH_DURABLE_POWER,
         event_retention: 0,
         hub: std::ptr::null(),
+        storage: KITH_ENGINE_AUTO,
     };
     // SAFETY: not NULL, and the caller vouches for the rest.
     unsafe { options.write(defaults) };
@@ -180,6 +192,12 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
         KITH_DURABLE_PROCESS => Durability::Process,
         other => return Err(Error::invalid_argument(format!("{other} is no durability"))),
     };
+    built.storage = match options.storage {
+        KITH_ENGINE_AUTO => StorageEngine::Auto,
+        KITH_ENGINE_SLED => StorageEngine::Sled,
+        KITH_ENGINE_REDB => StorageEngine::Redb,
+        other => return Err(Error::invalid_argument(format!("{other} is no storage engine"))),
+    };
     if options.event_retention > 0 {
         built.event_retention = options.event_retention;
     }
@@ -224,7 +242,7 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
 
 /// The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
 /// can be a folder's name. Linux and other Unix: $XDG_DATA_HOME/NAME, else ~/.local/share/NAME; macOS: ~/Library/Application Support/NAME; Windows:
-/// %LOCALAPPDATA%\NAME; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
+/// NAME in %LOCALAPPDATA%; Android and iOS: KITH_UNSUPPORTED, the host knows its own.
 ///
 /// # Safety
 /// `name` ends in NUL.

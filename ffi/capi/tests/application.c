@@ -183,6 +183,7 @@ static kith_status call(const char *method, const char *arguments, kith_buffer *
     return kith_context_execute(own_context, method, (const uint8_t *)arguments, strlen(arguments), NULL, answer);
 }
 
+/* scenario: own_application, application_emits, methods_by_name */
 static void calls_are_seen_whole_and_answered(void) {
     kith_buffer answer = {NULL, 0};
     kith_context *context = NULL;
@@ -214,6 +215,7 @@ static void calls_are_seen_whole_and_answered(void) {
     CHECK_SAYS("nothing there");
 }
 
+/* scenario: application_raises */
 static void refusals_leave_nothing(void) {
     kith_buffer value = {NULL, 0};
     CHECK_STATUS(KITH_REJECTED, call("write and reject", "", NULL));
@@ -231,6 +233,7 @@ static void refusals_leave_nothing(void) {
     CHECK_OK(call("another thread", "", NULL));
 }
 
+/* scenario: application_calls_back */
 static void calls_into_the_library_are_refused_inside(void) {
     kith_buffer answer = {NULL, 0};
     CHECK_OK(call("forbidden", "", &answer));
@@ -240,6 +243,7 @@ static void calls_into_the_library_are_refused_inside(void) {
     CHECK(holds(own_context, "seen", "abc"));
 }
 
+/* scenario: state_ends_with_its_call */
 static void handles_end_with_their_call(void) {
     uint8_t key[32];
     kith_buffer value = {NULL, 0};
@@ -262,6 +266,7 @@ static void a_local_fault_is_no_refusal(void) {
     CHECK_OK(call("fault", "", NULL));
 }
 
+/* scenario: application_twice */
 static void registering_says_what_is_wrong(void) {
     kith_application application;
     int before = atomic_load(&freed);
@@ -304,6 +309,7 @@ static void data_are_freed_once_with_the_node(void) {
     CHECK(atomic_load(&freed) == 1);
 }
 
+/* scenario: application_missing, own_application */
 /* Two members; one has no application at first: it syncs, waits, and executes once it is registered. */
 static void members_wait_for_their_application(void) {
     kith_node *one = NULL, *two = NULL;
@@ -343,13 +349,6 @@ static void members_wait_for_their_application(void) {
     CHECK(atomic_load(&freed) == 3);
 }
 
-static int same_state(kith_context *one, kith_context *other) {
-    uint8_t commitments[2][32];
-    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
-           kith_context_commitment(other, commitments[1]) == KITH_OK &&
-           memcmp(commitments[0], commitments[1], 32) == 0;
-}
-
 static int blocked(kith_context *context) {
     kith_buffer status = {NULL, 0};
     int is = kith_context_status(context, &status) == KITH_OK && strstr((char *)status.data, "the disk is full") != NULL;
@@ -357,6 +356,7 @@ static int blocked(kith_context *context) {
     return is;
 }
 
+/* scenario: local_fault */
 /* What one member cannot execute stops that member alone, until an admin has it rejected for all. */
 static void an_admin_skips_what_blocks_another_member(void) {
     kith_node *one = NULL, *two = NULL;
@@ -409,6 +409,33 @@ static void an_admin_skips_what_blocks_another_member(void) {
     kith_node_free(two);
 }
 
+/* scenario: fault_that_passes */
+static void a_fault_that_passes_is_tried_again_without_anybodys_doing(void) {
+    kith_node *one = NULL, *two = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    CHECK_OK(kith_test_nodes(&one, &two));
+    CHECK_OK(do_register(one));
+    CHECK_OK(register_with(two, &ailing));
+    CHECK_OK(kith_node_create_context(one, "test", NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
+    kith_buffer_free(&token);
+    atomic_store(&ailing, 1);
+    CHECK_OK(kith_context_execute(mine, "heavy", NULL, 0, NULL, NULL));
+    UNTIL(blocked(theirs));
+    CHECK(blocked(theirs) && !holds(theirs, "written", "heavy"));
+    atomic_store(&ailing, 0);
+    UNTIL(holds(theirs, "written", "heavy"));
+    CHECK(holds(theirs, "written", "heavy") && same_state(mine, theirs));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(two));
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(two);
+}
+
 int main(void) {
     if (lone_node(&own_node) != KITH_OK || do_register(own_node) != KITH_OK) {
         return EXIT_FAILURE;
@@ -423,5 +450,6 @@ int main(void) {
     RUN(data_are_freed_once_with_the_node);
     RUN(members_wait_for_their_application);
     RUN(an_admin_skips_what_blocks_another_member);
+    RUN(a_fault_that_passes_is_tried_again_without_anybodys_doing);
     return check_finish();
 }

@@ -42,12 +42,6 @@ static void open_both(kith_node **node, kith_context **context) {
     }
 }
 
-static void close_both(kith_node *node, kith_context *context) {
-    kith_node_shutdown(node);
-    kith_context_free(context);
-    kith_node_free(node);
-}
-
 static void callbacks_are_told_and_may_call_back(void) {
     static struct listener told;
     kith_node *node;
@@ -128,6 +122,7 @@ static int wait_for_an_event(void *argument) {
     return (int)status;
 }
 
+/* scenario: cancelled_wait, cancelled_has_its_kind, cancelled_write */
 static void another_thread_cancels(void) {
     kith_node *node;
     kith_context *context;
@@ -184,6 +179,7 @@ static int fire_soon(void *cancel) {
     return (int)kith_cancel_fire(cancel);
 }
 
+/* scenario: joining_tells_how_far, cancelled_join */
 static void joining_tells_how_far_it_is_and_is_given_up(void) {
     static struct progress progress;
     kith_node *one = NULL, *two = NULL;
@@ -257,6 +253,7 @@ static void on_log_freed(void *user_data) {
     atomic_fetch_add(&this->freed, 1);
 }
 
+/* scenario: logs_reach_the_host */
 static void logs_are_told_up_to_their_level(void) {
     static struct log log;
     kith_node *one = NULL, *two = NULL;
@@ -282,6 +279,7 @@ static void logs_are_told_up_to_their_level(void) {
     CHECK(atomic_load(&log.calls) == calls);
 }
 
+/* scenario: closed_after_shutdown */
 static void after_the_shutdown_everything_is_closed(void) {
     kith_node *node;
     kith_context *context, *other = NULL;

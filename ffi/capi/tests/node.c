@@ -1,23 +1,13 @@
 /* Nodes, contexts, members, invitations and events, by two nodes of one process over loopback. */
 #include "nodes.h"
 
-static const char *const only_this_machine[] = {"/ip4/127.0.0.1/tcp/0"};
 static const char *folder;
 
 static kith_status open_node(const char *name, kith_node **node) {
-    char path[1024];
-    kith_node_options options;
-    kith_node_options_init(&options);
-    options.listen = only_this_machine;
-    options.listen_count = 1;
-    options.discovery = false;
-    if (name == NULL) {
-        return kith_node_open(NULL, &options, node);
-    }
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return kith_node_open(path, &options, node);
+    return open_in(folder, name, node);
 }
 
+/* scenario: keeps_over_a_restart, directory_in_use, put_get_delete, compare_and_set, what_became_of_a_transaction, counters_and_appending */
 static void a_context_keeps_what_it_is_told(void) {
     kith_node *node = NULL;
     kith_context *context = NULL, *again = NULL, *found = NULL;
@@ -94,6 +84,7 @@ static void a_context_keeps_what_it_is_told(void) {
     kith_node_free(node);
 }
 
+/* scenario: batch_all_or_nothing */
 static void a_batch_is_all_or_nothing(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -119,6 +110,7 @@ static void a_batch_is_all_or_nothing(void) {
     kith_node_free(node);
 }
 
+/* scenario: entries_in_pages */
 static void pages_go_through_all_entries_in_order(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -162,6 +154,7 @@ static void pages_go_through_all_entries_in_order(void) {
     kith_node_free(node);
 }
 
+/* scenario: two_members_share, over_sockets, invitation_is_read, names_of_members, roles_are_obeyed, status_names_peers */
 static void two_nodes_share_and_part(void) {
     kith_node *one = NULL, *two = NULL;
     kith_context *mine = NULL, *theirs = NULL;
@@ -283,6 +276,7 @@ static int shut_down(void *node) {
     return kith_node_shutdown(node) == KITH_OK ? 0 : 1;
 }
 
+/* scenario: events_are_pulled, events_after_a_cursor, streams_end_with_their_node */
 static void events_wait_replay_and_end(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -327,6 +321,7 @@ static void events_wait_replay_and_end(void) {
     kith_node_free(node);
 }
 
+/* scenario: mistakes_are_named, methods_by_name */
 static void mistakes_are_named(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;
@@ -397,6 +392,7 @@ static void mistakes_are_named(void) {
     kith_batch_free(NULL);
 }
 
+/* scenario: order_in_pages */
 static void the_order_is_read_in_pages(void) {
     kith_node *node = NULL;
     kith_context *context = NULL;

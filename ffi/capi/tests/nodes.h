@@ -56,6 +56,35 @@ static inline kith_status lone_node(kith_node **node) {
     return kith_node_open(NULL, &options, node);
 }
 
+/* A node on this machine only, in a folder of this name below `folder`; NULL: in memory. */
+static inline kith_status open_in(const char *folder, const char *name, kith_node **node) {
+    static const char *const only_this_machine[] = {"/ip4/127.0.0.1/tcp/0"};
+    char path[1024];
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.listen = only_this_machine;
+    options.listen_count = 1;
+    options.discovery = false;
+    if (name == NULL) {
+        return kith_node_open(NULL, &options, node);
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return kith_node_open(path, &options, node);
+}
+
+static inline void close_both(kith_node *node, kith_context *context) {
+    kith_node_shutdown(node);
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+/* Whether both are in the same state. */
+static inline int same_state(kith_context *one, kith_context *other) {
+    uint8_t states[2][32];
+    return kith_context_commitment(one, states[0]) == KITH_OK && kith_context_commitment(other, states[1]) == KITH_OK &&
+           memcmp(states[0], states[1], 32) == 0;
+}
+
 static inline void rest(void) {
     struct timespec moment = {0, 2 * 1000 * 1000};
     thrd_sleep(&moment, NULL);

@@ -82,6 +82,17 @@ static void what_is_needed_is_asked_for(void) {
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_on_event(NULL, NULL, NULL, NULL, NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_new(NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_test_nodes(NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_partition(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_heal(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_suspend(NULL, 0));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_resume(NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_is_suspended(NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_sync_once(NULL, 0, NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_verify(NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_explain(NULL, NULL, NULL, NULL, 0, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_invitation_id(NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_invitation_to_bytes(NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_invitation_from_bytes(NULL, 0, NULL));
 }
 
 static void frees_and_inits_do_nothing(void) {

@@ -62,8 +62,11 @@ fn version_macros() -> String {
     format!(
         "\n/** The version of this header; kith_version() is the library's. */\n\
          #define KITH_VERSION \"{}\"\n\
+         /** Its first number. */\n\
          #define KITH_VERSION_MAJOR {}\n\
+         /** Its second number. */\n\
          #define KITH_VERSION_MINOR {}\n\
+         /** Its third number. */\n\
          #define KITH_VERSION_PATCH {}",
         env!("CARGO_PKG_VERSION"),
         env!("CARGO_PKG_VERSION_MAJOR"),

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * Kith: contexts that peers share, with no server between them.
  *
  * Generated from ffi/capi by `cargo xtask bindings`; changes here are lost.

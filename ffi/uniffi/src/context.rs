@@ -9,7 +9,10 @@ use kith_core::replica::{MemberId, Place, StateKey, TransactionId};
 use kith_core::{Error, Result as CoreResult};
 
 use crate::gate::Gated;
-use crate::{Bytes, ContextStatus, Entry, Events, Failure, IssuedInvitation, MemberInfo, TransactionInfo};
+use crate::{
+    Bytes, ContextStatus, Entry, Events, Explanation, Failure, IssuedInvitation, MemberInfo, TransactionInfo,
+    Verification,
+};
 
 /// The answer to a call.
 #[derive(Clone, Debug, uniffi::Record)]
@@ -76,6 +79,12 @@ fn member(bytes: &Bytes) -> CoreResult<MemberId> {
 
 fn transaction(bytes: &Bytes) -> CoreResult<TransactionId> {
     TransactionId::from_slice(&bytes.0)
+}
+
+fn place(bytes: Bytes) -> CoreResult<Place> {
+    Place::from_key(&bytes.0).ok_or_else(|| {
+        Error::invalid_argument(format!("a place has {} bytes, not {}", Place::LENGTH, bytes.0.len()))
+    })
 }
 
 fn level(is_final: bool) -> Level {
@@ -266,11 +275,6 @@ impl Context {
 
     /// A page of the order, after a place of 48 bytes.
     pub async fn history(&self, after: Option<Bytes>, limit: u32) -> Result<Vec<TransactionInfo>, Failure> {
-        let place = |bytes: Bytes| {
-            Place::from_key(&bytes.0).ok_or_else(|| {
-                Error::invalid_argument(format!("a place has {} bytes, not {}", Place::LENGTH, bytes.0.len()))
-            })
-        };
         let after = after.map(place).transpose()?;
         Ok(self.context.history(after, limit as usize).gated().await?.into_iter().map(Into::into).collect())
     }
@@ -283,6 +287,23 @@ impl Context {
     /// The state commitment: 32 bytes.
     pub async fn commitment(&self) -> Result<Bytes, Failure> {
         Ok(Bytes(self.context.commitment().gated().await?.to_vec()))
+    }
+
+    /// Compares everything that is kept with what the history gives.
+    pub async fn verify(&self) -> Result<Verification, Failure> {
+        Ok(self.context.verify().gated().await?.into())
+    }
+
+    /// A page of the transactions that a key's value comes from, after a place of 48 bytes.
+    pub async fn explain(
+        &self,
+        key: Bytes,
+        after: Option<Bytes>,
+        limit: u32,
+    ) -> Result<Vec<Explanation>, Failure> {
+        let (key, after) = (self::key(&key)?, after.map(place).transpose()?);
+        let page = self.context.explain(key, after, limit as usize).gated().await?;
+        Ok(page.into_iter().map(Into::into).collect())
     }
 
     /// Waits until this node is in step with a peer.

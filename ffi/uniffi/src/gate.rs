@@ -72,6 +72,16 @@ pub fn close_gate() -> bool {
     GATE.close(Duration::from_secs(5))
 }
 
+/// To be called first of all in a forked process: whoever was inside, or would have taken what is logged, is not here.
+#[uniffi::export]
+pub fn after_fork() {
+    crate::log::after_fork();
+    // Held by a thread that is not here it is lost, and with it the way out.
+    if let Ok(mut state) = GATE.state.try_lock() {
+        state.inside = 0;
+    }
+}
+
 struct Bell(Waker);
 
 impl Wake for Bell {

@@ -1,6 +1,7 @@
 //! What is read of nodes and contexts, as records.
 
 use kith_core::node;
+use kith_core::replica::{self, ContextId};
 
 use crate::Bytes;
 
@@ -129,11 +130,24 @@ pub struct TransactionInfo {
     pub output: Option<Bytes>,
     /// Why it does not count, if it does not.
     pub rejection: Option<String>,
+    /// What the application emitted, in order.
+    pub emitted: Vec<Message>,
+}
+
+/// Something that an application says to the hosts of all members.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct Message {
+    pub name: String,
+    pub data: Bytes,
 }
 
 impl From<node::TransactionInfo> for TransactionInfo {
     fn from(info: node::TransactionInfo) -> Self {
         let executed = info.receipt.is_some();
+        let emitted = info.receipt.iter().flat_map(|receipt| &receipt.emitted);
+        let emitted = emitted.map(|(name, data)| Message { name: name.clone(), data: Bytes(data.clone()) });
+        let emitted = emitted.collect();
         let (output, rejection) = match info.receipt.map(|receipt| receipt.outcome) {
             None => (None, None),
             Some(Ok(output)) => (Some(Bytes(output)), None),
@@ -151,6 +165,92 @@ impl From<node::TransactionInfo> for TransactionInfo {
             executed,
             output,
             rejection,
+            emitted,
+        }
+    }
+}
+
+/// What a transaction has to do with a key.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Explanation {
+    /// The transaction.
+    pub transaction: TransactionInfo,
+    /// What it left of the key.
+    pub written: Written,
+    /// Whether its author had not seen the one before; none: not found out.
+    pub unseen: Option<bool>,
+}
+
+/// What a transaction left of a key.
+#[derive(Clone, Debug, uniffi::Enum)]
+#[allow(missing_docs)]
+pub enum Written {
+    Value { hash: Bytes },
+    Removed,
+    Nothing,
+}
+
+impl From<node::Explanation> for Explanation {
+    fn from(explanation: node::Explanation) -> Self {
+        Self {
+            transaction: explanation.transaction.into(),
+            written: match explanation.value {
+                replica::Written::Value(hash) => Written::Value { hash: Bytes(hash.to_vec()) },
+                replica::Written::Removed => Written::Removed,
+                replica::Written::Nothing => Written::Nothing,
+            },
+            unseen: explanation.unseen,
+        }
+    }
+}
+
+/// What a check of a context has looked at and found.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct Verification {
+    pub transactions: u64,
+    pub executed: u64,
+    pub pending: u64,
+    pub keys: u64,
+    pub difference: Option<Difference>,
+}
+
+/// Where what is kept is not what the history gives.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Difference {
+    /// The name of the part.
+    pub part: String,
+    /// 48 bytes; none: of the context as a whole.
+    pub place: Option<Bytes>,
+    /// The transaction at that place.
+    pub transaction: Option<Bytes>,
+    /// Of which key.
+    pub key: Option<Bytes>,
+    /// The BLAKE3 hash of what is kept; none: nothing is.
+    pub kept: Option<Bytes>,
+    /// The BLAKE3 hash of what was recomputed; none: nothing should be there.
+    pub recomputed: Option<Bytes>,
+    /// All of it, for people.
+    pub text: String,
+}
+
+impl From<replica::Verification> for Verification {
+    fn from(report: replica::Verification) -> Self {
+        let difference = report.difference.map(|difference| Difference {
+            text: difference.to_string(),
+            part: difference.part.name().to_owned(),
+            place: difference.place.map(|place| Bytes(place.key().to_vec())),
+            transaction: difference.transaction().map(|id| Bytes(id.0.to_vec())),
+            key: difference.key.map(|key| Bytes(key.0.to_vec())),
+            kept: difference.kept.map(|hash| Bytes(hash.to_vec())),
+            recomputed: difference.recomputed.map(|hash| Bytes(hash.to_vec())),
+        });
+        Self {
+            transactions: report.transactions,
+            executed: report.executed,
+            pending: report.pending,
+            keys: report.keys,
+            difference,
         }
     }
 }
@@ -165,6 +265,9 @@ pub struct NodeStatus {
     pub contexts: Vec<String>,
     pub sealed: bool,
     pub copied: bool,
+    pub suspended: bool,
+    /// "sled" or "redb"; none: everything is in memory.
+    pub storage: Option<String>,
 }
 
 impl From<node::NodeStatus> for NodeStatus {
@@ -176,7 +279,25 @@ impl From<node::NodeStatus> for NodeStatus {
             contexts: status.contexts,
             sealed: status.sealed,
             copied: status.copied,
+            suspended: status.suspended,
+            storage: status.storage.map(|engine| engine.to_string()),
         }
+    }
+}
+
+/// What a round of syncing came to.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct SyncReport {
+    pub peers: u64,
+    pub synced: Vec<Bytes>,
+    pub behind: Vec<Bytes>,
+}
+
+impl From<node::SyncReport> for SyncReport {
+    fn from(report: node::SyncReport) -> Self {
+        let ids = |ids: Vec<ContextId>| ids.into_iter().map(|id| Bytes(id.0.to_vec())).collect();
+        Self { peers: report.peers as u64, synced: ids(report.synced), behind: ids(report.behind) }
     }
 }
 

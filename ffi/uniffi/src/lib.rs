@@ -21,10 +21,10 @@ pub use bytes::Bytes;
 pub use context::{Context, Executed, Invitation, Operation};
 pub use error::{ApplicationFailure, Failure};
 pub use events::{Event, Events, Happened};
-pub use gate::close_gate;
+pub use gate::{after_fork, close_gate};
 pub use info::{
-    ContextInfo, ContextPeer, ContextStatus, InvitationInfo, IssuedInvitation, MemberInfo, NodeStatus,
-    PeerInfo, TransactionInfo,
+    ContextInfo, ContextPeer, ContextStatus, Difference, Explanation, InvitationInfo, IssuedInvitation,
+    MemberInfo, Message, NodeStatus, PeerInfo, SyncReport, TransactionInfo, Verification, Written,
 };
 pub use log::{LogRecord, LogSink, set_log};
 pub use node::{Hub, JoinProgress, Node, NodeOptions};
@@ -63,6 +63,12 @@ pub fn qr_text(token: String) -> Result<String, Failure> {
 #[uniffi::export]
 pub fn error_kinds() -> Vec<String> {
     kith_core::ErrorKind::ALL.iter().map(ToString::to_string).collect()
+}
+
+/// The names of what a check of a context may find to differ.
+#[uniffi::export]
+pub fn parts() -> Vec<String> {
+    kith_core::replica::Part::ALL.iter().map(|part| part.name().to_owned()).collect()
 }
 
 /// The key of an item of a collection.

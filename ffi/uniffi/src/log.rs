@@ -4,7 +4,7 @@
 //! log never wait for the host, and what the queue cannot hold is counted and said.
 
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -63,6 +63,7 @@ struct Installed {
     queue: SyncSender<Message>,
 }
 
+static FORKED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<Result<Installed, String>> = OnceLock::new();
 
 const LEVELS: [(&str, LevelFilter); 6] = [
@@ -142,8 +143,19 @@ fn hand_over(queue: &Receiver<Message>, dropped: &AtomicU64, mut tell: impl FnMu
     }
 }
 
+/// Nothing is logged any more: the thread that would hand it over was not forked.
+pub(crate) fn after_fork() {
+    FORKED.store(true, Ordering::Relaxed);
+    if let Some(Ok(installed)) = INSTALLED.get() {
+        installed.level.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Waits a little until the sink has been told what was said before.
 pub(crate) fn flush(patience: Duration) -> Result<(), RecvTimeoutError> {
+    if FORKED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let Some(Ok(installed)) = INSTALLED.get() else { return Ok(()) };
     let (done, told) = sync_channel(1);
     match installed.queue.try_send(Message::Flush(done)) {

@@ -11,7 +11,7 @@ use kith_core::{Error, ErrorKind};
 
 use crate::application::Hosted;
 use crate::gate::{Gated, Guest, enter};
-use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus};
+use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus, SyncReport};
 
 /// What a node is opened with.
 #[derive(Clone, uniffi::Record)]
@@ -28,6 +28,8 @@ pub struct NodeOptions {
     pub durability: String,
     /// How many batches of events are kept; none: the default.
     pub event_retention: Option<u64>,
+    /// "auto", "sled" or "redb".
+    pub storage: String,
     /// Where nodes of one process meet in its memory, instead of over sockets.
     pub hub: Option<Arc<Hub>>,
 }
@@ -84,6 +86,7 @@ impl NodeOptions {
                 return Err(Error::invalid_argument(message).into());
             }
         };
+        options.storage = self.storage.parse()?;
         if let Some(retention) = self.event_retention {
             options.event_retention = retention;
         }
@@ -184,6 +187,26 @@ impl Node {
     /// Connects to a peer.
     pub async fn connect(&self, address: String) -> Result<(), Failure> {
         Ok(self.node.connect(&address).gated().await?)
+    }
+
+    /// Puts the node to rest.
+    pub async fn suspend(&self, deadline_ms: u64) -> Result<(), Failure> {
+        Ok(self.node.suspend(Duration::from_millis(deadline_ms)).gated().await?)
+    }
+
+    /// Takes a suspended node up again.
+    pub async fn resume(&self) -> Result<(), Failure> {
+        Ok(self.node.resume().gated().await?)
+    }
+
+    /// Whether the node is suspended, or is being so.
+    pub fn is_suspended(&self) -> bool {
+        self.node.is_suspended()
+    }
+
+    /// Catches up with those who are reached, within a budget.
+    pub async fn sync_once(&self, budget_ms: u64) -> Result<SyncReport, Failure> {
+        Ok(self.node.sync_once(Duration::from_millis(budget_ms)).gated().await?.into())
     }
 
     /// Closes the node.

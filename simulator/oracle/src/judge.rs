@@ -67,10 +67,10 @@ struct Cutter {
 }
 
 /// Replays with ever more decided cutters until nothing new is accepted.
-pub fn judge(history: &History, order: &[(Place, TransactionId)]) -> Judgement {
+pub fn judge(history: &History, order: &[(Place, TransactionId)], sealed: bool) -> Judgement {
     let mut decided = Decided::new();
     for rounds in 1.. {
-        let mut replay = Replay::new(history, &decided);
+        let mut replay = Replay::new(history, &decided, sealed);
         for (_, id) in order {
             replay.step(&history[id]);
         }
@@ -88,16 +88,19 @@ pub fn judge(history: &History, order: &[(Place, TransactionId)]) -> Judgement {
 struct Replay<'a> {
     history: &'a History,
     decided: &'a Decided,
+    /// Whether keys are in force.
+    sealed: bool,
     governance: Governance,
     outcomes: HashMap<TransactionId, Result<Role, Rejection>>,
     cutters: Vec<Cutter>,
 }
 
 impl<'a> Replay<'a> {
-    fn new(history: &'a History, decided: &'a Decided) -> Self {
+    fn new(history: &'a History, decided: &'a Decided, sealed: bool) -> Self {
         Self {
             history,
             decided,
+            sealed,
             governance: Governance::default(),
             outcomes: HashMap::new(),
             cutters: Vec::new(),
@@ -223,6 +226,7 @@ impl<'a> Replay<'a> {
         let role = self.rules_of_kind(t)?;
         let as_admin = match t.payload.as_ref() {
             Some(Payload::Genesis(_) | Payload::Fork(_) | Payload::Leave) => false,
+            Some(Payload::Epoch(_) | Payload::RefreshKey(_)) => false,
             Some(Payload::Add(add)) => add.redeemed.is_none(),
             Some(Payload::SetName(set)) => set.whose == Named::Context,
             _ => true,
@@ -286,7 +290,8 @@ impl<'a> Replay<'a> {
                 self.give_way(t, &remove.member)?;
                 Ok(role)
             }
-            Payload::Leave => self.standing(t, Role::Reader),
+            Payload::Epoch(_) | Payload::RefreshKey(_) if !self.sealed => Err(Rejection::NotInForce),
+            Payload::Leave | Payload::Epoch(_) | Payload::RefreshKey(_) => self.standing(t, Role::Reader),
             Payload::SetRole(set) => {
                 let role = self.standing(t, Role::Admin)?;
                 if set.last.is_some() {

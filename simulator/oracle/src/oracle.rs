@@ -89,11 +89,14 @@ impl Oracle {
         let mut order: Vec<(Place, TransactionId)> =
             history.values().map(|known| (known.place(), known.id)).collect();
         order.sort();
-        let judgement = judge::judge(&history, &order);
+        let judgement = judge::judge(&history, &order, suite(context, &history) != 0);
         let mut state = BTreeMap::new();
         let mut receipts = BTreeMap::new();
         for (_, id) in &order {
             let known = &history[id];
+            if !known.transaction.is_opened() {
+                continue;
+            }
             let receipt = match &judgement.outcomes[id] {
                 Err(rejection) => rejected(rejection.clone()),
                 Ok(role) => match &known.payload {
@@ -170,8 +173,11 @@ fn validate<'a>(
     (history, verdicts)
 }
 
-/// What a payload names besides `previous` and `parents`.
-fn references(payload: &Option<Payload>) -> Vec<TransactionId> {
+/// What header and payload name besides `previous` and `parents`.
+fn references(header: &Header, payload: &Option<Payload>) -> Vec<TransactionId> {
+    if header.epoch != [0; 32] {
+        return vec![TransactionId(header.epoch)];
+    }
     let tips = |last: &[Tip]| last.iter().map(|tip| tip.id).collect::<Vec<TransactionId>>();
     match payload {
         Some(Payload::Add(add)) => add.redeemed.iter().map(|redeemed| redeemed.invite).collect(),
@@ -199,9 +205,14 @@ fn judge_one(
 ) -> Result<Known, Verdict> {
     let header = &transaction.header;
     let payload = Payload::decode(header.kind, transaction.plaintext());
-    let references = references(&payload);
+    let references = references(header, &payload);
     let is_genesis = header.kind == Kind::Genesis as u8;
 
+    let suite = history.contains_key(&TransactionId(context.0)).then(|| suite(context, history));
+    if header.kind == Kind::Call as u8 && suite.is_some_and(|suite| (header.epoch != [0; 32]) != (suite != 0))
+    {
+        return Err(Verdict::Invalid("Call: suite"));
+    }
     let mut links: Vec<TransactionId> = header.parents.iter().map(|parent| parent.id).collect();
     if header.sequence > 1 {
         links.push(header.previous);
@@ -217,7 +228,9 @@ fn judge_one(
 
     if is_genesis {
         require(id.0 == context.0, "another context's genesis")?;
-        let rules = |genesis: &Genesis| genesis.format == 1 && genesis.suite == 0;
+        let rules = |genesis: &Genesis| {
+            genesis.format == 1 && genesis.suite < 3 && genesis.key_package.suite == genesis.suite
+        };
         require(matches!(&payload, Some(Payload::Genesis(g)) if rules(g)), "genesis")?;
     } else {
         require(header.context == *context, "another context")?;
@@ -241,7 +254,14 @@ fn judge_one(
         let add = &history[&header.parents[0].id].payload;
         require(matches!(add, Some(Payload::Add(add)) if add.member == header.author), "first: own Add")?;
     }
-    check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
+    if let Some(Payload::Add(add)) = &payload {
+        require(Some(add.key_package.suite) == suite, "Add: suite")?;
+    }
+    if header.epoch == [0; 32] {
+        check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
+    } else {
+        require(history[&TransactionId(header.epoch)].kind() == Some(Kind::Epoch), "epoch")?;
+    }
 
     named.sort_by_key(|id| std::cmp::Reverse(history[id].past.len()));
     let mut past: HashSet<TransactionId> = HashSet::new();
@@ -255,6 +275,14 @@ fn judge_one(
         }
     }
     Ok(Known { transaction: Rc::new(transaction.clone()), id, payload, past: Rc::new(past) })
+}
+
+/// The suite of the context.
+pub(crate) fn suite(context: &ContextId, history: &History) -> u8 {
+    match history.get(&TransactionId(context.0)).map(|known| &known.payload) {
+        Some(Some(Payload::Genesis(genesis))) => genesis.suite,
+        _ => 0,
+    }
 }
 
 fn check_payload(

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
+use kith_core::node::machine::first_keys;
 use kith_core::replica::payload::{Add, CallPayload, Invite, KeyPackage, Remove, SetRole, Skip};
 use kith_core::replica::{
     ContextId, Draft, Kind, MemberId, Parent, Payload, Role, Tip, Transaction, TransactionId,
@@ -117,6 +118,44 @@ impl Liar {
         }
     }
 
+    /// Signed; a call in a sealed context is given an epoch, and what it says is known to whoever gets it from here: the content is what
+    /// opens the commitment.
+    fn signed(&mut self, draft: Draft) -> Transaction {
+        let mut transaction = draft.sign(&self.key);
+        let epochs = self.bag.all.values().filter(|t| t.header.kind == Kind::Epoch as u8);
+        let epochs: Vec<TransactionId> = epochs.map(|epoch| epoch.header.id()).collect();
+        let Some(epoch) =
+            self.dice.pick(&epochs).copied().filter(|_| transaction.header.kind == Kind::Call as u8)
+        else {
+            return transaction;
+        };
+        let header = &mut transaction.header;
+        header.epoch = epoch.0;
+        header.counter = self.dice.below(300) as u32;
+        header.payload_len -= 16;
+        let bytes = [&b"kith 2026 transaction signature"[..], &header.id().0].concat();
+        transaction.signature = Some(self.key.sign(&bytes).to_bytes());
+        if self.dice.one_in(4) {
+            // Nobody has the keys, and who wants to know what it says asks in vain.
+            transaction.payload.truncate(header.payload_len as usize);
+            transaction.header.payload_hash = blake3::derive_key("kith 2026 payload", &transaction.payload);
+            let bytes = [&b"kith 2026 transaction signature"[..], &transaction.header.id().0].concat();
+            transaction.signature = Some(self.key.sign(&bytes).to_bytes());
+        }
+        transaction
+    }
+
+    /// First keys for somebody, of the context's suite.
+    fn package(&mut self, whose: &SigningKey) -> KeyPackage {
+        let genesis = self.bag.all.values().find(|t| t.header.is_genesis());
+        let suite = match genesis.and_then(|t| Payload::decode(t.header.kind, t.plaintext())) {
+            Some(Payload::Genesis(genesis)) => genesis.suite,
+            _ => 0,
+        };
+        let member = MemberId(whose.verifying_key().to_bytes());
+        first_keys(suite, member, self.dice.bytes()).map(|(package, _)| package).unwrap_or_default()
+    }
+
     fn call(&mut self) -> Payload {
         let key = crate::calls::state_key(self.dice.below(6) as u8);
         let (method, arguments) = kith_core::application::kv::put(&key, self.dice.bytes().to_vec());
@@ -137,11 +176,16 @@ impl Liar {
         let call = self.call();
         let mut new: Vec<Transaction> = Vec::new();
         match lie {
-            Lie::Call => new.push(self.draft(last, &call).sign(&self.key)),
+            Lie::Call => {
+                let draft = self.draft(last, &call);
+                new.push(self.signed(draft));
+            }
             Lie::Fork => {
-                let one = self.draft(last, &call).sign(&self.key);
+                let one = self.draft(last, &call);
+                let one = self.signed(one);
                 let other = self.call();
-                let other = self.draft(last, &other).sign(&self.key);
+                let other = self.draft(last, &other);
+                let other = self.signed(other);
                 self.bag.shown[0].insert(one.header.id());
                 self.bag.shown[1].insert(other.header.id());
                 new.extend([one, other]);
@@ -149,7 +193,7 @@ impl Liar {
             Lie::Lamport => {
                 let mut draft = self.draft(last, &call);
                 draft.lamport = draft.lamport.saturating_add_signed(self.dice.below(7) as i64 - 3).max(1);
-                new.push(draft.sign(&self.key));
+                new.push(self.signed(draft));
             }
             Lie::ParentSequence | Lie::ParentUnknown => {
                 let mut draft = self.draft(last, &call);
@@ -160,7 +204,7 @@ impl Liar {
                         _ => parent.id = unknown,
                     }
                 }
-                new.push(draft.sign(&self.key));
+                new.push(self.signed(draft));
             }
             Lie::Author => {
                 let author = self.somebody();
@@ -180,17 +224,18 @@ impl Liar {
             Lie::OtherContext => {
                 let mut draft = self.draft(last, &call);
                 draft.context = ContextId(self.dice.bytes());
-                new.push(draft.sign(&self.key));
+                new.push(self.signed(draft));
             }
             Lie::Uncovered => {
-                let valid = self.draft(last, &call).sign(&self.key);
+                let valid = self.draft(last, &call);
+                let valid = self.signed(valid);
                 let mut bad = self.draft(Some(&valid), &call);
                 bad.lamport += 1;
                 if self.dice.one_in(2) {
                     let (author, id) = (self.somebody(), TransactionId(self.dice.bytes()));
                     bad.parents = vec![Parent { author, sequence: 1, id }];
                 }
-                let bad = bad.sign(&self.key);
+                let bad = self.signed(bad);
                 let hidden = self.dice.below(2);
                 self.bag.shown[hidden].extend([valid.header.id(), bad.header.id()]);
                 self.bag.bad.insert(bad.header.id());
@@ -206,23 +251,21 @@ impl Liar {
                     draft.parents.clear();
                     draft.lamport = old.header.lamport + 1;
                 }
-                new.push(draft.sign(&self.key));
+                new.push(self.signed(draft));
             }
             Lie::Govern => {
                 let payload = self.governs();
-                new.push(self.draft(last, &payload).sign(&self.key));
+                let draft = self.draft(last, &payload);
+                new.push(self.signed(draft));
             }
             Lie::UseAgain => {
                 if let Some((invite, secret)) = self.invitation.clone() {
                     let stranger = SigningKey::from_bytes(&self.dice.bytes());
-                    let request = Add::request(
-                        &self.context,
-                        &stranger,
-                        self.role,
-                        KeyPackage::default(),
-                        Some((invite, &secret)),
-                    );
-                    new.push(self.draft(last, &Payload::Add(request)).sign(&self.key));
+                    let package = self.package(&stranger);
+                    let request =
+                        Add::request(&self.context, &stranger, self.role, package, Some((invite, &secret)));
+                    let draft = self.draft(last, &Payload::Add(request));
+                    new.push(self.signed(draft));
                 }
             }
             Lie::Garbage | Lie::Huge => {

@@ -7,7 +7,10 @@ use crate::tools::{Failed, Result};
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 
-/// What was measured, by name.
+/// The storage engines, in the order of the columns.
+pub(super) const ENGINES: [&str; 2] = ["sled", "redb"];
+
+/// What was measured, by name; what hangs on the engine is named `ENGINE/NAME`.
 #[derive(Default)]
 pub(super) struct Figures(BTreeMap<String, f64>);
 
@@ -37,8 +40,8 @@ const fn beside(row: Row, figure: &'static str, name: &'static str) -> Row {
 
 const FSYNC: &str = "an fsync";
 
-const ROWS: &[Row] = &[
-    row("append 4 KiB and fsync, bare", "fsync.us", "µs", "the disk"),
+/// What hangs on the engine.
+const BY_ENGINE: &[Row] = &[
     beside(
         row(
             "`put` of 100 bytes, one caller, survives power loss",
@@ -80,16 +83,22 @@ const ROWS: &[Row] = &[
         "64 callers' `put`s until all are at a connected member",
         "push.many.per_s",
         "/s",
-        "both members' engines, which take turns in one process",
+        "both members' engines; sled's take turns in one process",
     ),
     goal(
         row(
             "catch-up of 100,000 over loopback, verified, executed, durable",
             "catch_up.s",
             "s",
-            "the joiner's engine",
+            "the joiner's thread: checking and executing, then its engine",
         ),
         5.0,
+    ),
+    row(
+        "processor time of that, both members",
+        "catch_up.processor.s",
+        "s",
+        "the same, and the sender's reading, encryption, the kernel",
     ),
     goal(
         row(
@@ -127,10 +136,10 @@ const ROWS: &[Row] = &[
         "reading and replacing versions and receipts",
     ),
     row(
-        "sled alone, opening the store of 100,000 puts",
+        "the engine alone, opening the store of 100,000 puts",
         "reopen.engine.ms",
         "ms",
-        "reading its snapshot of the page table",
+        "sled reads its page table, redb its header",
     ),
     goal(
         row(
@@ -152,12 +161,12 @@ const ROWS: &[Row] = &[
             "memory with 1,000,000 entries, after writing them, over idle",
             "memory.writing.mb",
             "MB",
-            "sled's cache and page table",
+            "the cache; sled's page table",
         ),
         100.0,
     ),
     goal(
-        row("the same, opened again and all read", "memory.reading.mb", "MB", "sled's cache and page table"),
+        row("the same, opened again and all read", "memory.reading.mb", "MB", "the cache; sled's page table"),
         100.0,
     ),
     goal(
@@ -165,7 +174,7 @@ const ROWS: &[Row] = &[
             "memory that each transaction adds, from 100,000 to 1,000,000",
             "transactions.each.bytes",
             "bytes",
-            "sled's page table, which is all in memory",
+            "sled's page table, which is all in memory; redb: the cache",
         ),
         20.0,
     ),
@@ -174,7 +183,7 @@ const ROWS: &[Row] = &[
         "on disk for each put of 100 bytes, at its author",
         "disk.writer.bytes",
         "bytes",
-        "signed history, versions, receipts; sled's log",
+        "signed history, receipts, events; sled's log, redb's pages",
     ),
     row("the same, at a member that caught up", "disk.joiner.bytes", "bytes", "the same"),
     row(
@@ -189,6 +198,11 @@ const ROWS: &[Row] = &[
         "bytes",
         "the header: hashes do not compress",
     ),
+];
+
+/// What does not.
+const ALIKE: &[Row] = &[
+    row("append 4 KiB and fsync, bare", "fsync.us", "µs", "the disk"),
     row("`get` from Rust", "get.rust.us", "µs", "handing over to the pool of blocking threads"),
     beside(row("`get` from C", "get.c.us", "µs", "the same"), "get.rust.us", "Rust"),
     beside(
@@ -200,60 +214,83 @@ const ROWS: &[Row] = &[
 ];
 
 impl Figures {
-    /// Takes the figures from what a benchmark printed.
-    pub(super) fn read(&mut self, lines: &[String]) -> Result<()> {
+    /// Takes the figures from what a benchmark printed, for one engine if it hangs on that.
+    pub(super) fn read(&mut self, lines: &[String], engine: Option<&str>) -> Result<()> {
         let mut found = 0;
         for line in lines.iter().filter_map(|line| line.strip_prefix("figure ")) {
             let number = line.split_once(' ').and_then(|(name, n)| Some((name, n.trim().parse().ok()?)));
             let (name, number): (&str, f64) = number
                 .filter(|(_, number): &(&str, f64)| number.is_finite())
                 .ok_or_else(|| Failed(format!("`{line}` is no figure")))?;
-            self.0.insert(name.to_owned(), number);
+            self.0.insert(named(name, engine), number);
             found += 1;
         }
         if found == 0 { Err(Failed("a benchmark printed no figure".into())) } else { Ok(()) }
     }
 
-    /// The table; of all rows, or of those that were measured. Goals are for the full size: at another one nothing is
+    /// The tables; of all rows and columns, or of those that were measured. Goals are for the full size: at another one nothing is
     /// said to be met or missed.
-    pub(super) fn table(&self, all: bool, full: bool) -> Result<String> {
+    pub(super) fn tables(&self, all: bool, full: bool) -> Result<String> {
+        let has =
+            |engine: &&&str| all || self.0.keys().any(|name| name.starts_with(&named("", Some(engine))));
+        let engines: Vec<Option<&str>> = ENGINES.iter().filter(has).map(|engine| Some(*engine)).collect();
+        let tables = [self.table(BY_ENGINE, &engines, all, full)?, self.table(ALIKE, &[None], all, full)?];
+        Ok(tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n"))
+    }
+
+    /// `None` where nothing of it was measured.
+    fn table(&self, rows: &[Row], engines: &[Option<&str>], all: bool, full: bool) -> Result<Option<String>> {
+        let columns: Vec<&str> = engines.iter().map(|engine| engine.unwrap_or("figure")).collect();
         let mut lines = vec![
-            "| what | figure | beside | goal | bounded by |".to_owned(),
-            "| --- | ---: | --- | --- | --- |".to_owned(),
+            format!("| what | {} | goal | bounded by |", columns.join(" | ")),
+            format!("| --- | {} --- | --- |", "---: | ".repeat(columns.len())),
         ];
-        for row in ROWS {
-            let Some(number) = self.0.get(row.figure) else {
-                if all {
-                    return Err(Failed(format!("{} was not measured", row.figure)));
-                }
+        for row in rows {
+            let cells: Vec<Option<String>> =
+                engines.iter().map(|engine| self.cell(row, *engine, all, full)).collect::<Result<_>>()?;
+            if cells.iter().all(Option::is_none) {
                 continue;
-            };
-            let beside = match row.beside.map(|(figure, name)| (self.0.get(figure), figure, name)) {
-                Some((Some(other), _, name)) => format!("{} × {name}", shown(number / other)),
-                Some((None, figure, _)) if all => return Err(Failed(format!("{figure} was not measured"))),
-                _ => String::new(),
-            };
-            let goal = match row.goal {
-                None => String::new(),
-                Some(most) => {
-                    let verdict = match (full, *number <= most) {
-                        (false, _) => "at full size",
-                        (true, true) => "met",
-                        (true, false) => "**missed**",
-                    };
-                    format!("≤ {} {}: {verdict}", shown(most), row.unit).replace(" :", ":")
-                }
-            };
-            let figure = format!("{} {}", shown(*number), row.unit);
+            }
+            let cells: Vec<String> = cells.into_iter().map(Option::unwrap_or_default).collect();
+            let goal = row.goal.map(|most| format!("≤ {} {}", shown(most), row.unit)).unwrap_or_default();
             lines.push(format!(
-                "| {} | {} | {beside} | {goal} | {} |",
+                "| {} | {} | {} | {} |",
                 row.what,
-                figure.trim_end(),
+                cells.join(" | "),
+                goal.trim_end(),
                 row.bound
             ));
         }
-        Ok(lines.join("\n"))
+        Ok((lines.len() > 2).then(|| lines.join("\n")))
     }
+
+    fn cell(&self, row: &Row, engine: Option<&str>, all: bool, full: bool) -> Result<Option<String>> {
+        let Some(number) = self.0.get(&named(row.figure, engine)) else {
+            let name = named(row.figure, engine);
+            return if all { Err(Failed(format!("{name} was not measured"))) } else { Ok(None) };
+        };
+        let mut cell = format!("{} {}", shown(*number), row.unit).trim_end().to_owned();
+        match row.beside.map(|(figure, name)| (self.other(figure, engine), figure, name)) {
+            Some((Some(other), _, name)) => {
+                cell.push_str(&format!(" ({} × {name})", shown(number / other)));
+            }
+            Some((None, figure, _)) if all => return Err(Failed(format!("{figure} was not measured"))),
+            _ => {}
+        }
+        if let Some(most) = row.goal.filter(|_| full) {
+            cell.push_str(if *number <= most { ": met" } else { ": **missed**" });
+        }
+        Ok(Some(cell))
+    }
+
+    /// Of the same engine, or what hangs on none.
+    fn other(&self, figure: &str, engine: Option<&str>) -> Option<f64> {
+        self.0.get(&named(figure, engine)).or_else(|| self.0.get(figure)).copied()
+    }
+}
+
+fn named(figure: &str, engine: Option<&str>) -> String {
+    engine.map_or_else(|| figure.to_owned(), |engine| format!("{engine}/{figure}"))
 }
 
 /// Three digits, no more.
@@ -287,47 +324,74 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    #[test]
-    fn a_benchmark_without_figures_or_with_nonsense_fails() {
-        assert!(Figures::default().read(&lines("done")).is_err());
-        assert!(Figures::default().read(&lines("figure a b")).is_err());
-        assert!(Figures::default().read(&lines("figure a NaN")).is_err());
-        assert!(Figures::default().read(&lines("figure a")).is_err());
-        assert!(Figures::default().read(&lines("figure a 1.5")).is_ok());
+    fn of(figures: &[(&str, &str)]) -> Figures {
+        let mut all = Figures::default();
+        for (name, number) in figures {
+            all.read(&[format!("figure {name} {number}")], None).unwrap();
+        }
+        all
     }
 
     #[test]
-    fn the_table_has_every_row_or_says_which_one_is_missing() {
+    fn a_benchmark_without_figures_or_with_nonsense_fails() {
+        assert!(Figures::default().read(&lines("done"), None).is_err());
+        assert!(Figures::default().read(&lines("figure a b"), None).is_err());
+        assert!(Figures::default().read(&lines("figure a NaN"), None).is_err());
+        assert!(Figures::default().read(&lines("figure a"), None).is_err());
+        assert!(Figures::default().read(&lines("figure a 1.5"), None).is_ok());
+    }
+
+    #[test]
+    fn the_tables_have_every_row_and_engine_or_say_which_figure_is_missing() {
         let mut all = Figures::default();
-        for row in ROWS {
-            all.read(&[format!("figure {} 7", row.figure)]).unwrap();
+        for row in ALIKE {
+            all.read(&[format!("figure {} 7", row.figure)], None).unwrap();
         }
-        assert!(all.table(true, true).is_err(), "what others are beside is measured, too");
-        all.read(&lines("figure late.on_time.us 7")).unwrap();
-        assert_eq!(all.table(true, true).unwrap().lines().count(), ROWS.len() + 2);
-        all.0.remove("catch_up.s");
-        assert!(all.table(true, true).unwrap_err().0.contains("catch_up.s"));
-        assert_eq!(all.table(false, true).unwrap().lines().count(), ROWS.len() + 1);
+        for (row, engine) in BY_ENGINE.iter().flat_map(|row| ENGINES.map(|engine| (row, engine))) {
+            all.read(&[format!("figure {} 7", row.figure)], Some(engine)).unwrap();
+        }
+        assert!(all.tables(true, true).is_err(), "what others are beside is measured, too");
+        for engine in ENGINES {
+            all.read(&lines("figure late.on_time.us 7"), Some(engine)).unwrap();
+        }
+        let rows = BY_ENGINE.len() + ALIKE.len();
+        assert_eq!(all.tables(true, true).unwrap().lines().count(), rows + 2 * 2 + 1);
+        all.0.remove("redb/catch_up.s");
+        assert!(all.tables(true, true).unwrap_err().0.contains("redb/catch_up.s"));
+        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 2 * 2 + 1);
+        all.0.remove("sled/catch_up.s");
+        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 2 * 2);
+    }
+
+    #[test]
+    fn an_engine_that_was_not_measured_has_no_column() {
+        let table = of(&[("redb/catch_up.s", "4")]).tables(false, true).unwrap();
+        assert!(table.contains("| redb |") && !table.contains("sled |"), "{table}");
+        let table = of(&[("redb/catch_up.s", "4"), ("sled/catch_up.s", "6")]).tables(false, true).unwrap();
+        assert!(table.contains("| 6 s: **missed** | 4 s: met | ≤ 5 s |"), "{table}");
+    }
+
+    #[test]
+    fn a_figure_is_beside_one_of_its_own_engine() {
+        let figures = [("fsync.us", "2"), ("sled/put.one.power.us", "4"), ("redb/put.one.power.us", "6")];
+        let table = of(&figures).tables(false, true).unwrap();
+        assert!(table.contains("| 4 µs (2 × an fsync) | 6 µs (3 × an fsync) |"), "{table}");
+        let figures = [("redb/put.one.power.us", "2"), ("redb/push.one.us", "4"), ("sled/push.one.us", "4")];
+        assert!(of(&figures).tables(false, true).unwrap().contains("| 4 µs | 4 µs (2 × a `put`) |"));
     }
 
     #[test]
     fn goals_are_met_or_missed() {
-        let of = |seconds: &str, full| {
-            let mut figures = Figures::default();
-            figures.read(&[format!("figure catch_up.s {seconds}")]).unwrap();
-            figures.table(false, full).unwrap()
-        };
-        assert!(of("5", true).contains("≤ 5 s: met"));
-        assert!(of("5.01", true).contains("≤ 5 s: **missed**"));
+        let of = |seconds| of(&[("sled/catch_up.s", seconds)]).tables(false, true).unwrap();
+        assert!(of("5").contains("| 5 s: met | ≤ 5 s |"));
+        assert!(of("5.01").contains("| 5.01 s: **missed** | ≤ 5 s |"));
     }
 
     #[test]
     fn a_part_of_the_size_meets_and_misses_nothing() {
-        for seconds in [4.9, 5.1] {
-            let mut figures = Figures::default();
-            figures.read(&[format!("figure catch_up.s {seconds}")]).unwrap();
-            let table = figures.table(false, false).unwrap();
-            assert!(table.contains("≤ 5 s: at full size"), "{table}");
+        for seconds in ["4.9", "5.1"] {
+            let table = of(&[("sled/catch_up.s", seconds)]).tables(false, false).unwrap();
+            assert!(table.contains(&format!("| {seconds} s | ≤ 5 s |")), "{table}");
             assert!(!table.contains("met") && !table.contains("missed"), "{table}");
         }
     }

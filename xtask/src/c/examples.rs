@@ -47,13 +47,40 @@ pub(super) fn clean_room(installed: &Installed) -> Result<()> {
         .args(["-S", "sources", "-B", "build", "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror"])
         .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())))?;
     run(command("cmake").current_dir(&room).args(["--build", "build"]))?;
+    exports_of_static(&prefix)?;
     play(&mut command(build.join("board")), &room.join("node-2"))?;
+    run(&mut command(build.join("wrapped")))?;
     play(&mut command(build.join("board-static")), &room.join("node-3"))?;
     let linked = capture(command("readelf").arg("-d").arg(build.join("board")))?;
     if !String::from_utf8_lossy(&linked).contains("[libkith.so.0]") {
         return Err(Failed("the program does not ask for the library by its SONAME".into()));
     }
     std::fs::remove_dir_all(&room).during("removing the clean room")
+}
+
+/// The static library shows others what the shared one does.
+fn exports_of_static(prefix: &Path) -> Result<()> {
+    let symbols = capture(
+        command("nm")
+            .args(["--defined-only", "--extern-only", "--format=posix"])
+            .arg(prefix.join("lib/libkith.a")),
+    )?;
+    let symbols = String::from_utf8_lossy(&symbols);
+    // The first line names the object.
+    let names: Vec<&str> = symbols
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| !name.ends_with(':'))
+        .collect();
+    let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
+    let declared = super::declarations(&header);
+    match names.iter().find(|name| !declared.contains(*name)) {
+        Some(stranger) => Err(Failed(format!("the static library exports {stranger}"))),
+        None if names.len() != declared.len() => {
+            Err(Failed(format!("the static library exports {} of {} functions", names.len(), declared.len())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Runs a program with these lines as its standard input; its output.

@@ -31,7 +31,8 @@ public enum BatchOperation: Hashable, Sendable {
 /// Methods that write return once what they wrote is durable and on its way. They throw `CancellationError` when their task is
 /// cancelled: a task that was cancelled before writes nothing, and a write that has begun is finished in the background, whole:
 /// whether it still happens is known by looking. Cancelling one that reads or waits drops it. Handles are cheap and hold nothing
-/// open: the context lives with its node. After the node's shutdown every method throws `KithError.closed`.
+/// open: the context lives with its node. After the node's shutdown every method throws `KithError.closed`, and so do those that need
+/// the store while the node is suspended.
 public final class Context: Sendable {
     private let native: KithNative.Context
 
@@ -163,6 +164,25 @@ public final class Context: Sendable {
         try await translated { try await native.commitment() }
     }
 
+    /// Compares everything that is kept of the context with what its history gives, and names the first difference.
+    ///
+    /// Recomputes the order, every receipt, every value and the state commitment. Nothing is changed. All calls are executed once more,
+    /// so it takes as long as executing the history did; other callers of the context wait for a slice of it at most. A record that the
+    /// store cannot read is `KithError.corrupt`. Cancelling ends it.
+    public func verify() async throws -> Verification {
+        try Verification(native: try await translated { try await native.verify() })
+    }
+
+    /// Why a key has its value: a page of the calls that wrote it, in order.
+    ///
+    /// At most `limit` (and 1,000) after a place (``TransactionInfo/place``). Calls that were rejected for what they read of the key are
+    /// among them. (Who was not permitted has read nothing; that is in ``history(after:limit:)``.)
+    public func explain(_ key: StateKey, after place: Data? = nil, limit: Int = 1000) async throws -> [Explanation] {
+        let limit = try pageLimit(limit)
+        let page = try await translated { try await native.explain(key: key.data, after: place, limit: limit) }
+        return page.map(Explanation.init(native:))
+    }
+
     /// Waits until a connected member's node is known to hold the same history and none is known to hold another.
     ///
     /// `KithError.timeout` otherwise. What a peer is writing right now is not waited for.
@@ -264,21 +284,9 @@ public final class Context: Sendable {
         return try await translated { try await native.skip(transaction: transaction) }
     }
 
-    // MARK: Not there yet
-
-    /// New keys for the context. Not there yet: `KithError.unsupported`.
+    /// New keys, for this member and for all that is sent from now on: for when a device may have been copied.
     public func rotateKeys() async throws {
         try await translated { try await native.rotateKeys() }
-    }
-
-    /// Which transactions wrote an entry. Not there yet: `KithError.unsupported`.
-    public func explain(_ key: StateKey) async throws -> [TransactionInfo] {
-        throw KithError.unsupported("explain is not there yet")
-    }
-
-    /// Checks what is stored. Not there yet: `KithError.unsupported`.
-    public func verify() async throws {
-        throw KithError.unsupported("verify is not there yet")
     }
 }
 

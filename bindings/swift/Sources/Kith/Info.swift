@@ -34,6 +34,16 @@ public enum Durability: String, Hashable, Sendable {
     case process
 }
 
+/// The engine that keeps a node's directory.
+public enum StorageEngine: String, Hashable, Sendable {
+    /// The one that the directory has; for a new one redb.
+    case auto
+    /// sled.
+    case sled
+    /// redb.
+    case redb
+}
+
 /// An invitation, to be handed to who shall join.
 public struct Invitation: Hashable, Sendable, CustomStringConvertible {
     /// As text: `kith1…`.
@@ -204,11 +214,14 @@ public struct TransactionInfo: Hashable, Sendable, Identifiable {
     public let arguments: Data
     /// What it did.
     public let outcome: Outcome
+    /// What the application emitted, in order.
+    public let emitted: [Message]
 
     init(native: KithNative.TransactionInfo) {
         (id, author, sequence, place) = (native.id, native.author, native.sequence, native.place)
         (timestamp, kind) = (date(native.timestamp), native.kind)
         (method, arguments) = (native.method, native.arguments)
+        emitted = native.emitted.map(Message.init(native:))
         if !native.executed {
             outcome = .pending
         } else if let reason = native.rejection {
@@ -216,5 +229,17 @@ public struct TransactionInfo: Hashable, Sendable, Identifiable {
         } else {
             outcome = .accepted(native.output ?? Data())
         }
+    }
+}
+
+/// Something that an application said to the hosts of all members.
+public struct Message: Hashable, Sendable {
+    /// Its name.
+    public let name: String
+    /// What it says.
+    public let data: Data
+
+    init(native: KithNative.Message) {
+        (name, data) = (native.name, native.data)
     }
 }

@@ -20,6 +20,8 @@ public final class Node: Sendable {
         public var durability: Durability
         /// How many batches of events are kept; `nil`: the default.
         public var eventRetention: Int?
+        /// The engine that keeps the directory. A directory of another engine is `KithError.invalidArgument`.
+        public var storage: StorageEngine
         /// What seals the store. Not there yet: `KithError.unsupported`.
         public var storageKey: Data?
 
@@ -28,10 +30,12 @@ public final class Node: Sendable {
         /// The defaults, but for what is given.
         public init(
             listen: [String]? = nil, bootstrap: [String] = [], relays: [String] = [], discovery: Bool = true,
-            durability: Durability = .power, eventRetention: Int? = nil, storageKey: Data? = nil
+            durability: Durability = .power, eventRetention: Int? = nil,
+            storage: StorageEngine = .auto, storageKey: Data? = nil
         ) {
             (self.listen, self.bootstrap, self.relays, self.discovery) = (listen, bootstrap, relays, discovery)
-            (self.durability, self.eventRetention, self.storageKey) = (durability, eventRetention, storageKey)
+            (self.durability, self.eventRetention) = (durability, eventRetention)
+            (self.storage, self.storageKey) = (storage, storageKey)
         }
 
         fileprivate func native(path: String?) throws -> NodeOptions {
@@ -49,7 +53,7 @@ public final class Node: Sendable {
             }
             return NodeOptions(
                 path: path, listen: listen, bootstrap: bootstrap, discovery: discovery,
-                durability: durability.rawValue, eventRetention: retention, hub: hub)
+                durability: durability.rawValue, eventRetention: retention, storage: storage.rawValue, hub: hub)
         }
     }
 
@@ -211,21 +215,44 @@ public final class Node: Sendable {
         try await Task { try await translated { try await native.shutdown() } }.value
     }
 
-    // MARK: Not there yet
+    // MARK: Rest
 
-    /// Stops the network for a while. Not there yet: `KithError.unsupported`.
+    /// Puts the node to rest, for systems that stop apps in the background.
+    ///
+    /// Finishes what was begun, closes connections, sockets and the store, and gives back its files and their locks, so that another
+    /// process may open the directory. Handles stay good and streams of events wait. Until ``resume()``, calls that need the store or the
+    /// network are `KithError.closed`; ``contexts()``, ``status()`` and what handles know by themselves go on. Twice is fine. A node
+    /// without a directory keeps its store in memory.
+    ///
+    /// `KithError.timeout` if that is not done within the deadline, since an application does not return from a call: it goes on in the
+    /// background. It does so in a cancelled task too: this does not throw `CancellationError`, but waits.
     public func suspend(deadline: Duration) async throws {
-        throw KithError.unsupported("suspend is not there yet")
+        try Callback.refuse()
+        let deadline = try milliseconds(deadline, "deadline")
+        let native = native
+        try await Task { try await translated { try await native.suspend(deadlineMs: deadline) } }.value
     }
 
-    /// Goes on after `suspend`. Not there yet: `KithError.unsupported`.
+    /// Takes a suspended node up again.
+    ///
+    /// Opens the store, listens at the ports from before where they are free, and dials the known peers. A directory that another process
+    /// has open by now is `KithError.busy`, and the node stays suspended. Of a node that is not suspended nothing changes. Cancelling lets
+    /// it finish in the background.
     public func resume() async throws {
-        throw KithError.unsupported("resume is not there yet")
+        try await translated { try await native.resume() }
     }
 
-    /// Catches up in a given time. Not there yet: `KithError.unsupported`.
-    public func syncOnce(budget: Duration) async throws {
-        throw KithError.unsupported("syncOnce is not there yet")
+    /// Whether the node is suspended, or is being so. Also true once it is shut down.
+    public var isSuspended: Bool { native.isSuspended() }
+
+    /// Catches up, for the short times in which systems let apps run in the background.
+    ///
+    /// Dials all known members' nodes at once, and returns when every context is in step with those that are reached, when nobody is
+    /// reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended again, which may take up to
+    /// 10 s more. Cancelling lets it finish in the background.
+    public func syncOnce(budget: Duration) async throws -> SyncReport {
+        let budget = try milliseconds(budget, "budget")
+        return SyncReport(native: try await translated { try await native.syncOnce(budgetMs: budget) })
     }
 }
 

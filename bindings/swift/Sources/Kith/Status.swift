@@ -34,11 +34,30 @@ public struct NodeStatus: Hashable, Sendable {
     public let isSealed: Bool
     /// Whether the directory is a copy of another node's.
     public let isCopied: Bool
+    /// Whether the node is suspended: it has no peers and no addresses then.
+    public let isSuspended: Bool
+    /// The engine that keeps the node's directory; `nil`: everything is in memory.
+    public let storage: StorageEngine?
 
     init(native: KithNative.NodeStatus) {
         (id, addresses, peers) = (native.id, native.addresses, native.peers.map(Peer.init(native:)))
         contexts = native.contexts.map(Data.init(hexadecimal:))
-        (isSealed, isCopied) = (native.sealed, native.copied)
+        (isSealed, isCopied, isSuspended) = (native.sealed, native.copied, native.suspended)
+        storage = native.storage.flatMap(StorageEngine.init(rawValue:))
+    }
+}
+
+/// What ``Node/syncOnce(budget:)`` came to.
+public struct SyncReport: Hashable, Sendable {
+    /// How many peers are connected at its end.
+    public let peers: Int
+    /// The contexts that hold what a connected member's node holds, and nothing else is known of.
+    public let synced: [Data]
+    /// Those of which that is not known.
+    public let behind: [Data]
+
+    init(native: KithNative.SyncReport) {
+        (peers, synced, behind) = (Int(clamping: native.peers), native.synced, native.behind)
     }
 }
 

@@ -54,6 +54,7 @@ private struct Tally: Application {
         #expect(bench.emitted() == ["written"])
     }
 
+    // scenario: application_raises
     @Test(arguments: [
         (Plainly(description: "no such thing") as any Error & Sendable, KithError.rejected("no such thing")),
         (KithError.invalidArgument("a key"), .rejected("a key")),
@@ -94,6 +95,7 @@ private struct Tally: Application {
         var state: ContextState?
     }
 
+    // scenario: state_ends_with_its_call
     @Test func theStateIsClosedWhenTheCallHasEndedAndStaysOnItsThread() async throws {
         let kept = Smuggled()
         let elsewhere = Shared("")
@@ -140,6 +142,7 @@ private struct Tally: Application {
 
 /// Applications of the host on nodes: faults, skipping, waiting for an application.
 @Suite(.timeLimit(.minutes(3))) struct HostTests {
+    // scenario: own_application, application_emits, application_twice
     @Test func anApplicationInSwiftRunsOnBothNodes() async throws {
         try await withTwoNodes { one, other in
             try one.register(Tally(), as: "tally")
@@ -174,6 +177,7 @@ private struct Tally: Application {
         }
     }
 
+    // scenario: local_fault
     @Test func aLocalFaultBlocksOneMemberAndAnAdminSkipsTheCall() async throws {
         let (good, moody) = (Moody(), Moody())
         moody.error.value = LocalFault("the disk is gone")
@@ -198,6 +202,7 @@ private struct Tally: Application {
         }
     }
 
+    // scenario: fault_that_passes
     @Test func aFaultThatPassesIsTriedAgainWithoutAnybodysDoing() async throws {
         let (good, moody) = (Moody(), Moody())
         moody.error.value = LocalFault("for a moment")
@@ -211,6 +216,7 @@ private struct Tally: Application {
         }
     }
 
+    // scenario: application_missing
     @Test func aContextWaitsForItsApplicationAndAppliesThen() async throws {
         try await withTwoNodes { one, other in
             try one.register(Moody(), as: "moody")
@@ -230,6 +236,7 @@ private struct Tally: Application {
         }
     }
 
+    // scenario: application_calls_back
     @Test func anApplicationMayNotCallTheLibrary() async throws {
         try await Node.forTests().use { node in
             let seen = Shared<[String]>([])
@@ -267,6 +274,7 @@ private struct Tally: Application {
         }
     }
 
+    // scenario: logs_reach_the_host
     @Test func logsReachTheirSinkFilteredBeforeTheyCross() async throws {
         for (level, wanted) in [(KithLog.Level.off, false), (.debug, true)] {
             let told = Shared<[LogRecord]>([])

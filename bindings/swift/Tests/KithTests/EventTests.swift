@@ -6,6 +6,7 @@ import KithTesting
 
 /// Events, and what cancelling does.
 @Suite(.timeLimit(.minutes(3))) struct EventTests {
+    // scenario: events_are_pulled, events_after_a_cursor, streams_end_with_their_node
     @Test func eventsWaitReplayAndEnd() async throws {
         let node = try await Node.forTests()
         let context = try await node.createContext()
@@ -35,6 +36,7 @@ import KithTesting
         }
     }
 
+    // scenario: events_after_a_restart
     @Test func eventsAreReplayedAfterARestart() async throws {
         try await withDirectory { directory in
             let (id, cursor, two) = try await Node.with(at: directory, here) { node in
@@ -54,6 +56,7 @@ import KithTesting
         }
     }
 
+    // scenario: cursor_expired
     @Test func anExpiredCursorIsNamed() async throws {
         try await Node.forTests(eventRetention: 3).use { node in
             let context = try await node.createContext()
@@ -89,6 +92,7 @@ import KithTesting
         }
     }
 
+    // scenario: cancelled_wait
     /// The proof that `Task.cancel` reaches Rust: a wait that never ends by itself ends.
     @Test func aCancelledWaitEndsAtOnce() async throws {
         try await Node.forTests().use { node in
@@ -106,6 +110,7 @@ import KithTesting
         }
     }
 
+    // scenario: cancelled_wait
     @Test func cancelledWaitsLoseNoEvent() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -150,6 +155,7 @@ import KithTesting
         }
     }
 
+    // scenario: cancelled_write
     @Test func aCancelledWriteIsFinishedWholeOrNotBegunAndTheContextGoesOn() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -170,6 +176,7 @@ import KithTesting
         }
     }
 
+    // scenario: cancelled_join
     @Test func aCancelledJoinIsGivenUpAndMayBeTriedAgain() async throws {
         let hub = Hub()
         try await withTwoNodes(in: hub) { one, other in
@@ -202,6 +209,7 @@ import KithTesting
         }
     }
 
+    // scenario: half_joined
     @Test func aHalfJoinedContextIsThereAfterARestartAndCanBeDeleted() async throws {
         try await withDirectory { directory in
             let token = try await Node.inMemory(here).use { try await $0.createContext().invite() }

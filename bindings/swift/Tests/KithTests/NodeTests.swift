@@ -6,6 +6,7 @@ import KithTesting
 
 /// What is written is kept and read.
 @Suite(.timeLimit(.minutes(3))) struct NodeTests {
+    // scenario: keeps_over_a_restart, put_get_delete, what_became_of_a_transaction, counters_and_appending
     @Test func aContextKeepsWhatItIsTold() async throws {
         try await withDirectory { directory in
             let (id, put) = try await Node.with(at: directory, here) { node in
@@ -38,6 +39,7 @@ import KithTesting
         }
     }
 
+    // scenario: compare_and_set, batch_all_or_nothing
     @Test func compareAndSetAndBatchesAreAllOrNothing() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -60,6 +62,7 @@ import KithTesting
         }
     }
 
+    // scenario: entries_in_pages
     @Test func entriesComeInKeyOrderAndPages() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -83,6 +86,7 @@ import KithTesting
         }
     }
 
+    // scenario: order_in_pages
     @Test func theOrderIsReadInPages() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -97,6 +101,7 @@ import KithTesting
         }
     }
 
+    // scenario: methods_by_name
     @Test func aMethodIsCalledByName() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -109,6 +114,7 @@ import KithTesting
         }
     }
 
+    // scenario: big_values
     @Test func aMebibyteCrossesWholeAndOneByteMoreIsRefused() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -123,6 +129,7 @@ import KithTesting
         }
     }
 
+    // scenario: unicode
     @Test(arguments: ["", "ä ö ü", "漢字", "👩‍👩‍👧‍👦", "e\u{301}", "עברית"])
     func textsComeBackAsTheyWere(text: String) async throws {
         try await Node.forTests().use { node in
@@ -136,6 +143,7 @@ import KithTesting
         }
     }
 
+    // scenario: callers_64
     @Test func sixtyFourCallersAtOnce() async throws {
         try await Node.forTests().use { node in
             let context = try await node.createContext()
@@ -156,6 +164,7 @@ import KithTesting
         }
     }
 
+    // scenario: not_there_yet
     @Test func whatIsNotThereYetSaysSo() async throws {
         try await withDirectory { directory in
             let place = directory.appendingPathComponent("node")
@@ -165,17 +174,12 @@ import KithTesting
         }
         try await Node.forTests().use { node in
             let context = try await node.createContext()
-            await expect(.unsupported) { try await node.suspend(deadline: .seconds(1)) }
-            await expect(.unsupported) { try await node.resume() }
-            await expect(.unsupported) { try await node.syncOnce(budget: .seconds(1)) }
-            await expect(.unsupported) { try await context.rotateKeys() }
-            await expect(.unsupported) { try await context.verify() }
-            await expect(.unsupported) { _ = try await context.explain(key("x")) }
             await expect(.unsupported) { _ = try await context.get(key("x"), level: .final) }
             await expect(.unsupported) { _ = try await context.entries(level: .final) }
         }
     }
 
+    // scenario: mistakes_are_named, directory_in_use, nobody_in_step, counters_and_appending, names_of_members
     @Test func mistakesAreNamed() async throws {
         try await withDirectory { directory in
             try await Node.with(at: directory, here) { node in
@@ -207,6 +211,7 @@ import KithTesting
         }
     }
 
+    // scenario: closed_after_shutdown
     @Test func afterShutdownEverythingIsClosed() async throws {
         let node = try await Node.forTests()
         let context = try await node.createContext()
@@ -226,6 +231,7 @@ import KithTesting
         await expect(.closed) { _ = try node.contexts() }
     }
 
+    // scenario: forgotten_node
     @Test func aNodeThatIsForgottenLetsItsDirectoryGo() async throws {
         try await withDirectory { directory in
             func make() async throws -> Data {

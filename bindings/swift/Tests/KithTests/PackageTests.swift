@@ -3,6 +3,7 @@ import Testing
 
 @testable import Kith
 import func KithNative.errorKinds
+import func KithNative.parts
 import func KithNative.version
 
 @Suite struct PackageTests {
@@ -14,6 +15,7 @@ import func KithNative.version
         }
     }
 
+    // scenario: kinds_are_the_same
     @Test func theKindsAreThoseOfTheLibraryAndEachHasItsCase() {
         let names = KithError.Kind.allCases.map { "\($0)".lowercased() }
         #expect(names == errorKinds().map { $0.lowercased() })
@@ -28,6 +30,11 @@ import func KithNative.version
         #expect("\(KithError.timeout(""))" == "Timeout")
     }
 
+    @Test func thePartsAreThoseOfTheLibrary() {
+        #expect(Part.allCases.map(\.rawValue) == parts())
+    }
+
+    // scenario: wrong_lengths
     @Test func keysHave32BytesAndSaySo() async throws {
         let key = StateKey("notes", "2026-11-22")
         #expect(key.data.count == 32 && key.data.starts(with: StateKey.collection("notes")))
@@ -69,6 +76,7 @@ import func KithNative.version
         }
     }
 
+    // scenario: invitation_garbage
     @Test(arguments: ["", "kith1", "kith1nonsense", "http://example.org", "kith1" + String(repeating: "q", count: 10_000), "k\0th1", "ķith1qqqq"])
     func garbageIsNoInvitation(token: String) async throws {
         await expect(.invitationInvalid) { _ = try Invitation(token) }
@@ -76,6 +84,7 @@ import func KithNative.version
         await expect(anyOf: [.invitationInvalid, .versionMismatch]) { _ = try Invitation(data: bytes(token)) }
     }
 
+    // scenario: invitation_of_another_version
     @Test func anInvitationOfAnotherVersionIsNamed() async {
         await expect(.versionMismatch, "another version") { _ = try Invitation(data: Data([9, 1, 2, 3])) }
     }

@@ -6,6 +6,7 @@ import KithTesting
 
 /// What is shared between nodes, and taken away again.
 @Suite(.timeLimit(.minutes(3))) struct SharingTests {
+    // scenario: two_members_share, status_names_peers, invitation_is_read, joining_tells_how_far
     @Test func twoNodesShareAContext() async throws {
         try await withTwoNodes { one, other in
             let mine = try await one.createContext(name: "shared")
@@ -50,6 +51,7 @@ import KithTesting
         }
     }
 
+    // scenario: both_write_at_once
     @Test func bothWriteAtOnceAndEndEqual() async throws {
         try await withTwoMembers { mine, theirs in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -70,6 +72,7 @@ import KithTesting
         }
     }
 
+    // scenario: roles_are_obeyed, member_is_removed
     @Test func rolesRemovalAndWhoMay() async throws {
         try await withTwoMembers { mine, theirs in
             let stream = try await mine.events()
@@ -89,6 +92,7 @@ import KithTesting
         }
     }
 
+    // scenario: member_leaves, last_admin_stays
     @Test func aMemberLeaves() async throws {
         try await withTwoNodes { one, other in
             let mine = try await one.createContext()
@@ -106,6 +110,7 @@ import KithTesting
         }
     }
 
+    // scenario: invitation_used_up, invitation_revoked, invitation_expired
     @Test func invitationsAreListedUsedUpAndRevoked() async throws {
         let third = try await Node.forTests()
         try await third.use { third in
@@ -132,6 +137,7 @@ import KithTesting
         }
     }
 
+    // scenario: invitation_as_text_bytes_and_picture
     @Test func anInvitationIsTextBytesAndAPicture() async throws {
         try await withTwoNodes { one, other in
             let mine = try await one.createContext()
@@ -147,6 +153,7 @@ import KithTesting
         }
     }
 
+    // scenario: joining_nobody
     @Test func joiningNobodyEndsInTimeAndLeavesNothing() async throws {
         let one = try await Node.forTests()
         let token = try await one.createContext().invite()
@@ -158,6 +165,7 @@ import KithTesting
         }
     }
 
+    // scenario: peer_out_of_reach
     @Test func aPeerThatIsGoneIsUnreachable() async throws {
         let address = try await Node.inMemory(here).use { try #require($0.addresses.first) }
         try await Node.inMemory(here).use { node in
@@ -165,6 +173,7 @@ import KithTesting
         }
     }
 
+    // scenario: over_sockets
     @Test func nodesMeetOverSockets() async throws {
         try await Node.inMemory(here).use { one in
             try await Node.inMemory(here).use { other in
@@ -178,6 +187,7 @@ import KithTesting
         }
     }
 
+    // scenario: names_of_members
     @Test func membersAndContextsAreCalledWhatTheySay() async throws {
         try await withTwoMembers { mine, theirs in
             let stream = try await mine.events()
@@ -194,6 +204,7 @@ import KithTesting
         }
     }
 
+    // scenario: partition_heals
     @Test func aPartitionIsSeenAndHeals() async throws {
         let hub = Hub()
         try await withTwoNodes(in: hub) { one, other in

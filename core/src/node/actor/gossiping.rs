@@ -8,9 +8,9 @@ use crate::network::LinkId;
 use crate::node::gossip::EnvelopeKeys;
 use crate::node::membership::Held;
 use crate::node::switchboard::ToSwitchboard;
-use crate::replica::TransactionId;
+use crate::replica::{MemberId, TransactionId};
 use crate::storage::ContextTables;
-use crate::sync::gossip;
+use crate::sync::{History, gossip};
 use crate::{Result, limits};
 
 /// Stands for nobody in particular, where a link is asked for.
@@ -95,13 +95,16 @@ impl Actor {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for id in ids {
             let held = Held { replica: &self.replica, tables, verified: &self.verified };
-            let Some(transaction) = crate::sync::History::transaction(&held, id)? else { continue };
+            let Some(transaction) = held.transaction(id)? else { continue };
             if transaction.header.author != self.start.shared.me {
                 others.push(*id);
                 continue;
             }
             own.push(*id);
-            let sealed = gossip::announce(*id, transaction).and_then(|content| keys.seal(&content));
+            // As it goes to those who are no members: nobody is given what it says who lacks its keys.
+            let shown = held.show(&MemberId::default(), transaction)?;
+            let content = shown.and_then(|transaction| gossip::announce(*id, transaction));
+            let sealed = content.and_then(|content| keys.seal(&content));
             if let Some((topic, bytes)) = sealed {
                 // Fails only in a shutdown.
                 let _ = self.start.switchboard.send(ToSwitchboard::Publish { topic, bytes });

@@ -1,5 +1,7 @@
 //! The sessions of a context with its peers, as its thread runs them.
 
+use std::collections::VecDeque;
+
 use super::Actor;
 use super::stage::Stage;
 use crate::network::{LinkId, PeerId};
@@ -9,8 +11,8 @@ use crate::node::info::ContextPeer;
 use crate::node::membership::Held;
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
-use crate::replica::payload::{Add, KeyPackage};
-use crate::replica::{MemberId, Payload, Role, Transaction, View};
+use crate::replica::payload::Add;
+use crate::replica::{Keyring, MemberId, Payload, Role, Transaction, View};
 use crate::storage::ContextTables;
 use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
 use crate::{Error, Result};
@@ -28,7 +30,7 @@ pub(super) struct Connected {
 pub(super) struct Delivery {
     pub(super) link: LinkId,
     pub(super) token: u64,
-    pub(super) transactions: Vec<Transaction>,
+    pub(super) transactions: VecDeque<Transaction>,
 }
 
 impl Connected {
@@ -106,7 +108,7 @@ impl Actor {
                     &self.start.shared.id,
                     &self.start.key,
                     invitation.role,
-                    KeyPackage::default(),
+                    self.keeper.package(invitation.suite, tables)?,
                     Some((invitation.invite, &invitation.key())),
                 )),
             },
@@ -122,7 +124,12 @@ impl Actor {
         Ok(())
     }
 
-    fn with_session(
+    /// Whose nodes are connected.
+    pub(super) fn members(&self) -> impl Iterator<Item = (LinkId, MemberId)> {
+        self.sessions.iter().filter_map(|(link, connected)| Some((*link, connected.member?)))
+    }
+
+    pub(super) fn with_session(
         &mut self,
         link: LinkId,
         channel: Option<Channel>,
@@ -150,8 +157,13 @@ impl Actor {
                     self.tell(ToSwitchboard::Send { link, channel, message });
                 }
                 Output::Deliver { token, transactions } => {
-                    stage.deliveries.push(Delivery { link, token, transactions });
+                    stage.deliveries.push(Delivery { link, token, transactions: transactions.into() });
                 }
+                Output::Opened(opened) => {
+                    stage.heard_shares = true;
+                    stage.shares.extend(opened);
+                }
+                Output::Complaint(member) => stage.complaints.push(member),
                 Output::Admit(request) => stage.requests.push((link, *request)),
                 Output::Event(event) => self.session_event(link, peer, event, stage),
                 Output::Ended(ended) => self.ended(link, ended),
@@ -198,7 +210,8 @@ impl Actor {
             return Ok(());
         }
         let application = self.application();
-        let mut step = self.replica.receive(view, &evidence, application.as_deref())?;
+        let keyring: Option<&mut dyn Keyring> = Some(&mut self.keeper);
+        let mut step = self.replica.receive_with(view, &evidence, application.as_deref(), keyring)?;
         view.apply(std::mem::take(&mut step.writes));
         stage.added.extend(step.admitted.iter().copied());
         stage.absorb(step, &self.start.shared.me);
@@ -322,6 +335,7 @@ impl Actor {
             self.note_gossip();
             self.push_added(&ids, tables, stage)?;
         }
+        // Last: who left or was removed is to hear of that; what is sealed goes to it as it was sent.
         if std::mem::take(&mut stage.membership_changed) {
             let links: Vec<LinkId> = self.sessions.keys().copied().collect();
             for link in links {
@@ -330,6 +344,7 @@ impl Actor {
                 })?;
             }
         }
+        self.tell_of_keys(tables, stage)?;
         self.left_over.extend(stage.deliveries.drain(..));
         self.check_joined();
         Ok(())

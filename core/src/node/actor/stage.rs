@@ -29,6 +29,13 @@ pub(super) struct Stage {
     pub(super) deliveries: Vec<Delivery>,
     /// What peers show to prove that this member was removed.
     pub(super) evidence: Vec<Transaction>,
+    /// What sealed calls say, as peers share it.
+    pub(super) shares: Vec<(TransactionId, Vec<u8>)>,
+    /// Whether there were any, and what was opened by them.
+    pub(super) heard_shares: bool,
+    pub(super) opened: Vec<TransactionId>,
+    /// Members that cannot open the keys that this one made for them.
+    pub(super) complaints: Vec<MemberId>,
     /// Joiners' requests, by the link that they came over.
     pub(super) requests: Vec<(LinkId, Add)>,
     pub(super) admitted: Vec<(LinkId, std::result::Result<Vec<TransactionId>, Refusal>)>,
@@ -83,6 +90,9 @@ impl Stage {
             Err(rejection) if outcome.kind == Kind::Add as u8 && outcome.again => Some(rejection.to_string()),
             _ => None,
         });
+        for (member, transaction) in &step.violations {
+            self.events.push(Event::KeyViolation { member: *member, transaction: *transaction });
+        }
         if let Some(place) = step.reordered {
             self.events.push(Event::Reordered { from: place.id });
         }

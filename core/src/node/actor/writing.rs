@@ -1,5 +1,7 @@
 //! What callers and peers make a context's thread write.
 
+use std::collections::VecDeque;
+
 use ed25519_dalek::SigningKey;
 
 use super::Actor;
@@ -15,12 +17,12 @@ use crate::node::options::InviteOptions;
 use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, Invite, Remove, SetRole};
 use crate::replica::{
-    Blocked, Kind, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction,
+    Blocked, Keyring, Kind, MemberId, NoRoom, Payload, Rejection, Role, Signer, StateRead, Tip, Transaction,
     TransactionId, Verdict, View,
 };
 use crate::storage::{ContextTables, Mark};
 use crate::sync::Refusal;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, limits};
 
 impl Actor {
     /// Carries out a command in the view, or keeps it for after the batch.
@@ -63,6 +65,10 @@ impl Actor {
             }
             Command::Leave { reply } => {
                 let written = self.leave(view, stage);
+                self.later(written, reply, stage, |()| ())
+            }
+            Command::RotateKeys { reply } => {
+                let written = self.rotate_keys(view, stage);
                 self.later(written, reply, stage, |()| ())
             }
             Command::Verify { reply } => {
@@ -123,13 +129,21 @@ impl Actor {
         self.replica.tips_of(member)
     }
 
-    /// Signs and carries out a transaction of this node's own.
+    /// Signs and carries out a transaction of this node's own; before a call whatever keys it takes.
     pub(super) fn write(
         &mut self,
         payload: Payload,
         view: &mut View<'_>,
         stage: &mut Stage,
     ) -> Result<(TransactionId, Vec<u8>)> {
+        self.may_write()?;
+        if let Payload::Call(_) = &payload {
+            self.prepare_keys(view, stage)?;
+        }
+        self.author(payload, view, stage)
+    }
+
+    pub(super) fn may_write(&self) -> Result<()> {
         if let Some(reason) = &self.removed {
             return Err(Error::not_member(reason.clone()));
         }
@@ -139,12 +153,23 @@ impl Actor {
         if self.leaving {
             return Err(Error::closed("this node is leaving the context"));
         }
+        Ok(())
+    }
+
+    pub(super) fn author(
+        &mut self,
+        payload: Payload,
+        view: &mut View<'_>,
+        stage: &mut Stage,
+    ) -> Result<(TransactionId, Vec<u8>)> {
         let mut fresh = fresh_keys(self.start.surroundings.random()?);
         let mut signer =
             Signer { key: &self.start.key, timestamp: self.start.clock.now(), random: &mut fresh };
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
-        let (written, mut step) = self.replica.author(&mut signer, payload, view, application)?;
+        let keyring: Option<&mut dyn Keyring> = Some(&mut self.keeper);
+        let (written, mut step) =
+            self.replica.author_with(&mut signer, payload, view, application, keyring)?;
         let last = written.last().ok_or_else(|| Error::internal("nothing was written"))?;
         let id = last.header.id();
         stage.published = Some(Mark { sequence: last.header.sequence, id });
@@ -181,6 +206,7 @@ impl Actor {
             access_key: *self.replica.access_key(),
             invite,
             secret,
+            suite: self.replica.suite(),
             application: self.replica.application().to_string(),
             role: options.role,
             not_after,
@@ -211,14 +237,19 @@ impl Actor {
     }
 
     /// Hands what sessions delivered to the replica, and with it whatever waited for it, until the round is full.
-    pub(super) fn stage_deliveries(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
+    pub(super) fn stage_deliveries(
+        &mut self,
+        view: &mut View<'_>,
+        most: usize,
+        stage: &mut Stage,
+    ) -> Result<()> {
         let mut deliveries = std::mem::take(&mut stage.deliveries).into_iter();
         while let Some(Delivery { link, token, mut transactions }) = deliveries.next() {
             let told = stage.added.len();
-            while !transactions.is_empty() && view.size() < super::ROUND_BYTES {
-                let rest = transactions.split_off(slice(&transactions));
+            while !transactions.is_empty() && view.size() < most {
+                let slice = slice(&transactions);
                 let mut next: Vec<(LinkId, Transaction)> =
-                    std::mem::replace(&mut transactions, rest).into_iter().map(|t| (link, t)).collect();
+                    transactions.drain(..slice).map(|transaction| (link, transaction)).collect();
                 while !next.is_empty() {
                     next = self.take_in(next, view, stage)?;
                 }
@@ -248,7 +279,8 @@ impl Actor {
         let (links, transactions): (Vec<LinkId>, Vec<Transaction>) = arrived.into_iter().unzip();
         let application = self.application();
         let application: Option<&dyn Application> = application.as_deref();
-        let mut step = self.replica.receive(view, &transactions, application)?;
+        let keyring: Option<&mut dyn Keyring> = Some(&mut self.keeper);
+        let mut step = self.replica.receive_with(view, &transactions, application, keyring)?;
         view.apply(std::mem::take(&mut step.writes));
         let mut free = Vec::new();
         let verdicts = std::mem::take(&mut step.verdicts);
@@ -264,6 +296,8 @@ impl Actor {
                 }
                 Verdict::Known => {}
                 Verdict::NotYet(_) if faults::is(Fault::DropFromRoom) => {}
+                // Its session ended in this round: nobody is left to be asked, and nothing would ever make it leave the room.
+                Verdict::NotYet(_) if !self.sessions.contains_key(&link) => {}
                 Verdict::NotYet(missing) => {
                     match self.room.wait(id, transaction, link.0, missing.iter().copied()) {
                         Ok(()) => stage.missing.entry(link).or_default().extend(missing),
@@ -327,7 +361,9 @@ impl Actor {
         if not_after > 0 && self.start.clock.now() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
-        if !request.redeems(&self.start.shared.id, &invitation.invite) {
+        if !request.redeems(&self.start.shared.id, &invitation.invite)
+            || !self.keeper.admits(&self.replica.everything(view), &request)
+        {
             return Ok(Err(Refusal::InvitationInvalid));
         }
         match self.write(Payload::Add(request), view, stage) {
@@ -369,7 +405,7 @@ impl Actor {
     }
 
     /// Answers what is asked of the context as it is now.
-    pub(super) fn answer(&self, question: Command, tables: &ContextTables<'_>) {
+    pub(super) fn answer(&mut self, question: Command, tables: &ContextTables<'_>) {
         // Callers who went away have lost interest.
         match question {
             Command::Query { method, arguments, reply } => {
@@ -403,6 +439,9 @@ impl Actor {
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
             }
+            Command::Security { reply } => {
+                let _ = reply.send(self.security(tables));
+            }
             Command::Commitment { reply } => {
                 let _ = reply.send(Ok(self.replica.commitment()));
             }
@@ -411,17 +450,20 @@ impl Actor {
     }
 }
 
-/// How many of what was delivered to take in at once: few enough to end a round where it is full.
-fn slice(transactions: &[Transaction]) -> usize {
-    const MOST: usize = 8;
-    const BYTES: usize = 4 << 10;
+/// How many of what was delivered to take in at once: few enough to end a round where it is full. Where there is a signature among
+/// them up to the last one, since of what follows it the headers that prove it would have to be kept for a while.
+fn slice(transactions: &VecDeque<Transaction>) -> usize {
+    const MOST: usize = limits::SYNC_RUN;
+    const BYTES: usize = 8 << 10;
     let mut bytes = 0;
     let fits = |transaction: &&Transaction| {
         let before = bytes;
         bytes += transaction.payload.len();
         before < BYTES
     };
-    transactions.iter().take(MOST).take_while(fits).count()
+    let most = transactions.iter().take(MOST).take_while(fits).count();
+    let signed = |index: &usize| transactions.get(*index).is_some_and(|t| t.signature.is_some());
+    (0..most).rev().find(signed).map_or(most, |last| last + 1)
 }
 
 /// Fresh random commitment keys, from one draw of randomness.

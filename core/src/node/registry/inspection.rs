@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::rows::{Row, list_key, open_store};
 use crate::network::PeerId;
-use crate::node::options::Engine;
+use crate::node::options::Options;
 use crate::replica::{ContextId, MemberId};
-use crate::storage::{DirectoryLock, Keyspace, StorageEngine, Store, context_key, copy_tree, io_error};
+use crate::storage::{DirectoryLock, Keyspace, StorageKey, Store, context_key, copy_tree, io_error};
 use crate::{Error, ErrorKind, Result};
 
 /// A copy of a node's directory, opened.
@@ -52,8 +52,9 @@ pub enum Stage {
 
 impl Inspection {
     /// Copies the directory of a node that is not running to an empty one, and opens the copy, since engines write as they open: the directory
-    /// itself stays as it is, to the byte. [`ErrorKind::Busy`] if a node is running there, [`ErrorKind::NotFound`] if none ever was.
-    pub fn of_copy(directory: &Path, empty: &Path) -> Result<Self> {
+    /// itself stays as it is, to the byte. Without a key the key file beside the store has to be there. [`ErrorKind::Busy`] if a node is running
+    /// there, [`ErrorKind::NotFound`] if none ever was, [`ErrorKind::KeyRequired`] if another key is needed.
+    pub fn of_copy(directory: &Path, empty: &Path, key: Option<StorageKey>) -> Result<Self> {
         {
             let _held = DirectoryLock::hold(directory)?;
             let copied = fs::read_dir(directory).and_then(|entries| {
@@ -74,7 +75,8 @@ impl Inspection {
             });
             copied.map_err(|error| io_error("copying the directory", &error))?;
         }
-        let (store, _) = open_store(Some(empty), StorageEngine::Auto, Engine::Own)?;
+        let options = Options { path: Some(empty.into()), storage_key: key, ..Options::default() };
+        let (store, _) = open_store(&options)?;
         let inspection = Self { store };
         if inspection.store.snapshot()?.scan(Keyspace::Keys, &[], None, false, 1)?.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "no node was ever opened in this directory"));

@@ -1,6 +1,6 @@
 //! A node's life: opening, suspending, resuming, closing.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::joining::go_on_joining;
 use super::leaving::{delete_rows, is_over, wait_heard};
 use super::live::{Live, runtime};
 use super::rows::{Opened, Rows, open_store};
-use super::{END, Open, PATIENCE, Registry, lock};
+use super::{END, Open, PATIENCE, Registry, Sealing, lock};
 use crate::application::Application;
 use crate::application::kv::KeyValue;
 use crate::invitation::Invitation;
@@ -18,8 +18,10 @@ use crate::node::command::Command;
 use crate::node::context::Context;
 use crate::node::info::SyncReport;
 use crate::node::options::{Engine, Options};
+use crate::node::process;
 use crate::node::shared::{Running, suspended};
 use crate::replica::ContextId;
+use crate::storage::StorageKey;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest budget of `sync_once`: a moment so far away that adding it cannot overflow.
@@ -29,11 +31,12 @@ const LINGER: Duration = Duration::from_secs(2);
 
 impl Registry {
     pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
+        process::opening()?;
         let runtime = runtime("kith-async")?;
         let handle = runtime.handle().clone();
         let started = handle.clone();
         let node = handle.spawn(async move {
-            let opened = open_blocking(&options).await?;
+            let opened = open_blocking(&options, options.storage_key.clone()).await?;
             let kept = Arc::clone(&opened.0);
             Self::start(options, started, opened).await.inspect_err(|_| {
                 // The first error is the one to be told.
@@ -55,6 +58,7 @@ impl Registry {
 
     async fn start(options: Options, handle: tokio::runtime::Handle, opened: Opened) -> Result<Arc<Self>> {
         // A store without files has nothing to give back while the node is suspended, and would lose everything.
+        let sealing = Sealing::of(&*opened.0, options.storage_key.clone());
         let on_disk = options.path.is_some() && matches!(options.engine, Engine::Own);
         let kept = (!on_disk).then(|| Arc::clone(&opened.0));
         let (live, rows) = Live::start(&options, opened.0, opened.1)?;
@@ -65,6 +69,7 @@ impl Registry {
             handle,
             id: live.network.peer_id(),
             live: watch::Sender::new(Some(Arc::clone(&live))),
+            engine: Mutex::new(live.store.engine_name()),
             kept,
             applications: RwLock::new(applications),
             contexts: Mutex::default(),
@@ -72,6 +77,7 @@ impl Registry {
             closed: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(0),
             options,
+            sealing: Mutex::new(sealing),
         });
         node.take_up(&live, rows, &mut *node.changing.lock().await)?;
         node.meet(&live).await;
@@ -157,11 +163,15 @@ impl Registry {
             }
             let opened = match &node.kept {
                 Some(store) => (Arc::clone(store), None),
-                None => open_blocking(&node.options).await?,
+                None => {
+                    let key = lock(&node.sealing).key.clone();
+                    open_blocking(&node.options, key).await?
+                }
             };
             let store = Arc::clone(&opened.0);
             let started = Live::start(&node.options, opened.0, opened.1);
             let (live, rows) = started.inspect_err(|_| node.close_store(&*store))?;
+            *lock(&node.engine) = live.store.engine_name();
             // First, since a context that runs asks its node for addresses.
             node.live.send_replace(Some(Arc::clone(&live)));
             if let Err(error) = node.take_up(&live, rows, &mut last) {
@@ -271,6 +281,7 @@ impl Registry {
     }
 
     pub(crate) async fn shutdown(self: &Arc<Self>) -> Result<()> {
+        process::check()?;
         if self.closed.send_replace(true) {
             return Ok(());
         }
@@ -315,6 +326,9 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        if process::is_forked() {
+            return self.leak();
+        }
         if self.closed.send_replace(true) {
             return;
         }
@@ -349,6 +363,21 @@ impl Drop for Registry {
     }
 }
 
+impl Registry {
+    /// Keeps everything that letting go would close: in a forked process files and locks are still those of the one that opened them.
+    fn leak(&mut self) {
+        for open in
+            std::mem::take(self.contexts.get_mut().unwrap_or_else(PoisonError::into_inner)).into_values()
+        {
+            std::mem::forget(open);
+        }
+        std::mem::forget(self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        std::mem::forget(self.kept.take());
+        // Not changed: who holds the lock inside may be a thread that is not there.
+        std::mem::forget(std::mem::replace(&mut self.live, watch::Sender::new(None)));
+    }
+}
+
 /// Lets the contexts' threads finish what they have begun, and waits for their ends.
 fn stop_threads(stopping: Vec<(Option<Running>, Option<JoinHandle<()>>)>) {
     let full: Vec<bool> = stopping
@@ -368,9 +397,9 @@ fn stop_threads(stopping: Vec<(Option<Running>, Option<JoinHandle<()>>)>) {
 }
 
 /// Opens the store on a thread that may block. Called on the node's runtime.
-async fn open_blocking(options: &Options) -> Result<Opened> {
-    let (path, storage, engine) = (options.path.clone(), options.storage, options.engine.clone());
-    let opened = tokio::task::spawn_blocking(move || open_store(path.as_deref(), storage, engine)).await;
+async fn open_blocking(options: &Options, key: Option<StorageKey>) -> Result<Opened> {
+    let options = Options { storage_key: key, ..options.clone() };
+    let opened = tokio::task::spawn_blocking(move || open_store(&options)).await;
     opened.map_err(|e| Error::internal(format!("opening the store panicked: {e}")))?
 }
 

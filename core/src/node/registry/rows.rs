@@ -12,9 +12,7 @@ use crate::network::{self, Network, PeerId};
 use crate::node::actor::random_bytes;
 use crate::node::options::{Engine, Options, Transport};
 use crate::replica::ContextId;
-use crate::storage::{
-    Batch, Durability, HighWater, Keyspace, MemoryStore, StorageEngine, Store, context_key,
-};
+use crate::storage::{Batch, Durability, HighWater, Keyspace, MemoryStore, Store, context_key};
 use crate::{Error, Result, limits};
 
 /// A context in the store's list.
@@ -40,12 +38,12 @@ pub(super) fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
 
 pub(super) type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
 
-pub(super) fn open_store(path: Option<&Path>, storage: StorageEngine, engine: Engine) -> Result<Opened> {
-    if let Engine::Given(store) = engine {
-        return Ok((store, None));
+pub(super) fn open_store(options: &Options) -> Result<Opened> {
+    if let Engine::Given(store) = &options.engine {
+        return Ok((Arc::clone(store), None));
     }
-    let Some(path) = path else { return Ok((Arc::new(MemoryStore::new()), None)) };
-    let store = crate::storage::open(path, storage)?;
+    let Some(path) = &options.path else { return Ok((Arc::new(MemoryStore::new()), None)) };
+    let store = crate::storage::open(path, options.storage, options.storage_key.clone(), options.cache)?;
     let high_water = high_water_of(path, &*store).inspect_err(|_| {
         let _ = store.close();
     })?;
@@ -58,7 +56,7 @@ pub(super) type Rows = BTreeMap<ContextId, Row>;
 /// A store with a node's key in it was opened before, and then its high-water mark was there.
 fn high_water_of(path: &Path, store: &dyn Store) -> Result<HighWater> {
     let used = !store.snapshot()?.scan(Keyspace::Keys, &[], None, false, 1)?.is_empty();
-    HighWater::open_beside(path, used)
+    HighWater::open_beside(path, used, store.sealing())
 }
 
 pub(super) type Loaded = (Zeroizing<[u8; 32]>, BTreeMap<PeerId, Known>, Rows);

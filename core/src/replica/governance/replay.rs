@@ -100,16 +100,18 @@ impl<'a> Replay<'a> {
             standing(held.as_ref(), self.outcome.caps.get(&act.author), self.acts, self.chains, &asked)?;
         let needed = match act.what {
             What::Nothing => return Ok(Err(Rejection::NotInForce)),
-            What::Genesis => return Ok(Ok(())),
+            What::Genesis { .. } => return Ok(Ok(())),
             What::Fork { ref member, parted, .. } => {
                 let known = self.proofs.get(member).into_iter().flatten();
                 let again = known.clone().any(|(other, from)| *from <= parted && act.past.contains(*other));
                 let says_nothing = again && !self.outcome.members.contains_key(member);
                 return Ok(if says_nothing { Err(Rejection::UnknownMember) } else { Ok(()) });
             }
-            What::Leave | What::Add { invite: Some(_), .. } | What::SetName { whose: Named::Author, .. } => {
-                Role::Reader
-            }
+            What::Leave
+            | What::Epoch
+            | What::RefreshKey
+            | What::Add { invite: Some(_), .. }
+            | What::SetName { whose: Named::Author, .. } => Role::Reader,
             _ => Role::Admin,
         };
         if let Err(rejection) = standing.at_least(needed) {
@@ -160,8 +162,10 @@ impl<'a> Replay<'a> {
             What::SetRole { member, last: None, .. } => {
                 refuse_if(!members.contains_key(member), Rejection::UnknownMember)
             }
-            What::Genesis
+            What::Genesis { .. }
             | What::Leave
+            | What::Epoch
+            | What::RefreshKey
             | What::Fork { .. }
             | What::Skip(_)
             | What::SetName { .. }
@@ -218,7 +222,7 @@ impl<'a> Replay<'a> {
     fn take_effect(&mut self, act: &Act) {
         let place = act.place;
         match &act.what {
-            What::Genesis => self.admit(act.author, Role::Admin, place),
+            What::Genesis { .. } => self.admit(act.author, Role::Admin, place),
             What::Invite(invite) => {
                 let state =
                     InvitationState { invite: invite.clone(), inviter: act.author, uses: 0, revoked: false };
@@ -229,7 +233,7 @@ impl<'a> Replay<'a> {
                     invitation.revoked = true;
                 }
             }
-            What::Add { member, role, invite } => {
+            What::Add { member, role, invite, .. } => {
                 if let Some(invitation) = invite.and_then(|invite| self.outcome.invitations.get_mut(&invite))
                 {
                     invitation.uses += 1;
@@ -255,7 +259,7 @@ impl<'a> Replay<'a> {
                     facts.name.clone_from(name);
                 }
             }
-            What::Skip(_) | What::Nothing => {}
+            What::Skip(_) | What::Epoch | What::RefreshKey | What::Nothing => {}
         }
     }
 

@@ -61,7 +61,7 @@ impl Verifier {
         let Some(bytes) = tables.get(Table::Transactions, &key)? else {
             return Ok(compare(Part::Transaction, None, None, Some(&place.id.0)));
         };
-        let transaction: Transaction = tables::decode(&bytes, "a transaction")?;
+        let transaction = Transaction::from_row(&bytes)?;
         let payload = Payload::decode(transaction.header.kind, transaction.plaintext());
         if let Err(found) = signed(&transaction, place) {
             return Ok(Err(found));
@@ -80,6 +80,13 @@ impl Verifier {
         }
         if replica.pending.contains_key(place) {
             return Ok(Ok(()));
+        }
+        let unopened = tables.get(Table::Meta, &tables::unopened_key(place))?.is_some();
+        if unopened == transaction.is_opened() {
+            return Ok(compare(Part::Transaction, None, Some(&[u8::from(unopened)]), None));
+        }
+        if unopened {
+            return Ok(compare(Part::Receipt, None, row.get(1..).filter(|row| !row.is_empty()), None));
         }
         let effects = match row.get(1..) {
             None | Some([]) => None,
@@ -130,7 +137,7 @@ fn stands(
     }
     named.extend(header.parents.iter().map(|parent| parent.id));
     let edges = named.len();
-    named.extend(references(payload));
+    named.extend(references(header, payload));
     let mut frontiers = Vec::new();
     let mut lamport = 0;
     for (number, id) in named.iter().enumerate() {
@@ -300,7 +307,7 @@ impl Verifier {
         };
         self.next = successor(last);
         for (key, bytes) in &page {
-            let transaction: Transaction = tables::decode(bytes, "a transaction")?;
+            let transaction = Transaction::from_row(bytes)?;
             let place = Place::tail(transaction.header.lamport, tables::id_of_transaction_key(key)?);
             self.sum.transactions += 1;
             if tables.get(Table::Order, &place.key())?.is_none() {

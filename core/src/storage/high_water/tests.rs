@@ -79,7 +79,7 @@ fn any_damage_is_corrupt_and_a_newer_version_is_named() {
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(decode(&bad).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(decode(&bad, None).unwrap_err().kind(), ErrorKind::Corrupt);
     }
     for length in 0..good.len() {
         fs::write(&path, &good[..length]).unwrap();
@@ -88,7 +88,7 @@ fn any_damage_is_corrupt_and_a_newer_version_is_named() {
     fs::write(&path, [&good[..], &[0]].concat()).unwrap();
     assert_eq!(HighWater::open(directory.path()).unwrap_err().kind(), ErrorKind::Corrupt);
     let newer = slots::tests::of_a_later_version(&good);
-    assert_eq!(decode(&newer).unwrap_err().kind(), ErrorKind::VersionMismatch);
+    assert_eq!(decode(&newer, None).unwrap_err().kind(), ErrorKind::VersionMismatch);
 }
 
 #[test]
@@ -141,7 +141,7 @@ impl Observer for Watch {
 fn it_is_durable_on_return_and_concurrent_callers_share_the_work() {
     let directory = tempfile::tempdir().unwrap();
     let watch = Arc::new(Watch::default());
-    let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone()), false).unwrap();
+    let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone()), false, None).unwrap();
     let syncs = || (watch.file_syncs.load(Ordering::SeqCst), watch.directory_syncs.load(Ordering::SeqCst));
     let before = syncs();
     marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
@@ -180,7 +180,8 @@ fn failures_of_a_raise(count: u8) -> usize {
     for step in 1.. {
         let directory = tempfile::tempdir().unwrap();
         let watch = Arc::new(Watch::default());
-        let marks = HighWater::open_with(directory.path(), Files::observed(watch.clone()), false).unwrap();
+        let marks =
+            HighWater::open_with(directory.path(), Files::observed(watch.clone()), false, None).unwrap();
         marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
         watch.fail_at.store(watch.events.load(Ordering::SeqCst) + step, Ordering::SeqCst);
         let mut new = vec![(CONTEXT, AUTHOR, mark(2, 2))];
@@ -200,13 +201,13 @@ fn failures_of_a_raise(count: u8) -> usize {
 fn a_used_store_without_marks_is_a_copy_for_good_until_it_is_adopted() {
     let root = tempfile::tempdir().unwrap();
     let (new, used) = (root.path().join("new"), root.path().join("used"));
-    assert!(!HighWater::open_beside(&new, false).unwrap().copied());
-    assert!(!HighWater::open_beside(&new, true).unwrap().copied(), "its marks are there");
+    assert!(!HighWater::open_beside(&new, false, None).unwrap().copied());
+    assert!(!HighWater::open_beside(&new, true, None).unwrap().copied(), "its marks are there");
     for opening in 0..2 {
-        let marks = HighWater::open_beside(&used, true).unwrap();
+        let marks = HighWater::open_beside(&used, true, None).unwrap();
         assert!(marks.copied(), "opening {opening}");
         marks.raise(&[(CONTEXT, AUTHOR, mark(1, 1))]).unwrap();
     }
-    HighWater::open_beside(&used, true).unwrap().adopt().unwrap();
-    assert!(!HighWater::open_beside(&used, true).unwrap().copied());
+    HighWater::open_beside(&used, true, None).unwrap().adopt().unwrap();
+    assert!(!HighWater::open_beside(&used, true, None).unwrap().copied());
 }

@@ -1,18 +1,22 @@
 //! An open redb database with what every engine here has: records with checksums, the marker, poisoning.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition, WriteTransaction};
 
 use super::RedbOptions;
 use super::backend::Backend;
+use crate::storage::Keyspace;
 use crate::storage::files::{Files, io_error};
-use crate::storage::format::{ACKNOWLEDGED, Format};
-use crate::storage::marker::{Acknowledged, Marker, Progress};
-use crate::storage::record::{self, ChecksumKey, Kind, Place, Record};
-use crate::storage::{Keyspace, LastWrites};
+use crate::storage::format::ACKNOWLEDGED;
+use crate::storage::marker::{Acknowledged, Marker, Progress, Sum};
+use crate::storage::record::{self, Kind, Nonces, Place, Record};
+use crate::storage::sealing::{Sealer, StoredWrites};
 use crate::{Error, Result};
 
 /// The file in the store's directory.
@@ -38,6 +42,52 @@ pub(super) fn place(keyspace: Keyspace, key: &[u8]) -> Place<'_> {
 
 const fn marker_place() -> Place<'static> {
     Place { number: Keyspace::ALL.len() as u8, name: "engine", key: MARKER }
+}
+
+/// With so many changes a batch is carried out by several threads: redb's tables are independent of each other up to the end of
+/// the transaction.
+const PARALLEL: usize = 256;
+
+/// What a batch changes in one key space.
+struct Part<'a> {
+    keyspace: Keyspace,
+    /// As it was before.
+    sum: Sum,
+    writes: Vec<(&'a [u8], Option<&'a [u8]>)>,
+}
+
+struct Done {
+    sum: Sum,
+    digest: [u8; 32],
+}
+
+/// The largest parts first, each by whichever thread is free. A panic is passed on.
+fn in_parallel<T: Send>(parts: &[Part<'_>], call: impl Fn(&Part<'_>) -> T + Sync) -> Vec<T> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(parts[*index].writes.len()));
+    let order = &order;
+    let next = &AtomicUsize::new(0);
+    let call = &call;
+    let work = move || {
+        let mut done = Vec::new();
+        while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((*index, call(&parts[*index])));
+        }
+        done
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<(usize, T)> = thread::scope(|scope| {
+        // Where the system gives no more threads, this one does it all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..cores.min(parts.len())).filter_map(spawn).collect();
+        let mut all = work();
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, done)| done).collect()
 }
 
 /// What redb says, as Kith's error.
@@ -70,7 +120,7 @@ fn guarded<T>(doing: &str, call: impl FnOnce() -> Result<T, redb::Error>) -> Res
 
 pub(super) struct Engine {
     db: Database,
-    key: ChecksumKey,
+    pub(super) sealer: Arc<Sealer>,
     files: Files,
     progress: Mutex<Progress>,
     failed: OnceLock<Error>,
@@ -78,8 +128,8 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Makes an empty store in the directory.
-    pub(super) fn create(directory: &Path, options: &RedbOptions, format: &Format) -> Result<Self> {
-        let engine = Self::start(directory, true, options, format)?;
+    pub(super) fn create(directory: &Path, options: &RedbOptions, sealer: &Arc<Sealer>) -> Result<Self> {
+        let engine = Self::start(directory, true, options, sealer)?;
         let empty = Marker::default();
         let record = engine.marker_record(&empty)?;
         let made = guarded("creating the store", || {
@@ -96,8 +146,12 @@ impl Engine {
     }
 
     /// Opens the store in the directory and looks whether it is what was acknowledged. Whatever redb cannot do with it is damage.
-    pub(super) fn open(directory: &Path, options: &RedbOptions, format: &Format) -> Result<(Self, Marker)> {
-        let mut engine = Self::start(directory, false, options, format)?;
+    pub(super) fn open(
+        directory: &Path,
+        options: &RedbOptions,
+        sealer: &Arc<Sealer>,
+    ) -> Result<(Self, Marker)> {
+        let mut engine = Self::start(directory, false, options, sealer)?;
         let acknowledged = engine.progress().last();
         if !acknowledged.clean {
             // What is not sound and was made so again is found by what follows.
@@ -115,7 +169,7 @@ impl Engine {
         Ok((engine, marker))
     }
 
-    fn start(directory: &Path, create: bool, options: &RedbOptions, format: &Format) -> Result<Self> {
+    fn start(directory: &Path, create: bool, options: &RedbOptions, sealer: &Arc<Sealer>) -> Result<Self> {
         let backend = Backend::open(&directory.join(FILE), create, &options.files)?;
         let length = std::fs::metadata(directory.join(FILE))
             .map_err(|error| io_error("looking at the store's file", &error))?
@@ -124,15 +178,14 @@ impl Engine {
             // redb would take it for a new one.
             return Err(Error::corrupt("the store's file is empty"));
         }
-        let key = format.checksum_key();
-        let progress = Progress::open(&directory.join(ACKNOWLEDGED), key)?;
+        let progress = Progress::open(&directory.join(ACKNOWLEDGED), sealer)?;
         let opened = guarded("opening the store", || {
-            Ok(Database::builder().set_cache_size(options.cache).create_with_backend(backend)?)
+            Ok(Database::builder().set_cache_size(options.cache.max(1 << 20)).create_with_backend(backend)?)
         });
         let db = opened.map_err(damage)?;
         Ok(Self {
             db,
-            key,
+            sealer: Arc::clone(sealer),
             files: options.files.clone(),
             progress: Mutex::new(progress),
             failed: OnceLock::new(),
@@ -165,12 +218,13 @@ impl Engine {
         self.read("taking a snapshot", || Ok(self.db.begin_read()?))
     }
 
-    pub(super) fn decode<'a>(&self, keyspace: Keyspace, key: &[u8], bytes: &'a [u8]) -> Result<Record<'a>> {
-        record::decode(&self.key, &place(keyspace, key), bytes)
+    pub(super) fn decode(&self, keyspace: Keyspace, key: &[u8], bytes: &[u8]) -> Result<Record> {
+        record::decode(&self.sealer, &place(keyspace, key), bytes)
     }
 
     fn marker_record(&self, marker: &Marker) -> Result<Vec<u8>> {
-        Ok(record::encode(&self.key, Kind::Inline, &marker_place(), &marker.encode()?))
+        let mut nonces = Nonces::default();
+        record::encode(&self.sealer, &mut nonces, Kind::Inline, &marker_place(), &marker.encode()?)
     }
 
     pub(super) fn marker(&self) -> Result<Marker> {
@@ -180,12 +234,12 @@ impl Engine {
             Ok(found.map(|bytes| bytes.value().to_vec()))
         })?;
         let bytes = bytes.ok_or_else(|| Error::corrupt("the store has lost its marker"))?;
-        Marker::decode(record::decode(&self.key, &marker_place(), &bytes)?.payload)
+        Marker::decode(&record::decode(&self.sealer, &marker_place(), &bytes)?.payload)
     }
 
     /// Carries out the batch durably and gives the marker after it. On an error either nothing has happened, or the engine has
     /// failed and says so from then on.
-    pub(super) fn commit(&self, before: &Marker, writes: &LastWrites<'_>) -> Result<Marker> {
+    pub(super) fn commit(&self, before: &Marker, writes: &StoredWrites<'_>) -> Result<Marker> {
         let done = guarded("writing a batch", || self.write(before, writes));
         // After an error of the medium redb refuses to go on; after one of the encoding nothing has begun.
         let marker = done.map_err(|(error, _)| self.fail(error))??;
@@ -194,43 +248,31 @@ impl Engine {
         Ok(marker)
     }
 
-    fn write(&self, before: &Marker, writes: &LastWrites<'_>) -> Result<Result<Marker>, redb::Error> {
+    fn write(&self, before: &Marker, writes: &StoredWrites<'_>) -> Result<Result<Marker>, redb::Error> {
         let mut marker = before.clone();
-        let mut digest = blake3::Hasher::new_keyed(&self.key.0);
+        let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
         digest.update(&marker.digest);
         let transaction = self.db.begin_write()?;
+        let mut parts = Vec::new();
         for keyspace in tables() {
-            let of_this = (keyspace, &[][..])..;
-            let mut writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace).peekable();
-            if writes.peek().is_none() {
-                continue;
+            let of_this = (keyspace, Cow::Borrowed(&[][..]))..;
+            let writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace);
+            let writes: Vec<_> = writes.map(|((_, key), value)| (&**key, *value)).collect();
+            if !writes.is_empty() {
+                parts.push(Part { keyspace, sum: marker.sums[keyspace as usize], writes });
             }
-            let mut table = transaction.open_table(table(keyspace))?;
-            let sum = &mut marker.sums[keyspace as usize];
-            for ((_, key), value) in writes {
-                let place = place(keyspace, key);
-                let record = value.map(|value| record::encode(&self.key, Kind::Inline, &place, value));
-                let old = match &record {
-                    Some(record) => table.insert(*key, record.as_slice())?,
-                    None => table.remove(*key)?,
-                };
-                match old.as_ref().map(|old| record::decode(&self.key, &place, old.value())) {
-                    Some(Ok(old)) => sum.remove(old.checksum),
-                    // A damaged record may be replaced: that is how it is repaired.
-                    Some(Err(_)) => sum.unknown = true,
-                    None if record.is_none() => continue,
-                    None => {}
-                }
-                digest.update(&[keyspace as u8]).update(&(key.len() as u32).to_le_bytes()).update(key);
-                if let Some(record) = &record {
-                    let checksum = match record::parse(&place, record) {
-                        Ok(record) => record.checksum,
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    sum.add(checksum);
-                    digest.update(&checksum);
-                }
-            }
+        }
+        let carry_out = |part: &Part<'_>| self.carry_out(&transaction, part);
+        let large = writes.len() >= PARALLEL;
+        let done: Vec<Result<Result<Done>, redb::Error>> =
+            if large { in_parallel(&parts, carry_out) } else { parts.iter().map(carry_out).collect() };
+        for (part, done) in parts.iter().zip(done) {
+            let done = match done? {
+                Ok(done) => done,
+                Err(error) => return Ok(Err(error)),
+            };
+            marker.sums[part.keyspace as usize] = done.sum;
+            digest.update(&[part.keyspace as u8]).update(&done.digest);
         }
         marker.batch += 1;
         marker.digest = *digest.finalize().as_bytes();
@@ -241,6 +283,46 @@ impl Engine {
         transaction.open_table(ENGINE_TABLE)?.insert(MARKER, record.as_slice())?;
         transaction.commit()?;
         Ok(Ok(marker))
+    }
+
+    /// The changes of one key space. An error of the encoding is inside.
+    fn carry_out(
+        &self,
+        transaction: &WriteTransaction,
+        part: &Part<'_>,
+    ) -> Result<Result<Done>, redb::Error> {
+        let Part { keyspace, mut sum, ref writes } = *part;
+        let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
+        let mut nonces = Nonces::default();
+        let mut table = transaction.open_table(table(keyspace))?;
+        for (key, value) in writes {
+            let place = place(keyspace, key);
+            let record = value.map(|value| {
+                let record = record::encode(&self.sealer, &mut nonces, Kind::Inline, &place, value)?;
+                Ok((record::checksum_of(&place, &record)?, record))
+            });
+            let record = match record.transpose() {
+                Ok(record) => record,
+                Err(error) => return Ok(Err(error)),
+            };
+            let old = match &record {
+                Some((_, record)) => table.insert(*key, record.as_slice())?,
+                None => table.remove(*key)?,
+            };
+            match old.as_ref().map(|old| record::decode(&self.sealer, &place, old.value())) {
+                Some(Ok(old)) => sum.remove(old.checksum),
+                // A damaged record may be replaced: that is how it is repaired.
+                Some(Err(_)) => sum.unknown = true,
+                None if record.is_none() => continue,
+                None => {}
+            }
+            digest.update(&(key.len() as u32).to_le_bytes()).update(key);
+            if let Some((checksum, _)) = &record {
+                sum.add(*checksum);
+                digest.update(checksum);
+            }
+        }
+        Ok(Ok(Done { sum, digest: *digest.finalize().as_bytes() }))
     }
 
     /// Two slots written in turn: a write that broke off leaves the other.

@@ -1,4 +1,4 @@
-//! The second engine: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
+//! The engine of new directories: redb 4. It does by itself much of what sled needs rules for (one file, copied on write, snapshots); what stays ours are the records' checksums, the marker, safe creation and the lock. `docs/storage.md`.
 //!
 //! A batch is one transaction with a sync of its own, whatever durability it asks for: what redb does not sync it keeps in
 //! the process, which would survive neither.
@@ -14,15 +14,20 @@ use std::time::Duration;
 use self::engine::Engine;
 use self::read::RedbSnapshot;
 use super::files::{Files, io_error};
-use super::format::{Format, MIGRATIONS, Migration, Places, SCHEMA, Verify};
+use super::format::{MIGRATIONS, Migration, Opening, Places, SCHEMA, Unlocked, Verify};
 use super::lock::DirectoryLock;
 use super::marker::Marker;
+use super::sealing::Sealing;
+use super::storage_key::StorageKey;
 use super::view_lock::ViewLock;
 use super::{Batch, Durability, EngineName, Snapshot, Store};
 use crate::{Error, ErrorKind, Result};
 
 /// Free space to open with.
 const SPACE_TO_OPEN: u64 = 8 << 20;
+
+/// Most keys lie scattered, and each page that has one is written anew: the more keys in a batch, the fewer pages for each.
+const BATCH: usize = 2 << 20;
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -33,12 +38,37 @@ pub struct RedbOptions {
     pub verify: Verify,
     /// Space to leave free: with less, commits fail with [`ErrorKind::StorageFull`] before anything happens.
     pub reserve: u64,
+    /// What the store is sealed under. `None`: a key file beside it, which is made with the store.
+    pub key: Option<StorageKey>,
+    /// Whether a new store is sealed, to measure what that costs.
+    #[cfg(feature = "fault-switches")]
+    pub seal: bool,
     pub(crate) files: Files,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache: 32 << 20, verify: Verify::default(), reserve: 32 << 20, files: Files::default() }
+        Self {
+            cache: 24 << 20,
+            verify: Verify::default(),
+            reserve: 32 << 20,
+            key: None,
+            #[cfg(feature = "fault-switches")]
+            seal: true,
+            files: Files::default(),
+        }
+    }
+}
+
+impl RedbOptions {
+    #[cfg(feature = "fault-switches")]
+    const fn seal(&self) -> bool {
+        self.seal
+    }
+
+    #[cfg(not(feature = "fault-switches"))]
+    const fn seal(&self) -> bool {
+        true
     }
 }
 
@@ -48,6 +78,7 @@ pub struct RedbStore {
     /// What only one commit at a time may touch.
     writer: Mutex<Marker>,
     view: ViewLock,
+    sealing: Sealing,
     options: RedbOptions,
     places: Places,
     lock: Mutex<Option<DirectoryLock>>,
@@ -62,7 +93,7 @@ impl RedbStore {
     /// Opens the store in the directory, or creates it there. [`ErrorKind::Busy`] at once if it is open already, in this
     /// process or another; [`ErrorKind::VersionMismatch`] if a newer build has written it; [`ErrorKind::InvalidArgument`] if it
     /// is another engine's; [`ErrorKind::Corrupt`] if it is damaged, with nothing removed; [`ErrorKind::StorageFull`]
-    /// without room to open.
+    /// without room to open; [`ErrorKind::KeyRequired`] without its key, with nothing read or changed.
     pub fn open(directory: &Path, options: RedbOptions) -> Result<Self> {
         Self::open_with(directory, options, SCHEMA, MIGRATIONS)
     }
@@ -76,22 +107,31 @@ impl RedbStore {
         std::fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
         let held = DirectoryLock::acquire(directory)?;
         let places = Places::new(directory);
-        let mut format = match places.find(&options.files, schema, EngineName::Redb)? {
-            Some(format) => format,
-            None => create(&places, &options, schema)?,
+        let opening = Opening {
+            files: &options.files,
+            schema,
+            engine: EngineName::Redb,
+            key: options.key.as_ref(),
+            seal: options.seal(),
+        };
+        let unlocked = match places.find(&opening)? {
+            Some(unlocked) => unlocked,
+            None => create(&places, &options, &opening)?,
         };
         check_space(&places, &options, SPACE_TO_OPEN)?;
-        let opened = Engine::open(&places.store, &options, &format);
+        let opened = Engine::open(&places.store, &options, &unlocked.sealer());
         let (engine, marker) = opened.map_err(|error| explain(error, &places))?;
+        let (format, data_key) = unlocked.into_parts();
         let store = Self {
             engine: Mutex::new(Some(Arc::new(engine))),
             writer: Mutex::new(marker),
             view: ViewLock::new(),
+            sealing: Sealing::new(data_key, format, &places, &options.files),
             options,
             places,
             lock: Mutex::new(Some(held)),
         };
-        format.migrate(&store, (&store.places, &store.options.files), schema, migrations)?;
+        store.sealing.migrate(&store, &store.places, schema, migrations)?;
         Ok(store)
     }
 
@@ -108,14 +148,14 @@ impl RedbStore {
     }
 }
 
-fn create(places: &Places, options: &RedbOptions, schema: u32) -> Result<Format> {
+fn create(places: &Places, options: &RedbOptions, opening: &Opening<'_>) -> Result<Unlocked> {
     let fail = |error: std::io::Error| io_error("creating the store", &error);
     check_space(places, options, SPACE_TO_OPEN)?;
-    let format = Format::new(schema, EngineName::Redb)?;
+    let unlocked = Unlocked::new(places, opening)?;
     std::fs::create_dir(&places.creating).map_err(fail)?;
-    Engine::create(&places.creating, options, &format)?.close()?;
-    places.install(&options.files, &format, &places.creating, true)?;
-    Ok(format)
+    Engine::create(&places.creating, options, &unlocked.sealer())?.close()?;
+    places.install(&options.files, &unlocked.format, &places.creating, true)?;
+    Ok(unlocked)
 }
 
 /// What somebody can do who meets a damaged store.
@@ -142,6 +182,10 @@ fn check_space(places: &Places, options: &RedbOptions, needed: u64) -> Result<()
 }
 
 impl Store for RedbStore {
+    fn engine_name(&self) -> Option<EngineName> {
+        Some(EngineName::Redb)
+    }
+
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         let view = self.view.view();
         Ok(Box::new(RedbSnapshot::new(self.engine()?, view)?))
@@ -161,8 +205,24 @@ impl Store for RedbStore {
         check_space(&self.places, &self.options, self.options.reserve.saturating_add(8 * bytes as u64))?;
         // redb itself could go on beside snapshots; but two snapshots of one thread are to show the same.
         let _alone = self.view.change()?;
-        *marker = engine.commit(&marker, &writes)?;
+        *marker = engine.commit(&marker, &engine.sealer.stored_writes(writes))?;
         Ok(())
+    }
+
+    fn sealing(&self) -> Option<&Sealing> {
+        Some(&self.sealing)
+    }
+
+    fn change_key(&self, key: &StorageKey) -> Result<()> {
+        let wrap = self.sealing.wrap(key)?;
+        // Whoever closes waits for this: afterwards the directory may be another process's.
+        let _writer = lock(&self.writer);
+        self.engine()?;
+        self.sealing.put(wrap)
+    }
+
+    fn batch_size(&self) -> usize {
+        BATCH
     }
 
     fn close(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::engine::{Engine, table, tables};
 use crate::storage::marker::Sum;
+use crate::storage::names::Found;
 use crate::storage::view_lock::View;
 use crate::storage::{Keyspace, Snapshot, check_keyspace};
 use crate::{Error, Result};
@@ -67,10 +68,11 @@ fn scan_raw(
 impl Snapshot for RedbSnapshot<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let table = self.table(keyspace)?;
+        let key = &*self.engine.sealer.stored_key(keyspace, key);
         let found = self.engine.read("reading a record", || {
             Ok(table
                 .get(key)?
-                .map(|bytes| self.engine.decode(keyspace, key, bytes.value()).map(|r| r.payload.to_vec())))
+                .map(|bytes| self.engine.decode(keyspace, key, bytes.value()).map(|r| r.payload)))
         })?;
         found.transpose()
     }
@@ -84,14 +86,14 @@ impl Snapshot for RedbSnapshot<'_> {
         limit: usize,
     ) -> Result<Vec<Entry>> {
         let table = self.table(keyspace)?;
-        if to.is_some_and(|to| to <= from) {
-            return Ok(Vec::new());
-        }
-        let mut entries = scan_raw(&self.engine, table, Bound::Included(from), to, reverse, limit)?;
-        for (key, bytes) in &mut entries {
-            *bytes = self.engine.decode(keyspace, key, bytes)?.payload.to_vec();
-        }
-        Ok(entries)
+        let raw = |from: &[u8], to: Option<&[u8]>, limit: usize| {
+            scan_raw(&self.engine, table, Bound::Included(from), to, reverse, limit)
+        };
+        let found = self.engine.sealer.scan((keyspace, reverse), (from, to), limit, raw)?;
+        let entry = |found: Found<Vec<u8>>| {
+            Ok((found.key, self.engine.decode(keyspace, &found.stored, &found.value)?.payload))
+        };
+        found.into_iter().map(entry).collect()
     }
 }
 

@@ -8,7 +8,7 @@
 use super::Keyspace;
 use super::engine::{Engine, Op};
 use crate::storage::MAX_BATCH;
-use crate::storage::record::Kind;
+use crate::storage::record::{Kind, Nonces};
 use crate::{Error, Result};
 
 /// Largest value, and largest piece, that goes into one record.
@@ -57,7 +57,7 @@ impl ChunkRef {
 }
 
 fn hash(engine: &Engine, value: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_keyed(&engine.key.0);
+    let mut hasher = blake3::Hasher::new_keyed(engine.sealer.mac());
     hasher.update(b"chunked value").update(value);
     let mut hash = [0; 16];
     hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -69,12 +69,13 @@ pub(super) fn write(engine: &Engine, id: u64, value: &[u8]) -> Result<ChunkRef> 
     let length =
         u32::try_from(value.len()).map_err(|_| Error::limit_exceeded("a value has 4 GiB or more"))?;
     let reference = ChunkRef { id, length, hash: hash(engine, value) };
+    let mut nonces = Nonces::default();
     let pieces = (0..).zip(value.chunks(PIECE)).map(|(index, piece)| {
         let key = reference.key(index);
-        let record = engine.encode(CHUNKS, &key, Kind::Inline, piece);
-        Op::new(CHUNKS, key, Some(record), 0)
+        let record = engine.encode(&mut nonces, CHUNKS, &key, Kind::Inline, piece)?;
+        Ok(Op::new(CHUNKS, key, Some(record), 0))
     });
-    engine.apply_in_groups(&pieces.collect::<Vec<_>>())?;
+    engine.apply_in_groups(&pieces.collect::<Result<Vec<_>>>()?)?;
     Ok(reference)
 }
 
@@ -86,7 +87,7 @@ pub(super) fn read(engine: &Engine, reference: &ChunkRef) -> Result<Vec<u8>> {
         let Some(bytes) = engine.get_raw(CHUNKS, &key)? else {
             return Err(super::engine::place(CHUNKS, &key).corrupt("it is missing"));
         };
-        value.extend_from_slice(engine.decode(CHUNKS, &key, &bytes)?.payload);
+        value.extend_from_slice(&engine.decode(CHUNKS, &key, &bytes)?.payload);
     }
     let whole = value.len() as u64 == u64::from(reference.length)
         && (!engine.rules.verify_records || hash(engine, &value) == reference.hash);
@@ -104,7 +105,7 @@ fn garbage_key(id: u64) -> Vec<u8> {
 }
 
 /// The change that notes the pieces as garbage.
-pub(super) fn garbage_op(engine: &Engine, reference: &ChunkRef) -> Op {
+pub(super) fn garbage_op(engine: &Engine, reference: &ChunkRef) -> Result<Op> {
     engine.engine_op(&garbage_key(reference.id), Some(&reference.encode()))
 }
 
@@ -112,7 +113,7 @@ pub(super) fn garbage_op(engine: &Engine, reference: &ChunkRef) -> Op {
 pub(super) fn remove(engine: &Engine, reference: &ChunkRef) -> Result<()> {
     let pieces = (0..reference.pieces()).map(|index| Op::new(CHUNKS, reference.key(index), None, PIECE));
     let mut ops: Vec<Op> = pieces.collect();
-    ops.push(engine.engine_op(&garbage_key(reference.id), None));
+    ops.push(engine.engine_op(&garbage_key(reference.id), None)?);
     engine.apply_in_groups(&ops)
 }
 
@@ -123,7 +124,7 @@ pub(super) fn clean_up(engine: &Engine, next_chunk: u64) -> Result<()> {
     })?;
     for (key, record) in noted {
         let record = engine.decode(super::engine::ENGINE_TREE, &key, &record)?;
-        remove(engine, &ChunkRef::decode(record.payload)?)?;
+        remove(engine, &ChunkRef::decode(&record.payload)?)?;
     }
     loop {
         let from = next_chunk.to_be_bytes();

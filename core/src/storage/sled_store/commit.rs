@@ -10,9 +10,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::chunks::{self, ChunkRef, PIECE};
 use super::engine::{ENGINE_TREE, Engine, Op, WINDOW};
 use super::marker::Marker;
-use crate::storage::record::Kind;
+use crate::storage::record::{self, Kind, Nonces};
+use crate::storage::sealing::StoredWrites;
 use crate::storage::view_lock::ViewLock;
-use crate::storage::{LastWrites, record};
 use crate::{Error, Result};
 
 const INTENT: &[u8] = b"intent";
@@ -40,7 +40,12 @@ struct IntentOp {
 
 impl Writer {
     /// Carries out the batch. On an error either nothing has happened, or the engine has failed and says so from then on.
-    pub(super) fn commit(&mut self, engine: &Engine, view: &ViewLock, writes: &LastWrites<'_>) -> Result<()> {
+    pub(super) fn commit(
+        &mut self,
+        engine: &Engine,
+        view: &ViewLock,
+        writes: &StoredWrites<'_>,
+    ) -> Result<()> {
         let mut written = Vec::new();
         let plan = match self.plan(engine, writes, &mut written) {
             Ok(plan) => plan,
@@ -71,13 +76,14 @@ impl Writer {
     fn plan(
         &mut self,
         engine: &Engine,
-        writes: &LastWrites<'_>,
+        writes: &StoredWrites<'_>,
         written: &mut Vec<ChunkRef>,
     ) -> Result<Plan> {
         let mut marker = self.marker.clone();
         let mut ops = Vec::with_capacity(writes.len() + 1);
         let mut garbage = Vec::new();
-        let mut digest = blake3::Hasher::new_keyed(&engine.key.0);
+        let mut nonces = Nonces::default();
+        let mut digest = blake3::Hasher::new_keyed(engine.sealer.mac());
         digest.update(&marker.digest);
         for ((keyspace, key), value) in writes {
             let tree = *keyspace as usize;
@@ -86,11 +92,11 @@ impl Writer {
             let old_length = old.as_ref().map_or(0, |old| old.len());
             if let Some(old) = &old {
                 // A damaged record may be replaced: that is how it is repaired.
-                match record::decode(&engine.key, &super::engine::place(tree, key), old) {
+                match record::decode(&engine.sealer, &super::engine::place(tree, key), old) {
                     Ok(record) => {
                         sum.remove(record.checksum);
                         if record.kind == Kind::Chunked {
-                            garbage.push(ChunkRef::decode(record.payload)?);
+                            garbage.push(ChunkRef::decode(&record.payload)?);
                         }
                     }
                     Err(_) => sum.unknown = true,
@@ -102,21 +108,21 @@ impl Writer {
                 Some(value) if value.len() > PIECE && engine.rules.chunks => {
                     let reference = self.write_chunks(engine, value)?;
                     written.push(reference);
-                    Some(engine.encode(tree, key, Kind::Chunked, &reference.encode()))
+                    Some(engine.encode(&mut nonces, tree, key, Kind::Chunked, &reference.encode())?)
                 }
-                Some(value) => Some(engine.encode(tree, key, Kind::Inline, value)),
+                Some(value) => Some(engine.encode(&mut nonces, tree, key, Kind::Inline, value)?),
                 None => None,
             };
             digest.update(&[tree as u8]).update(&(key.len() as u32).to_le_bytes()).update(key);
             if let Some(record) = &record {
-                let checksum = record::parse(&super::engine::place(tree, key), record)?.checksum;
+                let checksum = record::checksum_of(&super::engine::place(tree, key), record)?;
                 sum.add(checksum);
                 digest.update(&checksum);
             }
             ops.push(Op::new(tree, key.to_vec(), record, old_length));
         }
         for reference in &garbage {
-            ops.push(chunks::garbage_op(engine, reference));
+            ops.push(chunks::garbage_op(engine, reference)?);
         }
         marker.batch += 1;
         marker.digest = *digest.finalize().as_bytes();
@@ -143,7 +149,7 @@ impl Writer {
         let bytes = bytes.map_err(|error| Error::internal(format!("encoding an intent: {error}")))?;
         let reference = self.write_chunks(engine, &bytes)?;
         drop(bytes);
-        let intent = engine.engine_op(INTENT, Some(&reference.encode()));
+        let intent = engine.engine_op(INTENT, Some(&reference.encode()))?;
         engine.make_room(intent.cost)?;
         engine.apply(&[intent])?;
         engine.barrier(engine.ticket())?;
@@ -155,8 +161,8 @@ impl Writer {
 
 /// Sets every value of the intent (again, if a crash came between) and removes it with the last of them.
 fn carry_out(engine: &Engine, reference: &ChunkRef, mut ops: Vec<Op>) -> Result<()> {
-    ops.push(chunks::garbage_op(engine, reference));
-    ops.push(engine.engine_op(INTENT, None));
+    ops.push(chunks::garbage_op(engine, reference)?);
+    ops.push(engine.engine_op(INTENT, None)?);
     engine.apply_in_groups(&ops)
 }
 

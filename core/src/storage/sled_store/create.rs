@@ -6,9 +6,8 @@ use std::path::Path;
 use super::engine::{Engine, Failure, guarded};
 use super::marker::{Acknowledged, Marker, Progress};
 use super::{Rules, SledOptions};
-use crate::storage::EngineName;
 use crate::storage::files::{copy_tree, entries, io_error};
-use crate::storage::format::{ACKNOWLEDGED, Format, Places};
+use crate::storage::format::{ACKNOWLEDGED, Opening, Places, Unlocked};
 use crate::{Error, Result};
 
 /// The saved copy of sled's 62 bytes of configuration.
@@ -33,32 +32,37 @@ pub(super) fn open_sled(store: &Path, options: &SledOptions) -> Result<sled::Db>
 }
 
 /// Finds the store's format, after creating the store or ending a recovery that was interrupted, if need be.
-pub(super) fn find_or_create(places: &Places, options: &SledOptions, schema: u32) -> Result<Format> {
+pub(super) fn find_or_create(
+    places: &Places,
+    options: &SledOptions,
+    opening: &Opening<'_>,
+) -> Result<Unlocked> {
     let files = &options.files;
     let fail = |error: std::io::Error| io_error("preparing the store's directory", &error);
     if !places.store.exists() && places.recovering.exists() && !places.damaged()?.is_empty() {
         files.rename(&places.recovering, &places.store).map_err(fail)?;
         files.sync_directory(&places.node).map_err(fail)?;
     }
-    match places.find(files, schema, EngineName::Sled)? {
-        Some(format) => {
+    match places.find(opening)? {
+        Some(unlocked) => {
             Places::remove_leftover(&places.recovering)?;
-            Ok(format)
+            Ok(unlocked)
         }
-        None => create(places, options, schema),
+        None => create(places, options, opening),
     }
 }
 
-fn create(places: &Places, options: &SledOptions, schema: u32) -> Result<Format> {
+fn create(places: &Places, options: &SledOptions, opening: &Opening<'_>) -> Result<Unlocked> {
     let files = &options.files;
     let fail = |error: std::io::Error| io_error("creating the store", &error);
     let safe = options.rules().safe_creation;
     let at = if safe { &places.creating } else { &places.store };
-    let format = Format::new(schema, EngineName::Sled)?;
+    let unlocked = Unlocked::new(places, opening)?;
+    let sealer = unlocked.sealer();
     fs::create_dir(at).map_err(fail)?;
     let db = open_sled(at, options)?;
-    let progress = Progress::open(&at.join(ACKNOWLEDGED), format.checksum_key())?;
-    let engine = Engine::new(db, at, format.checksum_key(), files.clone(), Rules::ALL, progress)?;
+    let progress = Progress::open(&at.join(ACKNOWLEDGED), &sealer)?;
+    let engine = Engine::new(db, at, sealer, files.clone(), Rules::ALL, progress)?;
     let empty = Marker::default();
     engine.apply(&[engine.marker_op(&empty)?])?;
     engine.barrier(engine.ticket())?;
@@ -70,8 +74,8 @@ fn create(places: &Places, options: &SledOptions, schema: u32) -> Result<Format>
     })
     .map_err(|(error, _)| error)?;
     fs::copy(at.join("conf"), at.join(SAVED_CONF)).map_err(fail)?;
-    places.install(files, &format, at, safe)?;
-    Ok(format)
+    places.install(files, &unlocked.format, at, safe)?;
+    Ok(unlocked)
 }
 
 /// A fresh copy of the store to try a recovery on, without sled's snapshots if so asked.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sled::transaction::{
     ConflictableTransactionResult, TransactionError, Transactional as _, TransactionalTree,
@@ -13,7 +13,8 @@ use sled::transaction::{
 use super::marker::{Acknowledged, Marker, Progress};
 use super::{Keyspace, Rules};
 use crate::storage::files::{Files, io_error};
-use crate::storage::record::{self, ChecksumKey, Kind, Place, Record};
+use crate::storage::record::{self, Kind, Nonces, Place, Record};
+use crate::storage::sealing::Sealer;
 use crate::storage::shared_work::SharedWork;
 use crate::{Error, Result};
 
@@ -51,7 +52,7 @@ pub(super) struct Engine {
     db: sled::Db,
     db_file: File,
     db_path: PathBuf,
-    pub(super) key: ChecksumKey,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) files: Files,
     pub(super) rules: Rules,
     flushes: SharedWork,
@@ -130,7 +131,7 @@ impl Engine {
     pub(super) fn new(
         db: sled::Db,
         directory: &Path,
-        key: ChecksumKey,
+        sealer: Arc<Sealer>,
         files: Files,
         rules: Rules,
         progress: Progress,
@@ -147,7 +148,7 @@ impl Engine {
             db,
             db_file,
             db_path,
-            key,
+            sealer,
             files,
             rules,
             flushes: SharedWork::default(),
@@ -198,31 +199,40 @@ impl Engine {
         self.read("reading a record", || self.trees[tree].get(key))
     }
 
-    pub(super) fn decode<'a>(&self, tree: usize, key: &[u8], bytes: &'a [u8]) -> Result<Record<'a>> {
-        if self.rules.verify_records {
-            record::decode(&self.key, &place(tree, key), bytes)
+    pub(super) fn decode(&self, tree: usize, key: &[u8], bytes: &[u8]) -> Result<Record> {
+        // What is sealed cannot be read without being verified.
+        if self.rules.verify_records || self.sealer.sealed.is_some() {
+            record::decode(&self.sealer, &place(tree, key), bytes)
         } else {
-            record::parse(&place(tree, key), bytes)
+            record::unverified(&place(tree, key), bytes)
         }
     }
 
-    pub(super) fn encode(&self, tree: usize, key: &[u8], kind: Kind, payload: &[u8]) -> Vec<u8> {
-        record::encode(&self.key, kind, &place(tree, key), payload)
+    pub(super) fn encode(
+        &self,
+        nonces: &mut Nonces,
+        tree: usize,
+        key: &[u8],
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<Vec<u8>> {
+        record::encode(&self.sealer, nonces, kind, &place(tree, key), payload)
     }
 
     /// The change that stores a record of the engine's own tree.
-    pub(super) fn engine_op(&self, key: &[u8], payload: Option<&[u8]>) -> Op {
-        let record = payload.map(|payload| self.encode(ENGINE_TREE, key, Kind::Inline, payload));
-        Op::new(ENGINE_TREE, key.to_vec(), record, 0)
+    pub(super) fn engine_op(&self, key: &[u8], payload: Option<&[u8]>) -> Result<Op> {
+        let mut nonces = Nonces::default();
+        let record = payload.map(|payload| self.encode(&mut nonces, ENGINE_TREE, key, Kind::Inline, payload));
+        Ok(Op::new(ENGINE_TREE, key.to_vec(), record.transpose()?, 0))
     }
 
     pub(super) fn engine_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(bytes) = self.get_raw(ENGINE_TREE, key)? else { return Ok(None) };
-        Ok(Some(self.decode(ENGINE_TREE, key, &bytes)?.payload.to_vec()))
+        Ok(Some(self.decode(ENGINE_TREE, key, &bytes)?.payload))
     }
 
     pub(super) fn marker_op(&self, marker: &Marker) -> Result<Op> {
-        Ok(self.engine_op(MARKER, Some(&marker.encode()?)))
+        self.engine_op(MARKER, Some(&marker.encode()?))
     }
 
     pub(super) fn marker(&self) -> Result<Marker> {

@@ -1,4 +1,4 @@
-//! The embedded default: sled 0.34.7, with the rules that make it safe. Bare, it loses what it has acknowledged when the
+//! The other engine: sled 0.34.7, with the rules that make it safe. Bare, it loses what it has acknowledged when the
 //! power goes, and much else; `docs/storage.md` says what it does wrong and what each rule is for.
 //!
 //! Two stores in one process share a lock inside of sled: they take turns to write. One node has one.
@@ -21,11 +21,13 @@ use self::commit::Writer;
 use self::engine::Engine;
 use self::read::SledSnapshot;
 use super::files::{Files, io_error};
-use super::format::{MIGRATIONS, Migration, Places, SCHEMA, Verify};
+use super::format::{MIGRATIONS, Migration, Opening, Places, SCHEMA, Verify};
 use super::lock::DirectoryLock;
 use super::marker;
+use super::sealing::Sealing;
+use super::storage_key::StorageKey;
 use super::view_lock::ViewLock;
-use super::{Batch, Durability, Keyspace, Snapshot, Store};
+use super::{Batch, Durability, EngineName, Keyspace, Snapshot, Store};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "fault-switches")]
@@ -44,6 +46,8 @@ pub struct SledOptions {
     pub verify: Verify,
     /// Space to leave free: with less, commits fail with [`ErrorKind::StorageFull`] before anything happens.
     pub reserve: u64,
+    /// What the store is sealed under. `None`: a key file beside it, which is made with the store.
+    pub key: Option<StorageKey>,
     /// Safety rules to turn off, to test what they are for.
     #[cfg(feature = "fault-switches")]
     pub rules: Rules,
@@ -57,6 +61,7 @@ impl Default for SledOptions {
             flush_every: Duration::from_millis(500),
             verify: Verify::default(),
             reserve: 32 << 20,
+            key: None,
             #[cfg(feature = "fault-switches")]
             rules: Rules::ALL,
             files: Files::default(),
@@ -98,6 +103,7 @@ struct Shared {
     engine: Mutex<Option<Arc<Engine>>>,
     view: ViewLock,
     writer: Mutex<Writer>,
+    sealing: Sealing,
     options: SledOptions,
     places: Places,
     stop: Mutex<bool>,
@@ -112,7 +118,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl SledStore {
     /// Opens the store in the directory, or creates it there. [`ErrorKind::Busy`] at once if it is open already, in this
     /// process or another; [`ErrorKind::VersionMismatch`] if a newer build has written it; [`ErrorKind::Corrupt`] if
-    /// it is damaged and cannot be recovered, with nothing removed; [`ErrorKind::StorageFull`] without room to open.
+    /// it is damaged and cannot be recovered, with nothing removed; [`ErrorKind::StorageFull`] without room to open;
+    /// [`ErrorKind::KeyRequired`] without its key, with nothing read or changed.
     pub fn open(directory: &Path, options: SledOptions) -> Result<Self> {
         Self::open_with(directory, options, SCHEMA, MIGRATIONS)
     }
@@ -126,21 +133,29 @@ impl SledStore {
         std::fs::create_dir_all(directory).map_err(|error| io_error("creating the directory", &error))?;
         let held = if options.rules().own_lock { Some(DirectoryLock::acquire(directory)?) } else { None };
         let places = Places::new(directory);
-        let mut format = create::find_or_create(&places, &options, schema)?;
-        let (engine, marker) = recover::open(&places, &options, &format)?;
+        let opening = Opening {
+            files: &options.files,
+            schema,
+            engine: EngineName::Sled,
+            key: options.key.as_ref(),
+            seal: options.rules().seal,
+        };
+        let unlocked = create::find_or_create(&places, &options, &opening)?;
+        let (engine, marker) = recover::open(&places, &options, &unlocked.sealer())?;
+        let (format, data_key) = unlocked.into_parts();
         let timed = options.rules().flush_timer;
-        let files = options.files.clone();
         let shared = Arc::new(Shared {
             engine: Mutex::new(Some(Arc::new(engine))),
             view: ViewLock::new(),
             writer: Mutex::new(Writer { marker }),
+            sealing: Sealing::new(data_key, format, &places, &options.files),
             options,
             places,
             stop: Mutex::new(false),
             stopped: Condvar::new(),
         });
         let store = Self { shared, timer: Mutex::new(None), lock: Mutex::new(held) };
-        format.migrate(&store, (&store.shared.places, &files), schema, migrations)?;
+        store.shared.sealing.migrate(&store, &store.shared.places, schema, migrations)?;
         if timed {
             let shared = store.shared.clone();
             let timer = std::thread::Builder::new()
@@ -227,6 +242,10 @@ impl Shared {
 }
 
 impl Store for SledStore {
+    fn engine_name(&self) -> Option<EngineName> {
+        Some(EngineName::Sled)
+    }
+
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         let view = self.shared.options.rules().snapshot_lock.then(|| self.shared.view.view());
         let engine = self.shared.engine()?;
@@ -242,6 +261,7 @@ impl Store for SledStore {
         engine.check()?;
         if !writes.is_empty() {
             self.shared.check_space(batch)?;
+            let writes = engine.sealer.stored_writes(writes);
             writer.commit(&engine, &self.shared.view, &writes)?;
         }
         drop(writer);
@@ -249,6 +269,18 @@ impl Store for SledStore {
             Durability::Power => engine.barrier(engine.ticket()),
             Durability::Process => engine.write_out(),
         }
+    }
+
+    fn sealing(&self) -> Option<&Sealing> {
+        Some(&self.shared.sealing)
+    }
+
+    fn change_key(&self, key: &StorageKey) -> Result<()> {
+        let wrap = self.shared.sealing.wrap(key)?;
+        // Whoever closes waits for this: afterwards the directory may be another process's.
+        let _writer = lock(&self.shared.writer);
+        self.shared.engine()?.check()?;
+        self.shared.sealing.put(wrap)
     }
 
     fn close(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use super::marker::Sum;
 use super::{Keyspace, Snapshot};
 use crate::Result;
 use crate::storage::check_keyspace;
+use crate::storage::names::Found;
 use crate::storage::record::Kind;
 use crate::storage::view_lock::View;
 
@@ -23,8 +24,8 @@ type Entry = (Vec<u8>, Vec<u8>);
 fn value_of(engine: &Engine, tree: usize, key: &[u8], bytes: &[u8]) -> Result<Vec<u8>> {
     let record = engine.decode(tree, key, bytes)?;
     match record.kind {
-        Kind::Inline => Ok(record.payload.to_vec()),
-        Kind::Chunked => chunks::read(engine, &ChunkRef::decode(record.payload)?),
+        Kind::Inline => Ok(record.payload),
+        Kind::Chunked => chunks::read(engine, &ChunkRef::decode(&record.payload)?),
     }
 }
 
@@ -47,8 +48,9 @@ impl Snapshot for SledSnapshot<'_> {
         check_keyspace(keyspace)?;
         self.engine.check()?;
         let tree = keyspace as usize;
-        let bytes = self.engine.get_raw(tree, key)?;
-        bytes.map(|bytes| value_of(&self.engine, tree, key, &bytes)).transpose()
+        let key = self.engine.sealer.stored_key(keyspace, key);
+        let bytes = self.engine.get_raw(tree, &key)?;
+        bytes.map(|bytes| value_of(&self.engine, tree, &key, &bytes)).transpose()
     }
 
     fn scan(
@@ -61,15 +63,16 @@ impl Snapshot for SledSnapshot<'_> {
     ) -> Result<Vec<Entry>> {
         check_keyspace(keyspace)?;
         self.engine.check()?;
-        if to.is_some_and(|to| to <= from) {
-            return Ok(Vec::new());
-        }
         let tree = keyspace as usize;
-        let entries = scan_raw(&self.engine, tree, Bound::Included(from), to, reverse, limit)?;
-        let entry = |(key, bytes): (sled::IVec, sled::IVec)| {
-            Ok((key.to_vec(), value_of(&self.engine, tree, &key, &bytes)?))
+        let raw = |from: &[u8], to: Option<&[u8]>, limit: usize| {
+            let entries = scan_raw(&self.engine, tree, Bound::Included(from), to, reverse, limit)?;
+            Ok(entries.into_iter().map(|(key, bytes)| (key.to_vec(), bytes)).collect())
         };
-        entries.into_iter().map(entry).collect()
+        let found = self.engine.sealer.scan((keyspace, reverse), (from, to), limit, raw)?;
+        let entry = |found: Found<sled::IVec>| {
+            Ok((found.key, value_of(&self.engine, tree, &found.stored, &found.value)?))
+        };
+        found.into_iter().map(entry).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! what was acknowledged, and anything but the first, ordinary attempt works on a copy.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::SledOptions;
 use super::create::{copy_for_recovery, open_sled};
@@ -9,16 +10,17 @@ use super::engine::{Engine, guarded};
 use super::marker::{Marker, Progress};
 use super::{Verify, chunks, commit, read};
 use crate::storage::files::{entries, io_error};
-use crate::storage::format::{ACKNOWLEDGED, Format, Places};
+use crate::storage::format::{ACKNOWLEDGED, Places};
+use crate::storage::sealing::Sealer;
 use crate::{Error, ErrorKind, Result};
 
 /// Free space to open with: sled writes a new snapshot of its page table, and clears a segment.
 const SPACE_TO_OPEN: u64 = 8 << 20;
 
 /// Opens the store, recovering it if need be.
-pub(super) fn open(places: &Places, options: &SledOptions, format: &Format) -> Result<(Engine, Marker)> {
+pub(super) fn open(places: &Places, options: &SledOptions, sealer: &Arc<Sealer>) -> Result<(Engine, Marker)> {
     prepare(places, options)?;
-    let first = match attempt(&places.store, options, format, options.verify) {
+    let first = match attempt(&places.store, options, sealer, options.verify) {
         Err(error) if is_damage(&error) => error,
         other => return other,
     };
@@ -29,10 +31,10 @@ pub(super) fn open(places: &Places, options: &SledOptions, format: &Format) -> R
     check_space(places, options, size_of(&places.store))?;
     for (without_snapshots, saved_conf) in [(true, false), (false, true), (true, true)] {
         copy_for_recovery(places, without_snapshots, saved_conf)?;
-        match attempt(&places.recovering, options, format, Verify::Always) {
+        match attempt(&places.recovering, options, sealer, Verify::Always) {
             Ok((engine, _)) => {
                 close(engine)?;
-                return take_over(places, options, format);
+                return take_over(places, options, sealer);
             }
             Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, without_snapshots, saved_conf, "no recovery")
@@ -87,23 +89,28 @@ fn size_of(path: &Path) -> u64 {
 }
 
 /// Puts the recovered copy in the store's place and opens it there. The damaged one is kept.
-fn take_over(places: &Places, options: &SledOptions, format: &Format) -> Result<(Engine, Marker)> {
+fn take_over(places: &Places, options: &SledOptions, sealer: &Arc<Sealer>) -> Result<(Engine, Marker)> {
     let fail = |error: std::io::Error| io_error("putting the recovered store in place", &error);
     options.files.sync_tree(&places.recovering).map_err(fail)?;
     let kept = places.set_aside(&options.files, "damaged")?;
     options.files.rename(&places.recovering, &places.store).map_err(fail)?;
     options.files.sync_directory(&places.node).map_err(fail)?;
     tracing::warn!(kept = %kept.display(), "the store was recovered; the damaged one is kept");
-    attempt(&places.store, options, format, Verify::Never)
+    attempt(&places.store, options, sealer, Verify::Never)
 }
 
 /// Opens the store where it lies. Whatever sled cannot do with it counts as damage.
-fn attempt(store: &Path, options: &SledOptions, format: &Format, verify: Verify) -> Result<(Engine, Marker)> {
+fn attempt(
+    store: &Path,
+    options: &SledOptions,
+    sealer: &Arc<Sealer>,
+    verify: Verify,
+) -> Result<(Engine, Marker)> {
     let db = open_sled(store, options)?;
-    let progress = Progress::open(&store.join(ACKNOWLEDGED), format.checksum_key())?;
+    let progress = Progress::open(&store.join(ACKNOWLEDGED), sealer)?;
     let acknowledged = progress.last();
     let engine =
-        Engine::new(db, store, format.checksum_key(), options.files.clone(), options.rules(), progress)?;
+        Engine::new(db, store, Arc::clone(sealer), options.files.clone(), options.rules(), progress)?;
     let found = engine.marker()?;
     if options.rules().check_marker {
         acknowledged.check(&found)?;

@@ -30,7 +30,9 @@ pub struct Rules {
     pub recover: bool,
     /// Rule 7: hand sled a fifth of the memory that may be used.
     pub divide_cache: bool,
-    /// For every engine: verify the checksum of each record that is read.
+    /// For every engine: seal the records of a new store. Without it they have checksums only, and no names are hidden.
+    pub seal: bool,
+    /// For every engine: verify the checksum of each record that is read, of those that are not sealed.
     pub verify_records: bool,
     /// For every engine: compare the marker with what was acknowledged.
     pub check_marker: bool,
@@ -54,6 +56,7 @@ impl Rules {
         check_space: true,
         recover: true,
         divide_cache: true,
+        seal: true,
         verify_records: true,
         check_marker: true,
         poison: true,

@@ -4,6 +4,8 @@ mod conformance;
 #[cfg(unix)]
 mod crash;
 #[cfg(unix)]
+mod export;
+#[cfg(unix)]
 mod kill;
 mod memory;
 #[cfg(unix)]
@@ -11,5 +13,6 @@ mod power_loss;
 mod redb;
 #[cfg(all(unix, feature = "fault-switches"))]
 mod rules;
+mod sealed;
 mod sled;
 mod workload;

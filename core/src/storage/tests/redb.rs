@@ -9,8 +9,8 @@ use super::workload::Random;
 use crate::storage::files::copy_tree;
 use crate::storage::format::Migration;
 use crate::storage::{
-    Batch, Durability, Keyspace, RedbOptions, RedbStore, SCHEMA, SledOptions, SledStore, StorageEngine,
-    Store, Verify, open,
+    Batch, Durability, EngineName, Keyspace, RedbOptions, RedbStore, SCHEMA, StorageEngine, Store, Verify,
+    open,
 };
 use crate::{ErrorKind, Result};
 
@@ -63,20 +63,21 @@ fn a_directory_keeps_its_engine() {
         [(StorageEngine::Sled, StorageEngine::Redb), (StorageEngine::Redb, StorageEngine::Sled)]
     {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path(), own).unwrap();
+        let store = open(directory.path(), own, None, None).unwrap();
         put(&*store, b"a", b"1").unwrap();
         store.close().unwrap();
-        let refused = open(directory.path(), other).err().unwrap();
+        let refused = open(directory.path(), other, None, None).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
         assert!(refused.message().contains("sled") && refused.message().contains("redb"), "{refused}");
-        let store = open(directory.path(), StorageEngine::Auto).unwrap();
+        let store = open(directory.path(), StorageEngine::Auto, None, None).unwrap();
         assert_eq!(value(&*store, b"a").unwrap().unwrap(), b"1");
         store.close().unwrap();
     }
     // What a new directory gets is the platform's default.
     let directory = tempfile::tempdir().unwrap();
-    open(directory.path(), StorageEngine::Auto).unwrap().close().unwrap();
-    assert!(SledStore::open(directory.path(), SledOptions::default()).is_ok());
+    open(directory.path(), StorageEngine::Auto, None, None).unwrap().close().unwrap();
+    let default = EngineName::DEFAULT.to_string().parse().unwrap();
+    assert!(open(directory.path(), default, None, None).is_ok());
 }
 
 #[test]
@@ -185,4 +186,38 @@ fn damage_is_an_error_or_does_no_harm() {
     }
     println!("{told} told, {harmless} without harm");
     assert!(told >= 30 && harmless > 0, "{told} told, {harmless} without harm");
+}
+
+/// A large batch is carried out by several threads: what comes of it is what many small ones give, and the marker counts it.
+#[test]
+fn a_large_batch_is_the_same_as_small_ones() {
+    const SPACES: [Keyspace; 4] = [Keyspace::Transactions, Keyspace::Ids, Keyspace::Order, Keyspace::State];
+    let mut random = Random(9);
+    let mut writes = Vec::new();
+    for number in 0..4_000u32 {
+        let keyspace = SPACES[random.below(4) as usize];
+        let key = (random.below(1_000) as u32).to_be_bytes();
+        let value = (random.below(4) > 0).then(|| vec![number as u8; random.below(300) as usize]);
+        writes.push((keyspace, key, value));
+    }
+    let state = |at_once: usize| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+        for part in writes.chunks(at_once) {
+            let mut batch = Batch::default();
+            for (keyspace, key, value) in part {
+                match value {
+                    Some(value) => batch.put(*keyspace, *key, value.clone()),
+                    None => batch.delete(*keyspace, *key),
+                }
+            }
+            store.commit(&batch, Durability::Power).unwrap();
+        }
+        store.verify().unwrap();
+        let snapshot = store.snapshot().unwrap();
+        SPACES.map(|keyspace| snapshot.scan(keyspace, &[], None, false, 5_000).unwrap())
+    };
+    let (large, small) = (state(2_000), state(50));
+    assert!(large.iter().all(|entries| entries.len() > 300), "the batches are large enough");
+    assert!(large == small, "the same batches, otherwise cut, gave something else");
 }

@@ -5,6 +5,7 @@ mod handshakes;
 mod hostile;
 mod links;
 mod quiet;
+mod shares;
 mod store;
 mod world;
 

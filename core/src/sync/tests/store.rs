@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use super::super::{History, Position, Standing, Tips};
 use crate::Result;
 use crate::replica::payload::{Payload, Tip};
-use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId};
+use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Place, Role, Transaction, TransactionId};
 
 /// Seeded randomness.
 pub(super) struct Dice(pub(super) u64);
@@ -146,6 +146,8 @@ pub(super) struct Store {
     pub(super) tips: BTreeMap<MemberId, BTreeSet<Tip>>,
     pub(super) standings: BTreeMap<MemberId, Standing>,
     pub(super) waiting: BTreeMap<TransactionId, Transaction>,
+    /// How many came that were not opened.
+    pub(super) unopened: u64,
     /// Keeps nothing of what covers what came without a signature: a control.
     pub(super) forgets_covers: bool,
 }
@@ -184,6 +186,7 @@ impl Store {
             tips.retain(|tip| tip.id != header.previous);
             tips.insert(Tip { sequence: header.sequence, id });
             self.ids.insert(id, position);
+            self.unopened += u64::from(!transaction.is_opened());
             let before = self.all.get_mut(&(header.author, header.sequence - 1, header.previous));
             if let (Some(before), Some(distance)) = (before, transaction.distance())
                 && before.cover.as_ref().is_some_and(|cover| cover.headers().len() > distance)
@@ -193,6 +196,20 @@ impl Store {
             self.all.insert((header.author, header.sequence, id), transaction);
             admitted.push(id);
         }
+    }
+
+    /// Takes what a sealed one says; gives its id if that was not known.
+    pub(super) fn open(&mut self, id: &TransactionId, content: Vec<u8>) -> Option<TransactionId> {
+        let at = self.ids.get(id)?;
+        let transaction = self.all.get_mut(&(at.author, at.sequence, *id))?;
+        transaction.header.check_content(&content).unwrap();
+        let new = !transaction.is_opened();
+        transaction.payload = content;
+        new.then_some(*id)
+    }
+
+    pub(super) fn closed(&self) -> usize {
+        self.all.values().filter(|transaction| !transaction.is_opened()).count()
     }
 
     pub(super) fn missing(&self) -> Vec<TransactionId> {
@@ -281,6 +298,18 @@ impl History for Store {
             }
         }
         Ok(page)
+    }
+
+    fn unopened(&self, after: Option<&Place>, limit: usize) -> Result<Vec<Place>> {
+        let closed = self.all.iter().filter(|(_, transaction)| !transaction.is_opened());
+        let mut places: Vec<Place> =
+            closed.map(|((_, _, id), t)| Place::tail(t.header.lamport, *id)).collect();
+        places.sort();
+        Ok(places.into_iter().filter(|place| after.is_none_or(|after| place > after)).take(limit).collect())
+    }
+
+    fn unopened_changes(&self) -> u64 {
+        self.unopened
     }
 
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing> {

@@ -25,6 +25,7 @@ pub(super) struct Peer {
     pub(super) deliveries: VecDeque<(usize, u64, Vec<Transaction>)>,
     pub(super) events: Vec<(usize, SessionEvent)>,
     pub(super) ended: Vec<(usize, Ended)>,
+    pub(super) complaints: usize,
     pub(super) door: Door,
     pub(super) request: Option<Add>,
     pub(super) supporting: Vec<TransactionId>,
@@ -39,6 +40,7 @@ impl Peer {
             deliveries: VecDeque::new(),
             events: Vec::new(),
             ended: Vec::new(),
+            complaints: 0,
             door: Door::Shut(Refusal::NotNow),
             request: None,
             supporting: Vec::new(),
@@ -138,6 +140,13 @@ impl World {
                     assert!(!transactions.is_empty());
                     self.peers[at].deliveries.push_back((other, token, transactions));
                 }
+                Output::Opened(opened) => {
+                    let store = &mut self.peers[at].store;
+                    let ids: Vec<TransactionId> =
+                        opened.into_iter().filter_map(|(id, content)| store.open(&id, content)).collect();
+                    self.tell_opened(at, &ids);
+                }
+                Output::Complaint(_) => self.peers[at].complaints += 1,
                 Output::Admit(add) => self.admit(at, other, &add),
                 Output::Event(event) => self.peers[at].events.push((other, event)),
                 Output::Ended(ended) => {
@@ -171,6 +180,16 @@ impl World {
                 self.apply(at, other, outputs);
                 self.announce(at, &[id]);
             }
+        }
+    }
+
+    /// Tells every session what is opened.
+    pub(super) fn tell_opened(&mut self, at: usize, ids: &[TransactionId]) {
+        for other in self.peers[at].sessions.keys().copied().collect::<Vec<_>>() {
+            let peer = &mut self.peers[at];
+            let Some(session) = peer.sessions.get_mut(&other) else { continue };
+            let outputs = session.opened(ids, &peer.store, self.now).unwrap();
+            self.apply(at, other, outputs);
         }
     }
 

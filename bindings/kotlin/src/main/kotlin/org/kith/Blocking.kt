@@ -51,6 +51,14 @@ public class BlockingNode internal constructor(
 
     public fun connect(address: String): Unit = waiting { node.connect(address) }
 
+    public fun suspend(deadline: Duration): Unit = waiting { node.suspend(deadline.toKotlinDuration()) }
+
+    public fun resume(): Unit = waiting { node.resume() }
+
+    public val isSuspended: Boolean get() = node.isSuspended
+
+    public fun syncOnce(budget: Duration): SyncReport = waiting { node.syncOnce(budget.toKotlinDuration()) }
+
     override fun close(): Unit = node.close()
 
     public companion object {
@@ -159,6 +167,14 @@ public class BlockingContext internal constructor(
     @JvmOverloads
     public fun waitSynced(timeout: Duration = Duration.ofSeconds(60)): Unit =
         waiting { context.waitSynced(timeout.toKotlinDuration()) }
+
+    public fun rotateKeys(): Unit = waiting { context.rotateKeys() }
+
+    public fun verify(): Verification = waiting { context.verify() }
+
+    @JvmOverloads
+    public fun explain(key: StateKey, after: Place? = null, limit: Int = 1000): List<Explanation> =
+        waiting { context.explain(key, after, limit) }
 }
 
 /** A subscription for callers without coroutines. */

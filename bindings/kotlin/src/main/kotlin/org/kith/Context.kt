@@ -37,7 +37,8 @@ public class Batch {
  *
  * Functions that write return once what they wrote is durable and on its way. Cancelling the coroutine of one lets it finish in the
  * background, whole: whether it still happens is known by looking. Cancelling one that reads or waits drops it. Handles are cheap
- * and hold nothing open: the context lives with its node. After the node's shutdown every function throws [KithException.Closed].
+ * and hold nothing open: the context lives with its node. After the node's shutdown every function throws [KithException.Closed], and so do those
+ * that need the store while the node is suspended.
  *
  * From Java: [blocking].
  */
@@ -208,16 +209,23 @@ public class Context internal constructor(private val native: NativeContext) {
     public suspend fun waitSynced(timeout: Duration = 60.seconds): Unit =
         translated { native.waitSynced(millisOf(timeout, "timeout")) }
 
-    /** New keys for the context. Not there yet: [KithException.Unsupported]. */
+    /** New keys, for this member and for all that is sent from now on: for when a device may have been copied. */
     public suspend fun rotateKeys(): Unit = translated { native.rotateKeys() }
 
-    /** Which transactions wrote an entry. Not there yet: [KithException.Unsupported]. */
-    @Suppress("UNUSED_PARAMETER")
-    public suspend fun explain(key: StateKey): List<Transaction> =
-        throw KithException.Unsupported("explain is not there yet")
+    /**
+     * Compares everything that is kept of the context with what its history gives, and names the first difference: recomputes the order,
+     * every receipt, every value and the state commitment. Nothing is changed. All calls are executed once more, so it takes as long as
+     * executing the history did; other callers of the context wait for a slice of it at most. A record that the store cannot read is
+     * [KithException.Corrupt]. Cancelling ends it.
+     */
+    public suspend fun verify(): Verification = translated { Verification.of(native.verify()) }
 
-    /** Checks what is stored. Not there yet: [KithException.Unsupported]. */
-    public suspend fun verify(): Unit = throw KithException.Unsupported("verify is not there yet")
+    /**
+     * Why a key has its value: a page of the calls that wrote it, in order, at most `limit` (and 1,000) after a place ([Transaction.place]). Calls
+     * that were rejected for what they read of the key are among them. (Who was not permitted has read nothing; that is in [history].)
+     */
+    public suspend fun explain(key: StateKey, after: Place? = null, limit: Int = 1000): List<Explanation> =
+        translated { native.explain(key.toByteArray(), after?.bytes, limitOf(limit)).map(Explanation::of) }
 
     /** The same context for callers without coroutines. */
     public fun blocking(): BlockingContext = BlockingContext(this)

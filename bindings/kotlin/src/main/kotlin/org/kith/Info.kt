@@ -9,6 +9,7 @@ import org.kith.internal.InvitationInfo as NativeInvitationInfo
 import org.kith.internal.IssuedInvitation as NativeIssuedInvitation
 import org.kith.internal.MemberInfo
 import org.kith.internal.NodeStatus as NativeNodeStatus
+import org.kith.internal.SyncReport as NativeSyncReport
 import org.kith.internal.TransactionInfo
 
 /** What a member may do. */
@@ -41,6 +42,14 @@ public enum class Level {
 
 /** Whether what was acknowledged survives the loss of power, or only the death of the process. */
 public enum class Durability { POWER, PROCESS }
+
+/** The engine that keeps a node's directory. */
+public enum class StorageEngine {
+    /** The one that the directory has; for a new one redb. */
+    AUTO,
+    SLED,
+    REDB,
+}
 
 private fun instantOf(millis: ULong): Instant = Instant.ofEpochMilli(millis.toLong().coerceAtLeast(0))
 
@@ -205,6 +214,8 @@ public class Transaction internal constructor(
     public val output: ByteArray?,
     /** Why it does nothing, if it is rejected. */
     public val reason: String?,
+    /** What the application emitted, in order. */
+    public val emitted: List<Message>,
 ) {
     override fun toString(): String = "Transaction(id=$id, method=$method, outcome=$outcome)"
 
@@ -226,8 +237,14 @@ public class Transaction internal constructor(
                 },
                 info.output,
                 info.rejection,
+                info.emitted.map { Message(it.name, it.data) },
             )
     }
+}
+
+/** Something that an application said to the hosts of all members. */
+public class Message internal constructor(public val name: String, public val data: ByteArray) {
+    override fun toString(): String = "Message(name=$name)"
 }
 
 /** A peer as the network sees it. */
@@ -251,6 +268,10 @@ public data class NodeStatus(
     val sealed: Boolean,
     /** Whether the directory is a copy of another node's. */
     val copied: Boolean,
+    /** Whether the node is suspended: it has no peers and no addresses then. */
+    val suspended: Boolean,
+    /** The engine that keeps the node's directory; `null`: everything is in memory. */
+    val storage: StorageEngine?,
 ) {
     internal companion object {
         fun of(status: NativeNodeStatus): NodeStatus =
@@ -261,7 +282,24 @@ public data class NodeStatus(
                 status.contexts.map(::idOf),
                 status.sealed,
                 status.copied,
+                status.suspended,
+                status.storage?.let { name -> StorageEngine.entries.find { it.name.lowercase() == name } },
             )
+    }
+}
+
+/** What [Node.syncOnce] came to. */
+public data class SyncReport(
+    /** How many peers are connected at its end. */
+    val peers: Int,
+    /** The contexts that hold what a connected member's node holds, and nothing else is known of. */
+    val synced: List<Id>,
+    /** Those of which that is not known. */
+    val behind: List<Id>,
+) {
+    internal companion object {
+        fun of(report: NativeSyncReport): SyncReport =
+            SyncReport(report.peers.toInt(), report.synced.map(::Id), report.behind.map(::Id))
     }
 }
 

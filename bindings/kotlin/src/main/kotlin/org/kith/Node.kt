@@ -29,6 +29,9 @@ public class NodeOptions {
     /** How many batches of events are kept; `null`: the default. */
     public var eventRetention: Long? = null
 
+    /** The engine that keeps the directory. A directory of another engine is [KithException.InvalidArgument]. */
+    public var storage: StorageEngine = StorageEngine.AUTO
+
     /** Not there yet: [KithException.Unsupported] if there is one. */
     public var storageKey: ByteArray? = null
 
@@ -45,6 +48,7 @@ public class NodeOptions {
             discovery,
             durability.name.lowercase(),
             eventRetention?.toULong(),
+            storage.name.lowercase(),
             hub,
         )
     }
@@ -133,12 +137,35 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
     /** [shutdown], and blocks until it is done. */
     override fun close(): Unit = waiting { shutdown() }
 
-    /** Stops the network for a while. Not there yet: [KithException.Unsupported]. */
-    @Suppress("UNUSED_PARAMETER")
-    public suspend fun suspend(deadline: Duration): Unit = throw KithException.Unsupported("suspend is not there yet")
+    /**
+     * Puts the node to rest, for systems that stop apps in the background: finishes what was begun, closes connections, sockets and the
+     * store, and gives back its files and their locks, so that another process may open the directory. Handles stay good and flows of
+     * events wait. Until [resume], calls that need the store or the network are [KithException.Closed]; [contexts], [status] and what
+     * handles know by themselves go on. Twice is fine. A node without a directory keeps its store in memory.
+     *
+     * [KithException.Timeout] if that is not done within the deadline, since an application does not return from a call: it goes on in the
+     * background, and so it does when the coroutine is cancelled.
+     */
+    public suspend fun suspend(deadline: Duration): Unit =
+        translated { native.suspend(millisOf(deadline, "deadline")) }
 
-    /** Goes on after [suspend]. Not there yet: [KithException.Unsupported]. */
-    public suspend fun resume(): Unit = throw KithException.Unsupported("resume is not there yet")
+    /**
+     * Takes a suspended node up again: opens the store, listens at the ports from before where they are free, and dials the known peers. A
+     * directory that another process has open by now is [KithException.Busy], and the node stays suspended. Of a node that is not
+     * suspended nothing changes. Cancelling lets it finish in the background.
+     */
+    public suspend fun resume(): Unit = translated { native.resume() }
+
+    /** Whether the node is suspended, or is being so. Also true once it is shut down. */
+    public val isSuspended: Boolean get() = native.isSuspended()
+
+    /**
+     * Catches up, for the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns
+     * when every context is in step with those that are reached, when nobody is reached, or when the budget (at most a day) is used up. A
+     * suspended node is resumed for it and suspended again, which may take up to 10 s more. Cancelling lets it finish in the background.
+     */
+    public suspend fun syncOnce(budget: Duration): SyncReport =
+        translated { SyncReport.of(native.syncOnce(millisOf(budget, "budget"))) }
 
     /** The same node for callers without coroutines. */
     public fun blocking(): BlockingNode = BlockingNode(this)

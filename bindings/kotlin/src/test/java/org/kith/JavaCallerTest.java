@@ -97,6 +97,26 @@ final class JavaCallerTest {
     }
 
     @Test
+    void aNodeRestsAndIsLookedAt(@TempDir Path folder) throws Exception {
+        NodeOptions options = loopback();
+        options.setStorage(StorageEngine.REDB);
+        try (BlockingNode node = BlockingNode.open(folder.resolve("node"), options)) {
+            BlockingContext context = node.createContext();
+            StateKey key = StateKey.of("notes", "today");
+            context.put(key, bytes("buy milk"));
+            assertEquals(StorageEngine.REDB, node.status().getStorage());
+            node.suspend(Duration.ofSeconds(60));
+            assertTrue(node.isSuspended());
+            assertThrows(KithException.Closed.class, () -> context.get(key));
+            node.resume();
+            assertEquals(List.of(context.getId()), node.syncOnce(Duration.ofSeconds(1)).getBehind());
+            assertNull(context.verify().getDifference());
+            assertEquals(Written.VALUE, context.explain(key).get(0).getWritten());
+            assertThrows(KithException.Unsupported.class, context::rotateKeys);
+        }
+    }
+
+    @Test
     void interruptingEndsAWait() throws Exception {
         try (BlockingNode node = BlockingNode.open(null, loopback())) {
             BlockingContext context = node.createContext();

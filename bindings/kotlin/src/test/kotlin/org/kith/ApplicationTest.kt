@@ -57,6 +57,7 @@ internal class ApplicationTest {
         assertThrows<KithException.Rejected> { bench.query("nowhere") }
     }
 
+    // scenario: application_raises
     @Test
     fun `whatever is thrown comes out as a typed error, and undoes what was written`() {
         fun thrown(error: Throwable): KithException {
@@ -82,6 +83,7 @@ internal class ApplicationTest {
         )) assertTrue(thrown(error) is KithException.Blocked, "${error.javaClass}")
     }
 
+    // scenario: state_ends_with_its_call
     @Test
     fun `a state does not outlive its call, and a failure that is swallowed decides all the same`() {
         lateinit var kept: State
@@ -100,6 +102,7 @@ internal class ApplicationTest {
         assertTrue("belongs to the thread" in text(other.execute("elsewhere"))!!)
     }
 
+    // scenario: local_fault
     @Test
     fun `a local fault blocks one member and an admin skips the call`() = test {
         val moody = Moody(LocalFault("disk"))
@@ -119,6 +122,7 @@ internal class ApplicationTest {
         }
     }
 
+    // scenario: application_missing
     @Test
     fun `a context waits for its application and applies then`() = test {
         withTwoNodes { one, other ->
@@ -134,6 +138,7 @@ internal class ApplicationTest {
         }
     }
 
+    // scenario: application_calls_back
     @Test
     fun `an application runs on one thread that stays, and may not call the library`() = test {
         Hub().node().use { node ->
@@ -156,6 +161,7 @@ internal class ApplicationTest {
         }
     }
 
+    // scenario: application_emits
     @Test
     fun `what an application emits comes as an event`() = test {
         withTwoMembers("loud", Scripted { call, state -> state.emit("said", call.arguments); ByteArray(0) }.let { it to it }) { mine, theirs ->

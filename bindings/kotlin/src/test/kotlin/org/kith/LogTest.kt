@@ -8,6 +8,7 @@ import org.kith.testing.withTwoMembers
 
 /** The tests' provider for slf4j keeps what it is told: [Records]. */
 internal class LogTest {
+    // scenario: logs_reach_the_host
     @Test
     fun `what the library logs reaches slf4j, filtered before it crosses`() = test {
         try {

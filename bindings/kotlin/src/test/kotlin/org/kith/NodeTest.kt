@@ -26,6 +26,7 @@ import org.kith.testing.withTwoMembers
 import org.kith.testing.withTwoNodes
 
 internal class NodeTest {
+    // scenario: keeps_over_a_restart, directory_in_use, put_get_delete, what_became_of_a_transaction, order_in_pages
     @Test
     fun `a context keeps what it is told, over a restart`(@TempDir folder: Path) = test {
         lateinit var id: Id
@@ -58,6 +59,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: compare_and_set, batch_all_or_nothing
     @Test
     fun `compare and set and batches are all or nothing`() = test {
         Hub().node().use { node ->
@@ -73,6 +75,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: entries_in_pages
     @Test
     fun `entries come in key order and pages`() = test {
         Hub().node().use { node ->
@@ -89,6 +92,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: two_members_share, over_sockets, invitation_is_read, status_names_peers
     @Test
     fun `two nodes share a context over sockets`() = test {
         Node.open(null, loopback).use { one ->
@@ -111,6 +115,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: roles_are_obeyed, member_is_removed, member_leaves, names_of_members
     @Test
     fun `members have roles and names, leave and are removed`() = test {
         withTwoNodes { one, other ->
@@ -134,6 +139,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: invitation_as_text_bytes_and_picture, invitation_revoked
     @Test
     fun `an invitation is text, bytes and a picture, and is taken back`() = test {
         withTwoNodes { one, other ->
@@ -150,6 +156,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: events_after_a_cursor, streams_end_with_their_node
     @Test
     fun `events are replayed after a cursor and end with the node`() = test {
         val node = Hub().node()
@@ -182,6 +189,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: cursor_expired
     @Test
     fun `cursors that are not kept any more say so`() = test {
         Hub().node { eventRetention = 2 }.use { node ->
@@ -192,6 +200,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: callers_64
     @Test
     fun `64 callers at once`() = test {
         Hub().node().use { node ->
@@ -200,6 +209,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: cancelled_write, cancelled_wait
     @Test
     fun `cancelled writes are finished or not begun, and cancelled waits lose no event`() = test {
         Hub().node().use { node ->
@@ -219,6 +229,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: cancelled_join
     /** The control is the next test: a wait that is not cancelled takes all its time. */
     @Test
     fun `cancelling reaches the library`() = test {
@@ -237,6 +248,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: joining_nobody
     @Test
     fun `what is not cancelled ends with its time`() = test {
         val hub = Hub()
@@ -250,6 +262,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: joining_tells_how_far
     @Test
     fun `joining tells how far it is`() = test {
         withTwoNodes { one, other ->
@@ -268,6 +281,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: peer_out_of_reach
     @Test
     fun `the status says why a peer is not reached`() = test {
         val (address, id) = Node.open(null, loopback).use { it.addresses.single() to it.id }
@@ -278,6 +292,7 @@ internal class NodeTest {
         }
     }
 
+    // scenario: wrong_lengths
     @Test
     fun `ids and keys are values of 32 bytes`() {
         assertEquals(StateKey.of("a", "b"), StateKey(StateKey.of("a", "b").toByteArray()))
@@ -293,23 +308,20 @@ internal class NodeTest {
         assertEquals("01".repeat(32), Id(ByteArray(32) { 1 }).toString())
     }
 
+    // scenario: not_there_yet
     @Test
     fun `what is not there yet says so`() = test {
         Hub().node().use { node ->
             val context = node.createContext()
             for (call in listOf<suspend () -> Any?>(
                 { context.get(key("x"), Level.FINAL) },
-                { context.rotateKeys() },
-                { context.explain(key("x")) },
-                { context.verify() },
-                { node.suspend(1.seconds) },
-                { node.resume() },
                 { Node.open(null) { relays = listOf("x") } },
                 { Node.open(null) { storageKey = ByteArray(32) } },
             )) assertThrows<KithException.Unsupported> { call() }
         }
     }
 
+    // scenario: kinds_are_the_same
     @Test
     fun `every kind of failure has the library's number and name`() {
         Library.begin()
@@ -323,6 +335,7 @@ internal class NodeTest {
         assertEquals(ErrorKind.INTERNAL, KithException.of(999, "x").kind)
     }
 
+    // scenario: big_values
     @Test
     fun `values of a mebibyte cross whole, and larger ones are refused`() = test {
         Hub().node().use { node ->

@@ -1,0 +1,64 @@
+"""What crossing the border costs from Python: `border.py CALLS` prints `figure border.python.NAME MICROSECONDS`, medians over so many
+calls on a node in memory. The same measurements as in border.c."""
+
+import asyncio
+import statistics
+import sys
+import time
+
+import kith
+from kith.testing import memory_node
+
+
+class Echo(kith.Application):
+    def execute(self, call, state):
+        return call.arguments
+
+    def query(self, method, arguments, state):
+        return arguments
+
+
+async def measure(name, calls, body):
+    for _ in range(calls // 10 + 1):
+        await body()
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        await body()
+        times.append(time.perf_counter() - start)
+    print(f"figure border.python.{name} {statistics.median(times) * 1e6}", flush=True)
+
+
+async def main(calls):
+    async with await memory_node() as node:
+        node.register("echo", Echo())
+        context = await node.create_context()
+        own = await node.create_context("echo")
+        large = bytes([7]) * (64 * 1024)
+        small_key, large_key = kith.StateKey.of("other", "small"), kith.StateKey.of("other", "large")
+        prefix = kith.StateKey.collection("page")
+        await context.put(small_key, large[:100])
+        await context.put(large_key, large)
+        for number in range(100):
+            await context.put(kith.StateKey.of("page", str(number)), large[:100])
+
+        async def page():
+            assert len(await context.entries(prefix, limit=100)) == 100
+
+        await measure("get", calls, lambda: context.get(small_key))
+        await measure("get64k", calls, lambda: context.get(large_key))
+        await measure("page", calls // 10, page)
+        await measure("host", calls, lambda: own.query("echo", bytes(32)))
+        await measure("execute", calls // 10, lambda: own.execute("echo", bytes(32)))
+        await measure("put64k", calls // 10, lambda: context.put(large_key, large))
+        count = calls // 10
+        for _ in range(count):
+            await context.put(small_key, large[:100])
+        stream = await context.subscribe(after=0)
+        start = time.perf_counter()
+        for _ in range(count):
+            await stream.next()
+        print(f"figure border.python.event {(time.perf_counter() - start) / count * 1e6}")
+
+
+asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,28 @@
+"""Kith without asyncio: the same names, for scripts, notebooks and programs with threads.
+
+>>> import kith.sync as kith
+>>> with kith.testing.memory_node() as node:
+...     context = node.create_context()
+...     _ = context.put(kith.StateKey.of("notes", "today"), b"hello")
+...     context.get(kith.StateKey.of("notes", "today"))
+b'hello'
+
+Every call blocks until it is done. `Node`, `Context` and `Events` are made from the asynchronous classes: what these
+`await`, return and raise, these call, return and raise. All else is the same: `kith.sync.StateKey` is `kith.StateKey`.
+
+Any thread may call, also one in which an event loop runs (a notebook's cell, say), which then stands still meanwhile. The
+calls are carried out on one event loop in a thread of its own, `kith-sync`. Ctrl-C in mid-call cancels the call, in the
+sense that its documentation gives to cancelling. From inside applications and other callbacks of the library, calls are
+`UnsupportedError`.
+
+A process that was forked has none of the library's threads: nodes, contexts and streams of before the fork are
+`ClosedError` in the child, and go on in the parent; the child may open nodes of its own, which log nothing. At the end of
+the program nothing is waited for: a node that was not shut down is as after a crash, which loses nothing that was acknowledged.
+"""
+
+from . import _same, testing
+from ._blocking import Context, Events, Node
+from ._same import *  # noqa: F403
+
+__all__ = ["Context", "Events", "Node", "testing"]
+__all__ += _same.__all__

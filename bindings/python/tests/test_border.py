@@ -1,0 +1,111 @@
+"""What happens at the border: processes that fork, threads that end (docs/border.md)."""
+
+import asyncio
+import sys
+import threading
+
+import pytest
+
+import kith
+from kith.testing import memory_node
+
+from test_node import LOOPBACK, key
+
+FORKING = """
+import asyncio, gc, os, signal, sys, threading
+import kith
+
+KEY = kith.StateKey.of("test", "x")
+
+async def refused(call):
+    try:
+        await call
+    except kith.UnsupportedError as error:
+        return "forked" in str(error)
+    return False
+
+async def child(node, context):
+    calls = [context.get(KEY), context.put(KEY, b"child"), context.subscribe(), node.status(), node.shutdown(),
+             kith.Node.open(None), context.wait_synced(1000)]
+    return all([await refused(call) for call in calls])
+
+async def main():
+    node = await kith.Node.open(sys.argv[1], listen=["/ip4/127.0.0.1/tcp/0"], discovery=False)
+    context = await node.create_context()
+    await context.put(KEY, b"before")
+    pid = os.fork()
+    if pid == 0:
+        # In a thread, whose loop has nothing in common with the parent's.
+        signal.alarm(30)
+        good = []
+        thread = threading.Thread(target=lambda: good.append(asyncio.run(child(node, context))))
+        thread.start()
+        thread.join()
+        del node, context
+        gc.collect()
+        os._exit(0 if good == [True] else 1)
+    await context.put(KEY, b"after")
+    loop = asyncio.get_running_loop()
+    _, status = await loop.run_in_executor(None, os.waitpid, pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+    await node.shutdown()
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+async def test_a_forked_process_has_no_node_and_harms_none(tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", FORKING, str(tmp_path / "node"), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 90)
+    assert (process.returncode, output) == (0, b"ended\n")
+    async with await kith.Node.open(tmp_path / "node", listen=LOOPBACK, discovery=False) as node:
+        assert await node.context(node.contexts()[0].id).get(kith.StateKey.of("test", "x")) == b"after"
+
+
+async def test_loops_of_several_threads_share_a_node_and_may_end_in_mid_call():
+    async with await memory_node() as node:
+        context = await node.create_context()
+        wanted = []
+
+        async def write_and_leave(number):
+            await context.put(key(str(number)), b"x")
+            # Begun, and nobody waits: the loop ends with its thread.
+            asyncio.ensure_future(context.put(key(f"left {number}"), b"x"))
+            await asyncio.sleep(0)
+
+        def thread(number):
+            try:
+                asyncio.run(write_and_leave(number))
+            except BaseException as error:
+                wanted.append(error)
+
+        threads = [threading.Thread(target=thread, args=(number,)) for number in range(16)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            await asyncio.get_running_loop().run_in_executor(None, one.join)
+        assert wanted == []
+        await context.put(key("last"), b"x")
+        entries = [entry async for entry in context.all_entries()]
+        assert 17 <= len(entries) <= 33
+
+
+
+async def test_many_nodes_in_one_process_have_nothing_in_common():
+    nodes = [await memory_node() for _ in range(8)]
+    contexts = [await node.create_context(name=str(number)) for number, node in enumerate(nodes)]
+    for number, context in enumerate(contexts):
+        await context.put(key("x"), str(number).encode())
+    for node in nodes[::2]:
+        await node.shutdown()
+    for number, context in enumerate(contexts):
+        if number % 2:
+            assert await context.get(key("x")) == str(number).encode()
+        else:
+            with pytest.raises(kith.ClosedError):
+                await context.get(key("x"))
+    for node in nodes:
+        await node.shutdown()

@@ -1,0 +1,456 @@
+//! A context's keys in the hands of its node: which epoch to send under, sealing and opening as transactions are let in, and what is forgotten.
+
+mod epochs;
+mod judging;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
+
+use super::chain::seal_again;
+use super::ring::{Change, EpochDraft, Key, Ring, Rows};
+use super::rules::{self, Choice, Rotate, Usage};
+use super::secret::{decode, encode};
+use super::seen::{Known, Seen};
+use super::{Scope, Secret, Suite, Trouble};
+use crate::replica::faults::{self, Fault};
+use crate::replica::payload::{Add, KeyPackage};
+use crate::replica::{
+    ContextId, Header, Keyring, MemberId, Past, Payload, Replica, StateRead, Table, TableWrite, Taken,
+    Transaction, TransactionId,
+};
+use crate::{Error, ErrorKind, Result};
+
+/// What the keys of a context's rows begin with.
+const RING: &[u8] = b"ring/";
+/// Of how many epochs keys are held: what comes under an older one comes as shared history.
+const HELD: usize = 32;
+const DAY: u64 = 24 * 60 * 60 * 1000;
+/// After so long an old ratchet key goes, also if somebody may not have seen the new one.
+const FORGET: u64 = 7 * DAY;
+/// How long between two looks at what can be forgotten.
+const TIDY: u64 = 60_000;
+/// How many outcomes of the rules are kept.
+const JUDGED: usize = 64;
+
+/// What is remembered besides the keys. No secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Book {
+    /// Under which this member last sent.
+    last: Option<TransactionId>,
+    /// Of which epochs there are keys, and since when (ms since 1970); the oldest first.
+    held: Vec<(TransactionId, u64)>,
+    /// When this member's ratchet key was last replaced.
+    refreshed: u64,
+    /// New keys were asked for and are not made yet.
+    asked: bool,
+}
+
+/// How it stands with a context's keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) epoch: Option<TransactionId>,
+    pub(crate) age: u64,
+    pub(crate) able: usize,
+    pub(crate) pending: Option<Rotate>,
+}
+
+/// What is to be done before a call is sealed.
+pub(crate) enum Prepared {
+    /// Nothing.
+    Ready,
+    /// This is to be written first.
+    Write(Box<Payload>),
+}
+
+/// The epoch that is the best for this member, as long as nothing governing has come.
+#[derive(Clone, Copy)]
+struct Best {
+    acts: u32,
+    last: Option<TransactionId>,
+    epoch: Option<TransactionId>,
+    joined: bool,
+}
+
+/// See the module. Holds nothing that has to survive; what it gives is to be stored with the transaction that it goes with.
+pub(crate) struct Keeper {
+    context: ContextId,
+    me: MemberId,
+    /// ms since 1970.
+    pub(crate) now: u64,
+    known: Known,
+    best: Option<Best>,
+    usable: HashMap<Vec<u64>, Option<TransactionId>>,
+    /// By author, its last transaction that was looked at, and its last sealed message up to that.
+    before: HashMap<MemberId, (TransactionId, Option<(TransactionId, u32)>)>,
+    drafted: Option<EpochDraft>,
+    refreshed: Option<(Vec<u8>, Change)>,
+    /// Under which the next call is sealed.
+    sending: Option<(Scope, TransactionId)>,
+    sealed: Option<(TransactionId, Vec<Change>)>,
+    tidied: Option<u64>,
+    /// What went wrong since it was last asked, by epoch or message.
+    pub(crate) troubles: Vec<(TransactionId, MemberId, Trouble)>,
+    /// Who gave keys that cannot be used.
+    pub(crate) complaints: BTreeSet<MemberId>,
+}
+
+/// The rows in a context's tables, and what went wrong with reading them.
+struct Stored<'a>(&'a dyn StateRead, RefCell<Option<Error>>);
+
+impl<'a> Stored<'a> {
+    const fn new(tables: &'a dyn StateRead) -> Self {
+        Self(tables, RefCell::new(None))
+    }
+
+    /// What came of it; where the store failed, the store's own word.
+    fn told<T>(&self, outcome: std::result::Result<T, Trouble>) -> Result<T> {
+        outcome.map_err(|trouble| self.1.borrow_mut().take().unwrap_or_else(|| trouble.into()))
+    }
+}
+
+impl Rows for Stored<'_> {
+    fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        let found = self.0.get(Table::Keys, &row_key(key)).map_err(|error| {
+            *self.1.borrow_mut() = Some(error);
+            Trouble::State
+        })?;
+        Ok(found.map(Zeroizing::new))
+    }
+}
+
+fn row_key(key: &Key) -> Vec<u8> {
+    [RING, &key.encode()].concat()
+}
+
+fn writes(changes: impl IntoIterator<Item = Change>) -> Vec<TableWrite> {
+    let write =
+        |change: Change| (Table::Keys, row_key(&change.key), change.value.map(|value| value.to_vec()));
+    changes.into_iter().map(write).collect()
+}
+
+fn suite(number: u8) -> Result<Suite> {
+    Suite::from_number(number).ok_or_else(|| {
+        Error::new(ErrorKind::VersionMismatch, "the context's encryption is not known to this build")
+    })
+}
+
+impl Keeper {
+    pub(crate) fn new(context: ContextId, me: MemberId) -> Self {
+        Self {
+            context,
+            me,
+            now: 0,
+            known: Known::default(),
+            best: None,
+            usable: HashMap::new(),
+            before: HashMap::new(),
+            drafted: None,
+            refreshed: None,
+            sending: None,
+            sealed: None,
+            tidied: None,
+            troubles: Vec::new(),
+            complaints: BTreeSet::new(),
+        }
+    }
+
+    /// A member's first keys: what others get of them, and what is to be stored. `context` is zeros for a context that is being created.
+    pub(crate) fn first_keys(
+        number: u8,
+        context: ContextId,
+        me: MemberId,
+        entropy: [u8; 32],
+    ) -> Result<(KeyPackage, Vec<TableWrite>)> {
+        if number == 0 {
+            return Ok((KeyPackage::default(), Vec::new()));
+        }
+        let scope = Scope { suite: suite(number)?, context };
+        let nothing = crate::replica::MemoryTables::default();
+        let ring = Ring { scope, me, rows: &Stored::new(&nothing) };
+        let (key, change) = ring.start(&Secret::new(entropy));
+        Ok((KeyPackage { suite: number, ratchet_key: key.key, not_after: 0 }, writes([change])))
+    }
+
+    /// Whether there are own ratchet keys.
+    pub(crate) fn has_keys(tables: &dyn StateRead) -> Result<bool> {
+        let rows = Stored::new(tables);
+        Ok(rows.told(rows.row(&Key::Ratchet))?.is_some())
+    }
+
+    /// The key package of a member that has its first keys and asks to be added.
+    pub(crate) fn package(&self, number: u8, tables: &dyn StateRead) -> Result<KeyPackage> {
+        if number == 0 {
+            return Ok(KeyPackage::default());
+        }
+        let scope = Scope { suite: suite(number)?, context: self.context };
+        let rows = Stored::new(tables);
+        let key = rows.told(self.ring(scope, &rows).first_public())?;
+        Ok(KeyPackage { suite: number, ratchet_key: key, not_after: 0 })
+    }
+
+    /// Whether somebody may be added with these keys, which it signed: of the context's suite, sound, and never handed in before.
+    pub(crate) fn admits(&self, past: &Past<'_>, request: &Add) -> bool {
+        if past.replica.suite() == 0 {
+            return request.key_package == KeyPackage::default();
+        }
+        let used = past.is_used(&request.key_package.ratchet_key);
+        self.scope(past.replica)
+            .is_ok_and(|scope| super::check_package(&scope, request, self.now, used).is_ok())
+    }
+
+    fn scope(&self, replica: &Replica) -> Result<Scope> {
+        Ok(Scope { suite: suite(replica.suite())?, context: self.context })
+    }
+
+    fn ring<'a>(&self, scope: Scope, rows: &'a Stored<'a>) -> Ring<'a, Stored<'a>> {
+        Ring { scope, me: self.me, rows }
+    }
+
+    fn book(tables: &dyn StateRead) -> Result<Book> {
+        let rows = Stored::new(tables);
+        Ok(match rows.told(rows.row(&Key::Book))? {
+            Some(row) => decode(&row)?,
+            None => Book::default(),
+        })
+    }
+
+    fn keep(book: &Book) -> Change {
+        Change { key: Key::Book, value: Some(encode(book)) }
+    }
+
+    /// The best epoch for this member, and whether a member is left out of it.
+    fn best(&mut self, past: &Past<'_>, scope: Scope, last: Option<TransactionId>) -> Result<Best> {
+        let acts = past.acts_known();
+        if let Some(best) = self.best.filter(|best| best.acts == acts && best.last == last) {
+            return Ok(best);
+        }
+        let seen = Seen::new(past, scope, &self.known);
+        let epoch = rules::best(&seen, &self.me, last.as_ref());
+        let recipients = epoch.map(|epoch| rules::View::members_at(&seen, &epoch)).unwrap_or_default();
+        let joined = past.members().any(|(member, _)| recipients.binary_search(member).is_err());
+        self.best = Some(seen.or_failure(Best { acts, last, epoch, joined })?);
+        self.best.ok_or_else(|| Error::internal("nothing was chosen"))
+    }
+
+    fn usage(&self, book: &Book, best: &Best, past: &Past<'_>, scope: Scope) -> Result<Usage> {
+        let rows = Stored::new(past.tables);
+        let Some(epoch) = best.epoch else { return Ok(Usage::default()) };
+        let sent = rows.told(self.ring(scope, &rows).sent(&epoch))?;
+        let since = book.held.iter().find(|(held, _)| *held == epoch).map_or(self.now, |(_, since)| *since);
+        Ok(Usage {
+            sent: sent.unwrap_or(0),
+            age: self.now.saturating_sub(since),
+            members: past.members().count(),
+            asked: book.asked,
+            locked_out: sent.is_none(),
+            joined: best.joined,
+        })
+    }
+
+    /// What is to be written before the next call is sealed, until nothing is.
+    pub(crate) fn prepare(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Prepared> {
+        let scope = self.scope(past.replica)?;
+        let book = Self::book(past.tables)?;
+        let best = self.best(past, scope, book.last)?;
+        let choice = match best.epoch {
+            Some(epoch) => rules::decide(epoch, &self.usage(&book, &best, past, scope)?),
+            None => Choice::Rotate(Rotate::NoneFits),
+        };
+        match choice {
+            Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
+                self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write)
+            }
+            Choice::Send(epoch) => {
+                self.sending = Some((scope, epoch));
+                Ok(Prepared::Ready)
+            }
+            Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Box::new).map(Prepared::Write),
+        }
+    }
+
+    /// A new ratchet key, to be written.
+    pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
+        let scope = self.scope(past.replica)?;
+        let rows = Stored::new(past.tables);
+        let (key, change) = rows.told(self.ring(scope, &rows).refresh(&Secret::new(entropy)))?;
+        let said = borsh::to_vec(&key).unwrap_or_default();
+        self.refreshed = Some((said.clone(), change));
+        Ok(Payload::RefreshKey(said))
+    }
+
+    /// New keys are to be made before the next call.
+    pub(crate) fn ask(&self, tables: &dyn StateRead) -> Result<Vec<TableWrite>> {
+        let book = Book { asked: true, ..Self::book(tables)? };
+        Ok(writes([Self::keep(&book)]))
+    }
+
+    /// A member cannot open what is sealed along the chain of roots to it: the next wrap begins anew.
+    pub(crate) fn restart(&self, member: MemberId) -> Vec<TableWrite> {
+        writes([Change { key: Key::To(member), value: None }])
+    }
+
+    /// How it stands with the keys.
+    pub(crate) fn standing(&mut self, past: &Past<'_>) -> Result<Standing> {
+        if past.replica.suite() == 0 {
+            return Ok(Standing::default());
+        }
+        let scope = self.scope(past.replica)?;
+        let book = Self::book(past.tables)?;
+        let best = self.best(past, scope, book.last)?;
+        let usage = self.usage(&book, &best, past, scope)?;
+        let seen = Seen::new(past, scope, &self.known);
+        let able = best.epoch.map_or(0, |epoch| rules::View::members_at(&seen, &epoch).len());
+        let pending = match best.epoch.map(|epoch| rules::decide(epoch, &usage)) {
+            Some(Choice::Send(_)) => None,
+            Some(Choice::Rotate(why)) => Some(why),
+            None => Some(Rotate::NoneFits),
+        };
+        seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
+    }
+
+    /// A transaction as it goes to somebody: as it was sent to who has the keys, as shared history to a member that has not, and never what it says
+    /// to anybody else.
+    pub(crate) fn show(
+        replica: &Replica,
+        tables: &dyn StateRead,
+        to: &MemberId,
+        mut transaction: Transaction,
+    ) -> Result<Option<Transaction>> {
+        let member = replica.member(to).is_some();
+        let Some(key) = transaction.key.take() else {
+            let says_nothing = !transaction.header.is_sealed() || !transaction.is_opened();
+            return Ok(Some(transaction).filter(|_| member || says_nothing));
+        };
+        if !member || replica.has_keys(tables, to, &TransactionId(transaction.header.epoch))? {
+            let scope = Scope { suite: suite(replica.suite())?, context: replica.context() };
+            transaction.payload = seal_again(&scope, &transaction.header, transaction.plaintext(), &key)?;
+        }
+        Ok(Some(transaction))
+    }
+
+    /// What need not be kept any more.
+    pub(crate) fn tidy(&mut self, past: &Past<'_>) -> Result<Vec<TableWrite>> {
+        if past.replica.suite() == 0 || self.tidied.is_some_and(|at| self.now.abs_diff(at) < TIDY) {
+            return Ok(Vec::new());
+        }
+        self.tidied = Some(self.now);
+        let scope = self.scope(past.replica)?;
+        let rows = Stored::new(past.tables);
+        let ring = self.ring(scope, &rows);
+        if !past.is_member(&self.me) || rows.told(rows.row(&Key::Ratchet))?.is_none() {
+            return Ok(Vec::new());
+        }
+        let (oldest, newest) = rows.told(ring.own_keys())?;
+        if oldest == newest {
+            return Ok(Vec::new());
+        }
+        let seen = Seen::new(past, scope, &self.known);
+        let mut published = None;
+        for act in past.key_acts().filter(|act| act.author == self.me) {
+            if published.is_none() && seen.said(&act.id).is_some_and(|said| said.key.index == newest) {
+                published = Some(act.number);
+            }
+        }
+        let published = seen.or_failure(published)?;
+        let old = self.now.saturating_sub(Self::book(past.tables)?.refreshed) > FORGET;
+        let Some(number) = published else { return Ok(Vec::new()) };
+        if old || past.all_have_seen(number)? {
+            return Ok(writes([rows.told(ring.forget_keys(newest))?]));
+        }
+        Ok(Vec::new())
+    }
+
+    /// The author's chains in lesser epochs: it never goes back to those.
+    fn supersede(&self, past: &Past<'_>, header: &Header) -> Result<Vec<Change>> {
+        let rows = Stored::new(past.tables);
+        let rank = |id: &TransactionId| past.epoch(id).map(|act| (act.lamport, std::cmp::Reverse(act.id)));
+        let now = rank(&TransactionId(header.epoch));
+        let mut changes = Vec::new();
+        for (held, _) in Self::book(past.tables)?.held {
+            let key = Key::Chain(held, header.author);
+            let lesser = rank(&held).is_some_and(|held| Some(held) < now);
+            if lesser && rows.told(rows.row(&key))?.is_some() {
+                changes.push(Change { key, value: None });
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl Keyring for Keeper {
+    fn seal(
+        &mut self,
+        tables: &dyn StateRead,
+        header: Header,
+        plaintext: &[u8],
+        signer: &SigningKey,
+    ) -> Result<Transaction> {
+        let (scope, epoch) = self.sending.take().ok_or_else(|| Error::internal("no epoch was chosen"))?;
+        let rows = Stored::new(tables);
+        let (mut sealed, mut opened, change) =
+            rows.told(self.ring(scope, &rows).seal(&epoch, header, plaintext, signer))?;
+        sealed.payload = std::mem::take(&mut opened.payload);
+        let mut changes = vec![change];
+        let book = Self::book(tables)?;
+        if book.last != Some(epoch) {
+            changes.push(Self::keep(&Book { last: Some(epoch), ..book }));
+        }
+        self.sealed = Some((sealed.header.id(), changes));
+        Ok(sealed)
+    }
+
+    fn open(&mut self, past: &Past<'_>, transaction: &Transaction) -> Result<Taken> {
+        let header = &transaction.header;
+        let scope = self.scope(past.replica)?;
+        let rows = Stored::new(past.tables);
+        let mut taken = Taken::default();
+        let own = self.sealed.take().filter(|(id, _)| *id == header.id());
+        if let Some((_, changes)) = own {
+            let kept = |change: &Change| change.key == Key::Book || !faults::is(Fault::SealTwice);
+            taken.writes = writes(changes.into_iter().filter(kept));
+        } else if transaction.is_opened() {
+            taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
+        } else {
+            match self.ring(scope, &rows).open_with_key(transaction) {
+                Ok((mut opened, key, change)) => {
+                    taken.opened = Some((std::mem::take(&mut opened.payload), key));
+                    taken.writes = writes(Some(change).filter(|_| !faults::is(Fault::KeepKeys)));
+                }
+                Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return rows.told(Err(trouble)),
+                Err(Trouble::NoKeys) => {}
+                Err(trouble) => self.troubles.push((header.id(), header.author, trouble)),
+            }
+        }
+        if header.counter == 0 {
+            taken.writes.extend(writes(self.supersede(past, header)?));
+        }
+        taken.violation = self.is_violation(past, scope, header)?;
+        Ok(taken)
+    }
+
+    fn take_keys(
+        &mut self,
+        past: &Past<'_>,
+        id: &TransactionId,
+        transaction: &Transaction,
+    ) -> Result<Vec<TableWrite>> {
+        if past.replica.suite() == 0 {
+            return Ok(Vec::new());
+        }
+        if past.epoch(id).is_some() {
+            return self.take_epoch(past, id, transaction).map(writes);
+        }
+        if transaction.header.author != self.me {
+            return Ok(Vec::new());
+        }
+        // Another one of this member's own comes from where its store was restored.
+        let drafted = self.refreshed.take().filter(|(said, _)| said == transaction.plaintext());
+        let Some((_, change)) = drafted else { return Ok(Vec::new()) };
+        let book = Book { refreshed: self.now.max(1), ..Self::book(past.tables)? };
+        Ok(writes([change, Self::keep(&book)]))
+    }
+}

@@ -1,0 +1,126 @@
+//! Making epochs, and taking in those of others.
+
+use std::collections::BTreeMap;
+
+use super::super::ring::{Change, EpochDraft, Key, Ring};
+use super::super::secret::decode;
+use super::super::seen::Seen;
+use super::super::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
+use super::{Book, HELD, Keeper, Stored};
+use crate::Result;
+use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId};
+
+impl Keeper {
+    pub(super) fn draft_epoch(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
+        let scope = self.scope(past.replica)?;
+        let recipients = self.recipients(past, scope)?;
+        let rows = Stored::new(past.tables);
+        let draft = rows.told(self.ring(scope, &rows).draft_epoch(&recipients, &Secret::new(entropy)))?;
+        let payload = Payload::Epoch(borsh::to_vec(&draft.epoch).unwrap_or_default());
+        self.drafted = Some(draft);
+        Ok(payload)
+    }
+
+    /// The other members, with the latest key that each has published.
+    fn recipients(&self, past: &Past<'_>, scope: Scope) -> Result<Vec<Recipient>> {
+        let seen = Seen::new(past, scope, &self.known);
+        let mut recipients: BTreeMap<MemberId, Recipient> = BTreeMap::new();
+        for (member, added) in past.members().filter(|(member, _)| **member != self.me) {
+            let key = past.first_key(&added).unwrap_or_default().to_vec();
+            let key = RatchetKey { index: 0, key };
+            recipients.insert(*member, Recipient { member: *member, added, key });
+        }
+        for act in past.key_acts() {
+            let Some(recipient) = recipients.get_mut(&act.author) else { continue };
+            let Some(said) = seen.said(&act.id) else { continue };
+            // Keys are published one after the other, from the first one of the present admission on.
+            let next = recipient.key.index.checked_add(1) == Some(said.key.index);
+            if next && past.precedes(&recipient.added, &act.id) {
+                recipient.key = said.key;
+            }
+        }
+        seen.or_failure(recipients.into_values().collect())
+    }
+
+    /// Takes the keys of an epoch into the book; those of the oldest go.
+    fn hold(
+        &self,
+        past: &Past<'_>,
+        ring: &Ring<'_, Stored<'_>>,
+        id: TransactionId,
+        refreshed: bool,
+    ) -> Result<Vec<Change>> {
+        let mut book = Self::book(past.tables)?;
+        let mut changes = Vec::new();
+        book.held.push((id, self.now));
+        while book.held.len() > HELD {
+            let (oldest, _) = book.held.remove(0);
+            if let Some(act) = past.epoch(&oldest) {
+                let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+                changes.extend(ring.retire(&oldest, &members));
+            }
+        }
+        if refreshed || book.refreshed == 0 {
+            book.refreshed = self.now.max(1);
+        }
+        changes.push(Self::keep(&book));
+        Ok(changes)
+    }
+
+    pub(super) fn take_epoch(
+        &mut self,
+        past: &Past<'_>,
+        id: &TransactionId,
+        transaction: &Transaction,
+    ) -> Result<Vec<Change>> {
+        let scope = self.scope(past.replica)?;
+        let rows = Stored::new(past.tables);
+        let author = transaction.header.author;
+        let Some(act) = past.epoch(id) else { return Ok(Vec::new()) };
+        let said = |draft: &EpochDraft| borsh::to_vec(&draft.epoch).unwrap_or_default();
+        let own = self.drafted.take().filter(|draft| said(draft) == transaction.plaintext());
+        if let Some(draft) = own {
+            let ring = self.ring(scope, &rows);
+            let before = rows.told(ring.own_keys())?.1;
+            let refreshed = draft.epoch.ratchet_key.index != before;
+            let mut changes = ring.begin_epoch(draft, id);
+            changes.extend(self.hold(past, &ring, *id, refreshed)?);
+            // What was asked for is made.
+            if let Some(book) = changes.iter_mut().find(|change| change.key == Key::Book) {
+                let made =
+                    Book { asked: false, ..decode(book.value.as_deref().map_or(&[], |row| &row[..]))? };
+                *book = Self::keep(&made);
+            }
+            return Ok(changes);
+        }
+        let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+        if author == self.me || !members.contains(&self.me) {
+            return Ok(Vec::new());
+        }
+        let epoch = Epoch::decode(&scope, transaction.plaintext());
+        let ring = self.ring(scope, &rows);
+        match epoch.and_then(|epoch| ring.receive_epoch(id, &author, &epoch, &members, None)) {
+            Ok(mut changes) => {
+                if !changes.is_empty() {
+                    changes.extend(self.hold(past, &ring, *id, false)?);
+                }
+                Ok(changes)
+            }
+            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => rows.told(Err(trouble)),
+            Err(trouble) => {
+                if matches!(
+                    trouble,
+                    Trouble::Wrap
+                        | Trouble::WrapStep { .. }
+                        | Trouble::WrapKey
+                        | Trouble::WrapForeign
+                        | Trouble::Seed
+                ) {
+                    self.complaints.insert(author);
+                }
+                self.troubles.push((*id, author, trouble));
+                Ok(Vec::new())
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A causally closed part of the history, as far as it decides who is a member and under which keys one may send.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::acts::{Act, Numbers, What};
+use super::chains::StoredChains;
+use super::engine::Replica;
+use super::governance::Governance;
+use super::state_read::StateRead;
+use super::{MemberId, TransactionId};
+use crate::Result;
+
+/// How many outcomes are kept; of each there is a list of the members.
+const KEPT: usize = 64;
+
+/// What was judged of parts of the history. What a part leads to never changes.
+#[derive(Debug, Default)]
+pub(crate) struct Judged(Mutex<HashMap<Numbers, Arc<Governance>>>);
+
+/// See the module.
+pub(crate) struct Past<'a> {
+    pub(crate) replica: &'a Replica,
+    pub(crate) tables: &'a dyn StateRead,
+    /// None: everything.
+    numbers: Option<Numbers>,
+    governance: Option<Arc<Governance>>,
+}
+
+/// An `Epoch` or `RefreshKey` in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyAct {
+    pub(crate) number: u32,
+    pub(crate) id: TransactionId,
+    pub(crate) author: MemberId,
+    pub(crate) lamport: u64,
+    pub(crate) epoch: bool,
+}
+
+impl Replica {
+    /// All of the history.
+    pub(crate) const fn everything<'a>(&'a self, tables: &'a dyn StateRead) -> Past<'a> {
+        Past { replica: self, tables, numbers: None, governance: None }
+    }
+
+    /// What is behind a frontier of governing transactions, with these.
+    pub(crate) fn behind<'a>(&'a self, tables: &'a dyn StateRead, frontier: &[u32]) -> Result<Past<'a>> {
+        let numbers = self.acts.past(frontier);
+        let governance = self.judged(tables, &numbers)?;
+        Ok(Past { replica: self, tables, numbers: Some(numbers), governance: Some(governance) })
+    }
+
+    fn judged(&self, tables: &dyn StateRead, numbers: &Numbers) -> Result<Arc<Governance>> {
+        let deciding = self.acts.deciding(numbers);
+        // Each entry is whole, so a thread that died has spoilt nothing.
+        if let Some(found) = self.judged.0.lock().unwrap_or_else(PoisonError::into_inner).get(&deciding) {
+            return Ok(Arc::clone(found));
+        }
+        let chains = StoredChains { tables, tips: &self.tips, walked: &self.walked };
+        let anew = Arc::new(Governance::judge_only(&self.acts, &chains, |number| deciding.contains(number))?);
+        let mut kept = self.judged.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(deciding, Arc::clone(&anew));
+        Ok(anew)
+    }
+}
+
+impl Past<'_> {
+    /// How many governing transactions are known at all: as long as there is none more, nothing here changes.
+    pub(crate) fn acts_known(&self) -> u32 {
+        self.replica.acts.next()
+    }
+
+    /// Names the governing transactions in it.
+    pub(crate) fn key(&self) -> Vec<u64> {
+        self.numbers.as_ref().map(Numbers::words).unwrap_or_default()
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        self.numbers.as_ref().is_none_or(|numbers| numbers.contains(number))
+    }
+
+    fn governance(&self) -> &Governance {
+        self.governance.as_deref().unwrap_or(&self.replica.governance)
+    }
+
+    fn acts(&self) -> impl Iterator<Item = (u32, &Act)> {
+        self.replica.acts.iter().filter(|(number, _)| self.contains(*number))
+    }
+
+    fn accepted(&self, number: u32) -> bool {
+        self.contains(number) && self.governance().verdict(number).is_none()
+    }
+
+    /// What there is about keys, in an order in which causes come first.
+    pub(crate) fn key_acts(&self) -> impl Iterator<Item = KeyAct> + '_ {
+        self.acts().filter(|(_, act)| matches!(act.what, What::Epoch | What::RefreshKey)).map(of)
+    }
+
+    /// The `Epoch` with this id.
+    pub(crate) fn epoch(&self, id: &TransactionId) -> Option<KeyAct> {
+        let number = self.replica.acts.number(id).filter(|number| self.contains(*number))?;
+        let act = self.replica.acts.get(number)?;
+        matches!(act.what, What::Epoch).then(|| of((number, act)))
+    }
+
+    /// What the causal past of an act leads to, without the act itself if that is about keys.
+    pub(crate) fn members_at(&self, number: u32) -> Result<Arc<Governance>> {
+        let past = self.replica.acts.get(number).map(|act| act.past.clone()).unwrap_or_default();
+        self.replica.judged(self.tables, &past)
+    }
+
+    pub(crate) fn precedes(&self, one: &TransactionId, other: &TransactionId) -> bool {
+        let acts = &self.replica.acts;
+        one != other
+            && acts.number(one).is_some_and(|one| acts.by_id(other).is_some_and(|act| act.past.contains(one)))
+    }
+
+    /// The accepted transactions that end somebody's membership.
+    pub(crate) fn cuts(&self) -> Vec<TransactionId> {
+        let cuts = |what: &What| matches!(what, What::Remove { .. } | What::Leave | What::Fork { .. });
+        self.acts().filter(|(n, act)| cuts(&act.what) && self.accepted(*n)).map(|(_, act)| act.id).collect()
+    }
+
+    /// The `Add`s that counted when they were made, count no more, and whose subject is no member.
+    pub(crate) fn lapsed(&self) -> Result<Vec<TransactionId>> {
+        let mut lapsed = Vec::new();
+        for (number, act) in self.acts() {
+            let What::Add { member, .. } = &act.what else { continue };
+            if !self.accepted(number)
+                && !self.is_member(member)
+                && self.members_at(number)?.verdict(number).is_none()
+            {
+                lapsed.push(act.id);
+            }
+        }
+        Ok(lapsed)
+    }
+
+    /// The subject of an `Add` that counts, and counted when it was made.
+    pub(crate) fn admitted(&self, add: &TransactionId) -> Result<Option<MemberId>> {
+        let Some(number) = self.replica.acts.number(add) else { return Ok(None) };
+        let Some(What::Add { member, .. }) = self.replica.acts.get(number).map(|act| &act.what) else {
+            return Ok(None);
+        };
+        let then = self.members_at(number)?.verdict(number).is_none();
+        Ok(Some(*member).filter(|_| then && self.accepted(number)))
+    }
+
+    pub(crate) fn is_member(&self, member: &MemberId) -> bool {
+        self.governance().members.contains_key(member)
+    }
+
+    /// The members, with what added them.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&MemberId, TransactionId)> {
+        self.governance().members.iter().map(|(member, facts)| (member, facts.added.id))
+    }
+
+    /// The first key of who was added by this.
+    pub(crate) fn first_key(&self, added: &TransactionId) -> Option<&[u8]> {
+        match &self.replica.acts.by_id(added)?.what {
+            What::Genesis { ratchet_key, .. } | What::Add { ratchet_key, .. } => Some(ratchet_key),
+            _ => None,
+        }
+    }
+
+    /// Whether a first key was handed in before.
+    pub(crate) fn is_used(&self, key: &[u8]) -> bool {
+        self.acts().any(|(_, act)| {
+            matches!(&act.what, What::Genesis { ratchet_key, .. } | What::Add { ratchet_key, .. } if ratchet_key == key)
+        })
+    }
+
+    /// Whether all members have written something after this act, or are its author.
+    pub(crate) fn all_have_seen(&self, number: u32) -> Result<bool> {
+        let acts = &self.replica.acts;
+        let Some(author) = acts.get(number).map(|act| act.author) else { return Ok(false) };
+        for (member, _) in self.members().filter(|(member, _)| **member != author) {
+            let tips = self.replica.tips.get(member);
+            let mut seen = tips.is_some();
+            for tip in tips.into_iter().flatten() {
+                let position = super::tables::known_position(self.tables, &tip.id)?;
+                seen &= acts.in_past(number, &position.frontier);
+            }
+            if !seen {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+const fn of((number, act): (u32, &Act)) -> KeyAct {
+    KeyAct {
+        number,
+        id: act.id,
+        author: act.author,
+        lamport: act.place.lamport,
+        epoch: matches!(act.what, What::Epoch),
+    }
+}

@@ -1,0 +1,494 @@
+/* A node's rest (suspending, resuming, syncing once), its engine, and what is looked at in a context: checks, and where a value comes from. */
+#include "nodes.h"
+
+static const char *const only_this_machine[] = {"/ip4/127.0.0.1/tcp/0"};
+static const char *folder;
+
+static kith_status open_node(const char *name, uint32_t storage, kith_node **node) {
+    char path[1024];
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.listen = only_this_machine;
+    options.listen_count = 1;
+    options.discovery = false;
+    options.storage = storage;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return kith_node_open(path, &options, node);
+}
+
+/* Whether the node's status has these words. */
+static int says(kith_node *node, const char *words) {
+    kith_buffer json = {NULL, 0};
+    int found;
+    if (kith_node_status(node, &json) != KITH_OK) {
+        return 0;
+    }
+    found = strstr((const char *)json.data, words) != NULL;
+    kith_buffer_free(&json);
+    return found;
+}
+
+static kith_status waited;
+
+static int wait_for_change(void *events) {
+    kith_event *event = next_of_kind(events, KITH_EVENT_CHANGED);
+    uint8_t key[32];
+    size_t count = 0;
+    int right = 0;
+    make_key("theirs", key);
+    if (event != NULL) {
+        const uint8_t *keys = kith_event_keys(event, &count);
+        right = count == 1 && memcmp(keys, key, 32) == 0;
+    }
+    waited = right ? KITH_OK : KITH_INTERNAL;
+    kith_event_free(event);
+    return 0;
+}
+
+/* scenario: suspended_node */
+static void a_suspended_node_gives_its_directory_back_and_goes_on_where_it_was(void) {
+    kith_node *node = NULL, *other = NULL;
+    kith_context *context = NULL, *again = NULL;
+    kith_events *events = NULL;
+    kith_event *event = NULL;
+    kith_buffer addresses = {NULL, 0}, buffer = {NULL, 0};
+    kith_cancel *cancel = NULL;
+    uint8_t key[32], id[32];
+    thrd_t waiting;
+    bool suspended = true;
+
+    CHECK_OK(open_node("rest", KITH_ENGINE_AUTO, &node));
+    CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, "home", &context));
+    CHECK_OK(kith_context_id(context, id));
+    CHECK_OK(put_text(context, "before", "1"));
+    CHECK_OK(kith_context_events(context, NULL, &events));
+    CHECK_OK(kith_node_addresses(node, &addresses));
+    CHECK_OK(kith_node_is_suspended(node, &suspended));
+    CHECK(!suspended && says(node, "\"suspended\":false"));
+    CHECK(thrd_create(&waiting, wait_for_change, events) == thrd_success);
+
+    /* Like shutting down, it is done in any case: an app that ends calls them off first. */
+    CHECK_OK(kith_cancel_new(&cancel));
+    CHECK_OK(kith_cancel_fire(cancel));
+    CHECK_OK(kith_cancel_bind(cancel));
+    CHECK_OK(kith_node_suspend(node, WAIT_MS));
+    CHECK_OK(kith_cancel_bind(NULL));
+    kith_cancel_free(cancel);
+    CHECK_OK(kith_node_suspend(node, WAIT_MS));
+    CHECK_OK(kith_node_is_suspended(node, &suspended));
+    CHECK(suspended && says(node, "\"suspended\":true") && says(node, "\"addresses\":[]"));
+    CHECK_STATUS(KITH_CLOSED, put_text(context, "x", "y"));
+    CHECK_SAYS("suspended");
+    make_key("before", key);
+    CHECK_STATUS(KITH_CLOSED, kith_context_get(context, key, KITH_TENTATIVE, &buffer));
+    CHECK_STATUS(KITH_CLOSED, kith_node_create_context(node, NULL, NULL, 0, NULL, &again));
+    CHECK_OK(kith_node_contexts(node, &buffer));
+    CHECK(buffer.length == 32 && memcmp(buffer.data, id, 32) == 0);
+    kith_buffer_free(&buffer);
+
+    /* The directory is free, for a node of another process or of this one. */
+    CHECK_OK(open_node("rest", KITH_ENGINE_AUTO, &other));
+    CHECK_STATUS(KITH_BUSY, kith_node_resume(node));
+    CHECK_OK(kith_node_context(other, id, &again));
+    CHECK_OK(put_text(again, "theirs", "2"));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_context_free(again);
+    kith_node_free(other);
+
+    CHECK_OK(kith_node_resume(node));
+    CHECK_OK(kith_node_resume(node));
+    CHECK_OK(kith_node_is_suspended(node, &suspended));
+    CHECK(!suspended);
+    CHECK_OK(kith_node_addresses(node, &buffer));
+    CHECK(strcmp((char *)addresses.data, (char *)buffer.data) == 0);
+    kith_buffer_free(&addresses);
+    kith_buffer_free(&buffer);
+    /* The stream has waited, and goes on with what was written meanwhile. */
+    CHECK(thrd_join(waiting, NULL) == thrd_success);
+    CHECK_STATUS(KITH_OK, waited);
+    CHECK_OK(put_text(context, "after", "3"));
+    event = next_of_kind(events, KITH_EVENT_CHANGED);
+    CHECK(event != NULL);
+    kith_event_free(event);
+    CHECK(holds(context, "before", "1") && holds(context, "theirs", "2") && holds(context, "after", "3"));
+    kith_events_free(events);
+    CHECK_OK(kith_node_shutdown(node));
+    CHECK_STATUS(KITH_CLOSED, kith_node_suspend(node, WAIT_MS));
+    CHECK_STATUS(KITH_CLOSED, kith_node_resume(node));
+    CHECK_STATUS(KITH_CLOSED, kith_node_sync_once(node, 1, NULL, NULL, NULL));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+static atomic_int held, let_go;
+
+static kith_status hang(void *user_data, kith_call *call, kith_state *state) {
+    (void)user_data;
+    (void)call;
+    (void)state;
+    atomic_store(&held, 1);
+    UNTIL(atomic_load(&let_go));
+    return KITH_OK;
+}
+
+static int call_hanging(void *context) {
+    waited = kith_context_execute(context, "hang", NULL, 0, NULL, NULL);
+    return 0;
+}
+
+/* scenario: suspension_in_time */
+static void an_application_that_hangs_holds_the_suspension_up_but_not_its_caller(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_application application;
+    thrd_t calling;
+    CHECK_OK(lone_node(&node));
+    kith_application_init(&application);
+    application.execute = hang;
+    CHECK_OK(kith_node_register(node, "hanging", &application));
+    CHECK_OK(kith_node_create_context(node, "hanging", NULL, 0, NULL, &context));
+    CHECK(thrd_create(&calling, call_hanging, context) == thrd_success);
+    UNTIL(atomic_load(&held));
+    CHECK_STATUS(KITH_TIMEOUT, kith_node_suspend(node, 100));
+    CHECK_SAYS("goes on in the background");
+    CHECK_STATUS(KITH_CLOSED, kith_context_execute(context, "hang", NULL, 0, NULL, NULL));
+    atomic_store(&let_go, 1);
+    /* What had begun is finished, and resuming waits for that. */
+    CHECK(thrd_join(calling, NULL) == thrd_success);
+    CHECK_STATUS(KITH_OK, waited);
+    CHECK_OK(kith_node_resume(node));
+    CHECK_OK(kith_context_execute(context, "hang", NULL, 0, NULL, NULL));
+    CHECK_OK(kith_node_shutdown(node));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+/* scenario: syncing_once */
+static void syncing_once_brings_what_others_wrote(void) {
+    kith_node *one = NULL, *other = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0}, synced = {NULL, 0}, behind = {NULL, 0};
+    uint8_t id[32];
+    size_t peers = 7;
+    bool suspended = false;
+    CHECK_OK(kith_test_nodes(&one, &other));
+    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_id(mine, id));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    CHECK_OK(kith_node_suspend(other, WAIT_MS));
+    CHECK_OK(put_text(mine, "while", "you slept"));
+    CHECK_OK(kith_node_sync_once(other, WAIT_MS, &peers, &synced, &behind));
+    CHECK(peers == 1 && synced.length == 32 && memcmp(synced.data, id, 32) == 0 && behind.length == 0);
+    kith_buffer_free(&synced);
+    kith_buffer_free(&behind);
+    CHECK_OK(kith_node_is_suspended(other, &suspended));
+    CHECK(suspended);
+    CHECK_OK(kith_node_resume(other));
+    CHECK(holds(theirs, "while", "you slept"));
+    /* Nobody is there: the budget is not waited for. */
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_sync_once(other, KITH_FOREVER, &peers, NULL, &behind));
+    CHECK(peers == 0 && behind.length == 32);
+    kith_buffer_free(&behind);
+    CHECK_OK(kith_node_sync_once(other, 0, NULL, NULL, NULL));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_buffer_free(&token);
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(other);
+}
+
+/* scenario: storage_engine */
+static void a_directory_keeps_its_engine(void) {
+    static const uint32_t engines[] = {KITH_ENGINE_SLED, KITH_ENGINE_REDB};
+    static const char *const names[] = {"sled", "redb"};
+    kith_node *node = NULL;
+    for (int i = 0; i < 2; i++) {
+        char words[40];
+        snprintf(words, sizeof words, "\"storage\":\"%s\"", names[i]);
+        CHECK_OK(open_node(names[i], engines[i], &node));
+        CHECK(says(node, words));
+        CHECK_OK(kith_node_shutdown(node));
+        kith_node_free(node);
+        node = NULL;
+        CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node(names[i], engines[1 - i], &node));
+        CHECK(node == NULL);
+        CHECK_OK(open_node(names[i], KITH_ENGINE_AUTO, &node));
+        CHECK(says(node, words));
+        CHECK_OK(kith_node_shutdown(node));
+        kith_node_free(node);
+    }
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, open_node("none", 7, &node));
+    CHECK_SAYS("7 is no storage engine");
+    CHECK_OK(lone_node(&node));
+    CHECK(says(node, "\"storage\":null"));
+    CHECK_OK(kith_node_shutdown(node));
+    kith_node_free(node);
+}
+
+static int equal(kith_context *one, kith_context *other);
+
+#define WRITTEN 20000
+
+static atomic_int ended;
+static uint8_t acknowledged[WRITTEN];
+static int refused;
+
+static int write_and_write(void *context) {
+    for (int number = 0; !atomic_load(&ended) && number < WRITTEN; number++) {
+        char name[16];
+        kith_status status;
+        snprintf(name, sizeof name, "%d", number);
+        status = put_text(context, name, "x");
+        acknowledged[number] = status == KITH_OK;
+        if (status == KITH_CLOSED) {
+            refused++;
+            rest();
+        }
+    }
+    return 0;
+}
+
+static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_events *events = NULL;
+    kith_verification report;
+    thrd_t writer;
+    int count = 0;
+    CHECK_OK(lone_node(&node));
+    CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, NULL, &context));
+    CHECK_OK(kith_context_events(context, NULL, &events));
+    CHECK(thrd_create(&writer, write_and_write, context) == thrd_success);
+    for (int i = 0; i < 100; i++) {
+        /* Some of it is written each time. */
+        kith_event *event = next_of_kind(events, KITH_EVENT_CHANGED);
+        CHECK(event != NULL);
+        kith_event_free(event);
+        CHECK_OK(kith_node_suspend(node, WAIT_MS));
+        CHECK_OK(kith_node_resume(node));
+    }
+    atomic_store(&ended, 1);
+    CHECK(thrd_join(writer, NULL) == thrd_success);
+    for (int number = 0; number < WRITTEN; number++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", number);
+        if (acknowledged[number]) {
+            CHECK(holds(context, name, "x"));
+            count++;
+        }
+    }
+    CHECK(count >= 100 && refused > 0);
+    CHECK_OK(kith_context_verify(context, &report));
+    CHECK(report.part == KITH_PART_NONE);
+    kith_events_free(events);
+    CHECK_OK(kith_node_shutdown(node));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
+    static uint8_t value[2000];
+    kith_node *one = NULL, *other = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    CHECK_OK(kith_test_nodes(&one, &other));
+    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    for (int i = 0; i < 100; i++) {
+        kith_events *events = NULL;
+        kith_event *event;
+        CHECK_OK(kith_context_events(theirs, NULL, &events));
+        CHECK_OK(kith_node_suspend(other, WAIT_MS));
+        for (uint8_t each = 0; each < 5; each++) {
+            uint8_t key[32] = {(uint8_t)i, each};
+            CHECK_OK(kith_context_put(mine, key, value, sizeof value, NULL));
+        }
+        CHECK_OK(kith_node_resume(other));
+        event = next_of_kind(events, KITH_EVENT_EXECUTED);
+        CHECK(event != NULL);
+        kith_event_free(event);
+        kith_events_free(events);
+    }
+    UNTIL(equal(mine, theirs));
+    CHECK(equal(mine, theirs));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_buffer_free(&token);
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(other);
+}
+
+static atomic_int otherwise;
+
+/* Not what applications must be: it answers otherwise when it is asked again. */
+static kith_status fickle(void *user_data, kith_call *call, kith_state *state) {
+    (void)user_data;
+    (void)state;
+    return kith_call_answer(call, (const uint8_t *)"first", atomic_load(&otherwise) ? 4 : 5);
+}
+
+/* scenario: what_is_kept_is_checked */
+static void what_is_kept_is_compared_with_the_history(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_application application;
+    kith_verification report;
+    kith_transaction transaction;
+    uint8_t id[32], nothing[48] = {0};
+    CHECK_OK(lone_node(&node));
+    kith_application_init(&application);
+    application.execute = fickle;
+    CHECK_OK(kith_node_register(node, "fickle", &application));
+    CHECK_OK(kith_node_create_context(node, "fickle", NULL, 0, NULL, &context));
+    CHECK_OK(kith_context_execute(context, "say", NULL, 0, id, NULL));
+    CHECK_OK(kith_context_verify(context, &report));
+    CHECK(report.part == KITH_PART_NONE && report.transactions == 2 && report.executed == 2 && report.pending == 0);
+    CHECK(!report.has_place && !report.has_kept && memcmp(report.place, nothing, 48) == 0 && report.text[0] == '\0');
+    atomic_store(&otherwise, 1);
+    CHECK_OK(kith_context_verify(context, &report));
+    CHECK_OK(kith_context_transaction(context, id, &transaction));
+    CHECK(report.part == KITH_PART_RECEIPT && report.has_place && !report.has_key);
+    CHECK(memcmp(report.place, transaction.place, 48) == 0 && memcmp(report.place + 16, id, 32) == 0);
+    CHECK(report.has_kept && report.has_recomputed && memcmp(report.kept, report.recomputed, 32) != 0);
+    CHECK(strstr(report.text, "the receipt differs at transaction ") != NULL);
+    CHECK_OK(kith_node_shutdown(node));
+    CHECK_STATUS(KITH_CLOSED, kith_context_verify(context, &report));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+static kith_status hub_node(kith_hub *hub, kith_node **node) {
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.hub = hub;
+    return kith_node_open(NULL, &options, node);
+}
+
+/* How many peers a context has a link to. */
+static int alone(kith_context *context) {
+    kith_buffer json = {NULL, 0};
+    int none;
+    if (kith_context_status(context, &json) != KITH_OK) {
+        return 0;
+    }
+    none = strstr((char *)json.data, "\"peers\":[]") != NULL;
+    kith_buffer_free(&json);
+    return none;
+}
+
+static int equal(kith_context *one, kith_context *other) {
+    uint8_t commitments[2][32];
+    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
+           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
+}
+
+/* scenario: writers_of_a_key */
+static void a_key_is_explained_by_its_writers(void) {
+    kith_hub *hub = NULL;
+    kith_node *one = NULL, *other = NULL;
+    kith_context *mine = NULL, *theirs = NULL;
+    kith_buffer token = {NULL, 0};
+    kith_explanation page[5];
+    uint8_t key[32], absent[32], zeros[32] = {0};
+    size_t count = 0;
+    make_key("x", key);
+    make_key("absent", absent);
+    CHECK_OK(kith_hub_new(&hub));
+    CHECK_OK(hub_node(hub, &one));
+    CHECK_OK(hub_node(hub, &other));
+    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
+    CHECK_OK(kith_context_invite(mine, NULL, &token));
+    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    CHECK_OK(put_text(mine, "x", "1"));
+    UNTIL(equal(mine, theirs));
+    CHECK_OK(kith_hub_partition(hub, one, other));
+    UNTIL(alone(mine) && alone(theirs));
+    CHECK(alone(mine) && alone(theirs));
+    /* Neither knows of the other's. */
+    CHECK_OK(put_text(mine, "x", "2"));
+    CHECK_OK(put_text(theirs, "x", "3"));
+    CHECK(!equal(mine, theirs));
+    CHECK_OK(kith_hub_heal(hub, one, other));
+    UNTIL(equal(mine, theirs));
+    CHECK_OK(kith_context_delete(mine, key, NULL));
+
+    CHECK_OK(kith_context_explain(mine, key, NULL, page, 5, &count));
+    CHECK(count == 4);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(page[i].written == (i < 3 ? KITH_WRITTEN_VALUE : KITH_WRITTEN_REMOVED));
+        CHECK(page[i].unseen == (i == 2 ? KITH_UNSEEN : KITH_SEEN));
+        CHECK((memcmp(page[i].hash, zeros, 32) == 0) == (i == 3));
+        CHECK(page[i].transaction.outcome == KITH_OUTCOME_ACCEPTED);
+        CHECK(i == 0 || memcmp(page[i].transaction.place, page[i - 1].transaction.place, 48) > 0);
+    }
+    CHECK_OK(kith_context_explain(mine, key, page[1].transaction.place, page, 1, &count));
+    CHECK(count == 1 && page[0].unseen == KITH_UNSEEN);
+    CHECK_OK(kith_context_explain(mine, absent, NULL, page, 5, &count));
+    CHECK(count == 0);
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_explain(mine, key, NULL, NULL, 5, &count));
+    CHECK_OK(kith_node_shutdown(one));
+    CHECK_OK(kith_node_shutdown(other));
+    kith_buffer_free(&token);
+    kith_context_free(mine);
+    kith_context_free(theirs);
+    kith_node_free(one);
+    kith_node_free(other);
+    kith_hub_free(hub);
+}
+
+/* scenario: invitation_as_text_bytes_and_picture */
+static void an_invitation_is_text_and_bytes_and_has_an_id(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_buffer token = {NULL, 0}, bytes = {NULL, 0}, again = {NULL, 0};
+    kith_invitation invitation;
+    uint8_t id[32];
+    size_t count = 0;
+    CHECK_OK(lone_node(&node));
+    CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, NULL, &context));
+    CHECK_OK(kith_context_invite(context, NULL, &token));
+    CHECK_OK(kith_invitation_to_bytes((char *)token.data, &bytes));
+    CHECK(bytes.length > 100 && bytes.length < token.length);
+    CHECK_OK(kith_invitation_from_bytes(bytes.data, bytes.length, &again));
+    CHECK(strcmp((char *)token.data, (char *)again.data) == 0);
+    CHECK_OK(kith_invitation_id((char *)token.data, id));
+    CHECK_OK(kith_context_invitations(context, &invitation, 1, &count));
+    CHECK(count == 1 && memcmp(invitation.id, id, 32) == 0);
+    CHECK_OK(kith_context_revoke(context, id, NULL));
+    bytes.data[10] ^= 1;
+    kith_buffer_free(&again);
+    CHECK_STATUS(KITH_INVITATION_INVALID, kith_invitation_from_bytes(bytes.data, bytes.length, &again));
+    CHECK_STATUS(KITH_INVITATION_INVALID, kith_invitation_from_bytes(NULL, 0, &again));
+    CHECK_STATUS(KITH_INVITATION_INVALID, kith_invitation_id("kith1nonsense", id));
+    CHECK_STATUS(KITH_INVITATION_INVALID, kith_invitation_to_bytes("", &again));
+    CHECK(again.data == NULL);
+    kith_buffer_free(&bytes);
+    kith_buffer_free(&token);
+    CHECK_OK(kith_node_shutdown(node));
+    kith_context_free(context);
+    kith_node_free(node);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s EMPTY-FOLDER\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    folder = argv[1];
+    RUN(a_suspended_node_gives_its_directory_back_and_goes_on_where_it_was);
+    RUN(an_application_that_hangs_holds_the_suspension_up_but_not_its_caller);
+    RUN(syncing_once_brings_what_others_wrote);
+    RUN(a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged);
+    RUN(a_hundred_suspensions_in_mid_catch_up_end_in_step);
+    RUN(a_directory_keeps_its_engine);
+    RUN(what_is_kept_is_compared_with_the_history);
+    RUN(a_key_is_explained_by_its_writers);
+    RUN(an_invitation_is_text_and_bytes_and_has_an_id);
+    return check_finish();
+}

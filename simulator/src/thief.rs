@@ -1,0 +1,199 @@
+//! Who must not have keys, and tries to have them with all that its disk ever held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kith_core::Result;
+use kith_core::encryption::{Epoch, Key, Ring, Rows, Scope, Suite, Trouble};
+use kith_core::replica::{
+    ContextId, Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
+};
+use kith_core::storage::{ContextTables, Store as _};
+use kith_oracle::oracle::Oracle;
+use kith_oracle::probe::Probe;
+use zeroize::Zeroizing;
+
+use crate::judge::{Hoard, history, oracle};
+use crate::node::NUMBER;
+use crate::world::{Go, World};
+
+/// Of how many epochs the keys are tried: each takes a replay of what is before it.
+const EPOCHS: usize = 8;
+
+/// What a row of keys is called in the store.
+fn row(key: &Key) -> Vec<u8> {
+    [b"ring/", &key.encode()[..]].concat()
+}
+
+/// A few rows, to be tried together.
+#[derive(Default)]
+struct Loot(BTreeMap<Key, Vec<u8>>);
+
+impl Rows for Loot {
+    fn row(&self, key: &Key) -> std::result::Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        Ok(self.0.get(key).cloned().map(Zeroizing::new))
+    }
+}
+
+/// An epoch, as all that listen know it, and who may have its keys.
+struct Target {
+    id: TransactionId,
+    author: MemberId,
+    epoch: Epoch,
+    members: Vec<MemberId>,
+}
+
+impl Target {
+    /// Whether somebody has its keys, or gets them with all that it ever had, whoever a wrap is for.
+    fn is_had(&self, scope: Scope, hoard: &Hoard) -> bool {
+        if self.members.iter().any(|author| hoard.contains_key(&row(&Key::Chain(self.id, *author)))) {
+            return true;
+        }
+        let none = BTreeSet::new();
+        let ratchets = hoard.get(&row(&Key::Ratchet)).unwrap_or(&none);
+        let roots = hoard.get(&row(&Key::From(self.author))).unwrap_or(&none);
+        self.members.iter().filter(|me| **me != self.author).any(|me| {
+            ratchets.iter().any(|ratchet| {
+                roots.iter().map(Some).chain([None]).any(|root| {
+                    let mut rows = Loot([(Key::Ratchet, ratchet.clone())].into());
+                    rows.0.extend(root.map(|root| (Key::From(self.author), root.clone())));
+                    let ring = Ring { scope, me: *me, rows: &rows };
+                    ring.receive_epoch(&self.id, &self.author, &self.epoch, &self.members, None).is_ok()
+                })
+            })
+        })
+    }
+}
+
+fn targets(context: ContextId, scope: Scope, all: &[Transaction], known: &Oracle) -> Vec<Target> {
+    let mut epochs: Vec<&Transaction> = all.iter().filter(|t| t.header.kind == Kind::Epoch as u8).collect();
+    epochs.sort_by_key(|epoch| std::cmp::Reverse(epoch.header.lamport));
+    let target = |transaction: &&Transaction| {
+        let id = transaction.header.id();
+        let Some(Payload::Epoch(bytes)) = Payload::decode(transaction.header.kind, transaction.plaintext())
+        else {
+            return None;
+        };
+        let epoch = Epoch::decode(&scope, &bytes).ok()?;
+        let members = members(context, all, known, &id);
+        Some(Target { id, author: transaction.header.author, epoch, members })
+    };
+    epochs.iter().take(EPOCHS).filter_map(target).collect()
+}
+
+/// Who is a member to somebody that has seen this much.
+fn members(context: ContextId, all: &[Transaction], known: &Oracle, id: &TransactionId) -> Vec<MemberId> {
+    let Some(known) = known.history.get(id) else { return Vec::new() };
+    let seen = all.iter().filter(|t| known.past.contains(&t.header.id()));
+    Oracle::replay(&context, seen, &Probe).governance.members.keys().copied().collect()
+}
+
+impl World {
+    /// The last messages of those that are honest are sealed for nobody who was no member to them.
+    fn sealed_for_members(&self, context: ContextId, all: &[Transaction], known: &Oracle) -> Go {
+        let mut calls: Vec<&Transaction> = all.iter().filter(|t| t.header.is_sealed()).collect();
+        calls.sort_by_key(|call| std::cmp::Reverse(call.header.lamport));
+        let honest = |author: &MemberId| {
+            self.nodes
+                .iter()
+                .filter(|node| node.me == *author)
+                .all(|node| node.is_honest() && !node.standing.rolled_back)
+        };
+        for call in calls.into_iter().filter(|call| honest(&call.header.author)).take(EPOCHS) {
+            let id = call.header.id();
+            let now = members(context, all, known, &id);
+            let had = members(context, all, known, &TransactionId(call.header.epoch));
+            if let Some(gone) = had.iter().find(|member| !now.contains(member)) {
+                let detail = format!("{id} is sealed for {gone}, who was no member to its author");
+                return Err(("what-follows-a-removal-is-not-for-the-removed", 0, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody who was no member when an epoch was made tries to have its keys. So do those who were, which shows that the trying is good for something.
+    pub(crate) fn steal(&mut self) -> Go {
+        let Some(suite) = Suite::from_number(self.plan.suite) else { return Ok(()) };
+        let Some(first) = self.members().first().copied() else { return Ok(()) };
+        let node = &self.nodes[first];
+        let Some(machine) = &node.machine else { return Ok(()) };
+        let found = node.disk.snapshot().and_then(|snapshot| {
+            let tables = ContextTables::new(&*snapshot, NUMBER);
+            Ok((history(machine.replica(), &tables)?, oracle(machine.replica(), &tables)?))
+        });
+        let Ok((all, known)) = found else { return Ok(()) };
+        let context = machine.replica().context();
+        self.report.unopened = machine.replica().unopened();
+        let scope = Scope { suite, context };
+        self.sealed_for_members(context, &all, &known)?;
+        for target in targets(context, scope, &all, &known) {
+            for (number, hoard) in &self.judge.hoards {
+                let node = &self.nodes[*number];
+                if node.me == target.author {
+                    continue;
+                }
+                let had = target.is_had(scope, hoard);
+                if target.members.contains(&node.me) {
+                    self.report.thefts.1 += u64::from(had);
+                    continue;
+                }
+                self.report.thefts.0 += 1;
+                if had {
+                    let detail =
+                        format!("{} was no member when {} was made, and has its keys", node.me, target.id);
+                    return Err(("who-is-no-member-opens-nothing", *number, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a node holds, cannot read, and was sent by somebody honest.
+    pub(crate) fn cannot_read(&self, number: usize) -> Option<String> {
+        let node = &self.nodes[number];
+        let replica = node.machine.as_ref()?.replica();
+        if replica.unopened() == 0 {
+            return None;
+        }
+        let snapshot = node.disk.snapshot().ok()?;
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let unopened = replica.unopened_places(&tables, None, usize::MAX).ok()?;
+        let honest = |author: &MemberId| {
+            self.nodes.iter().any(|other| other.me == *author && !other.standing.gone && other.is_honest())
+        };
+        let id = unopened
+            .iter()
+            .map(|place| place.id)
+            .find(|id| replica.location(&tables, id).ok().flatten().is_some_and(|at| honest(&at.author)))?;
+        Some(format!("{} calls are not opened, {id} by an honest member among them", unopened.len()))
+    }
+}
+
+/// A key that was used and is still there.
+pub(crate) fn not_gone(replica: &Replica, tables: &dyn StateRead) -> Result<Option<String>> {
+    for (author, _) in replica.tips() {
+        let mut after = Tip { sequence: 0, id: TransactionId::default() };
+        loop {
+            let page = replica.chain(tables, author, after, 200)?;
+            let Some((id, last)) = page.last() else { break };
+            after = Tip { sequence: last.header.sequence, id: *id };
+            for (id, sealed) in page.iter().filter(|(_, t)| t.header.is_sealed() && t.key.is_some()) {
+                let key = row(&Key::Chain(TransactionId(sealed.header.epoch), *author));
+                let kept = tables.get(Table::Keys, &key)?;
+                if kept.is_some_and(|kept| holds(&kept, sealed.header.counter)) {
+                    return Ok(Some(format!("the key of {id} is in the chain still")));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the row of a chain leads to the key of a message: version, next counter, the chain's key, and those that were passed over.
+fn holds(row: &[u8], counter: u32) -> bool {
+    let number =
+        |at: usize| row.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let has_key = row.get(5) == Some(&1);
+    let skipped = if has_key { 38 } else { 6 };
+    let passed = (0..number(skipped) as usize).any(|n| number(skipped + 4 + 36 * n) == counter);
+    (has_key && counter >= number(1)) || passed
+}

@@ -1,0 +1,104 @@
+//! The Python package on other versions of Python, and from its source distribution.
+
+use std::path::{Path, PathBuf};
+
+use super::{environment_of, isolated, pip, pytest_of};
+use crate::count::Count;
+use crate::tools::{Failed, Options, Result, capture, command, empty_folder, headline, root, run, target};
+
+/// What the package is for; the first one is the oldest, which `Requires-Python` names.
+const MINORS: [u32; 6] = [9, 10, 11, 12, 13, 14];
+
+/// What is run on each: the whole API in both forms, and every example; not the tests for leaks.
+const TESTS: [&str; 4] = ["test_package.py", "test_node.py", "test_sync.py", "test_docstrings.py"];
+
+/// The version of an interpreter, `3.N`, if it runs at all. (A shim of pyenv's may be there for a version that is not chosen.)
+fn minor_of(python: &Path) -> Option<u32> {
+    let output = command(python)
+        .args(["-c", "import sys, venv, ensurepip; print(sys.version_info[1])"])
+        .output()
+        .ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+}
+
+/// An interpreter of this version: in PATH, or where pyenv keeps those that it has.
+fn interpreter(minor: u32) -> Option<PathBuf> {
+    let name = format!("python3.{minor}");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path)
+        .map(|folder| folder.join(&name))
+        .filter(|place| place.is_file())
+        .collect();
+    let pyenv = std::env::var_os("PYENV_ROOT")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pyenv")));
+    if let Some(versions) = pyenv.and_then(|folder| std::fs::read_dir(folder.join("versions")).ok()) {
+        let mut kept: Vec<_> =
+            versions.filter_map(|entry| Some(entry.ok()?.path().join("bin").join(&name))).collect();
+        kept.sort();
+        places.extend(kept);
+    }
+    places.into_iter().find(|place| minor_of(place) == Some(minor))
+}
+
+/// Installs the one wheel on every version that this machine has, besides the one that runs all tests, and tries it there.
+/// The oldest one counts as skipped where it is missing: what is written for newer ones shows there first.
+pub(super) fn others(wheel: &Path) -> Result<Count> {
+    let main = minor_of(Path::new("python3"));
+    let mut count = Count::default();
+    let mut missing = Vec::new();
+    for minor in MINORS {
+        if Some(minor) == main {
+            continue;
+        }
+        let Some(python) = interpreter(minor) else {
+            missing.push(format!("3.{minor}"));
+            continue;
+        };
+        headline(&format!("the same wheel on Python 3.{minor}"));
+        match on(&python, minor, wheel) {
+            Ok(tests) => count += tests,
+            Err(Failed(message)) => {
+                eprintln!("xtask: Python 3.{minor}: {message}");
+                count.failed += 1;
+            }
+        }
+    }
+    if !missing.is_empty() {
+        println!("not tried, since this machine has none of them: Python {}", missing.join(", "));
+    }
+    if missing.iter().any(|version| *version == format!("3.{}", MINORS[0])) {
+        println!("skipped: the oldest Python that the package is for (`pyenv install 3.{}`)", MINORS[0]);
+        count.skipped += 1;
+    }
+    Ok(count)
+}
+
+fn on(python: &Path, minor: u32, wheel: &Path) -> Result<Count> {
+    let python = environment_of(python, &format!("venv-3.{minor}"), wheel)?;
+    let scratch = empty_folder(&format!("python-3.{minor}"))?;
+    run(&mut isolated(&python, &scratch, "kith"))?;
+    run(pip(&python).args(["--requirement", "bindings/python/tests/requirements.txt"]))?;
+    let tests = root().join("bindings/python/tests");
+    let tests: Vec<PathBuf> = TESTS.iter().map(|name| tests.join(name)).collect();
+    Ok(pytest_of(&python, &scratch, &tests, false)?.0)
+}
+
+/// The source distribution: made, and installed by pip into an empty environment, which builds it.
+pub(super) fn from_sources(options: &Options) -> Result<()> {
+    headline("the source distribution, built and installed by pip");
+    let folder = empty_folder("sdist")?;
+    let printed =
+        capture(command("python3").args(["bindings/python/build/kith_build.py", "--sdist"]).arg(&folder))?;
+    let sources = folder.join(String::from_utf8_lossy(&printed).trim());
+    let place = empty_folder("venv-sdist")?;
+    run(command("python3").args(["-m", "venv"]).arg(&place))?;
+    let python = place.join("bin/python");
+    run(pip(&python)
+        // What the workspace has built of other people's crates serves here too.
+        .env("CARGO_TARGET_DIR", target())
+        .args(["--no-index", "--no-deps", "--config-settings"])
+        .arg(format!("profile={}", options.profile))
+        .arg(&sources))?;
+    run(&mut isolated(&python, &place, "kith"))
+}

@@ -1,0 +1,446 @@
+//! One list of scenarios for all languages (`bindings/scenarios.toml`): compared with the sources of the tests, and with what ran.
+
+mod ran;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::count::Count;
+use crate::tools::{During, Failed, Result, headline, root};
+pub(crate) use ran::{Ran, forget, keep};
+use sources::Sources;
+
+const LIST: &str = "bindings/scenarios.toml";
+const PAGE: &str = "docs/support-matrix.md";
+
+/// A language of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Language {
+    Rust,
+    C,
+    Python,
+    Kotlin,
+    Swift,
+}
+
+impl Language {
+    pub(crate) const ALL: [Self; 5] = [Self::Rust, Self::C, Self::Python, Self::Kotlin, Self::Swift];
+
+    /// What the part of the tests is called that runs this language's.
+    pub(crate) const fn part(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Python => "python",
+            Self::Kotlin => "kotlin",
+            Self::Swift => "swift",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::C => "C",
+            Self::Python => "Python",
+            Self::Kotlin => "Kotlin",
+            Self::Swift => "Swift",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    api: Vec<String>,
+    unprovoked: BTreeMap<String, String>,
+    scenario: Vec<Scenario>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    id: String,
+    chapter: String,
+    says: String,
+    #[serde(default)]
+    calls: Vec<String>,
+    #[serde(default)]
+    kinds: Vec<String>,
+    #[serde(default)]
+    without: BTreeMap<String, String>,
+    part: Option<String>,
+}
+
+impl Scenario {
+    fn is_for(&self, language: Language) -> bool {
+        self.part.is_none() && !self.without.contains_key(language.part())
+    }
+}
+
+impl List {
+    fn read() -> Result<Self> {
+        let text = std::fs::read_to_string(root().join(LIST)).during(format!("reading {LIST}"))?;
+        toml::from_str(&text).during(format!("reading {LIST}"))
+    }
+
+    /// What is wrong with the list itself; `kinds` are those of the library.
+    fn faults(&self, kinds: &BTreeSet<String>) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for scenario in &self.scenario {
+            if !seen.insert(&scenario.id) {
+                faults.push(format!("{}: is there twice", scenario.id));
+            }
+            for call in scenario.calls.iter().filter(|call| !self.api.contains(call)) {
+                faults.push(format!("{}: `{call}` is not in `api`", scenario.id));
+            }
+            for kind in scenario.kinds.iter().filter(|kind| !kinds.contains(*kind)) {
+                faults.push(format!("{}: `{kind}` is no kind of failure", scenario.id));
+            }
+            for name in scenario.without.keys() {
+                if Language::ALL.iter().all(|language| language.part() != name) {
+                    faults.push(format!("{}: `{name}` is no language", scenario.id));
+                }
+            }
+        }
+        let shown: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.calls).collect();
+        faults.extend(
+            self.api.iter().filter(|call| !shown.contains(call)).map(|c| format!("no scenario shows `{c}`")),
+        );
+        let provoked: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.kinds).collect();
+        for kind in kinds {
+            match (provoked.contains(kind), self.unprovoked.contains_key(kind)) {
+                (false, false) => faults.push(format!("no scenario provokes `{kind}`")),
+                (true, true) => faults.push(format!("`{kind}` is provoked and is in `unprovoked`")),
+                _ => {}
+            }
+        }
+        faults
+    }
+
+    /// What the sources of a language lack, or have too much.
+    fn compared(&self, language: Language, sources: &Sources) -> Vec<String> {
+        let mut faults = sources.faults.clone();
+        for scenario in &self.scenario {
+            let tests = sources.of(&scenario.id);
+            if !scenario.is_for(language) {
+                if !tests.is_empty() {
+                    faults.push(format!("{}: is there though the list says that it is not", scenario.id));
+                }
+                continue;
+            }
+            if tests.is_empty() {
+                faults.push(format!("{}: no test", scenario.id));
+            }
+            for kind in &scenario.kinds {
+                let spelled = spelling(language, kind);
+                if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
+                    faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
+                }
+            }
+        }
+        for id in sources.ids() {
+            if self.scenario.iter().all(|scenario| scenario.id != id) {
+                faults.push(format!("{id}: is not in {LIST}"));
+            }
+        }
+        faults
+    }
+
+    /// The page, as it is when everything has run and passed.
+    fn page(&self) -> String {
+        let mut page = String::from(
+            "# What works in which language\n\n\
+             Written by `cargo xtask scenarios` from [the list of scenarios](../bindings/scenarios.toml) and the tests that ran; `cargo xtask test` fails if a\n\
+             test is missing, did not run or failed, or if this page is not what they give. ✓: a test of that language shows it.\n\n",
+        );
+        let mut chapter = "";
+        let mut notes: Vec<&str> = Vec::new();
+        for scenario in &self.scenario {
+            if scenario.chapter != chapter {
+                chapter = &scenario.chapter;
+                page += &format!("## {chapter}\n\n| scenario |");
+                for language in Language::ALL {
+                    page += &format!(" {} |", language.title());
+                }
+                page += "\n| --- | --- | --- | --- | --- | --- |\n";
+            }
+            page += &format!("| `{}`: {} |", scenario.id, scenario.says);
+            for language in Language::ALL {
+                match scenario.without.get(language.part()) {
+                    None => page += " ✓ |",
+                    Some(why) => {
+                        let number = notes.iter().position(|note| note == why).unwrap_or(notes.len());
+                        if number == notes.len() {
+                            notes.push(why);
+                        }
+                        page += &format!(" ({}) |", number + 1);
+                    }
+                }
+            }
+            page += "\n";
+            if self.last_of_chapter(scenario) {
+                page += "\n";
+            }
+        }
+        for (number, note) in notes.iter().enumerate() {
+            page += &format!("{}. {note}\n", number + 1);
+        }
+        page += "\n## Which scenario shows a call\n\n| call | scenarios |\n| --- | --- |\n";
+        for call in &self.api {
+            page += &format!("| `{call}` | {} |\n", self.with(|scenario| scenario.calls.contains(call)));
+        }
+        page += "\n## Which scenario provokes a kind of failure\n\n| kind | scenarios |\n| --- | --- |\n";
+        let kinds: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.kinds).collect();
+        for kind in kinds {
+            page += &format!("| `{kind}` | {} |\n", self.with(|scenario| scenario.kinds.contains(kind)));
+        }
+        for (kind, why) in &self.unprovoked {
+            page += &format!("| `{kind}` | none: {why} |\n");
+        }
+        page
+    }
+
+    fn last_of_chapter(&self, scenario: &Scenario) -> bool {
+        self.scenario
+            .iter()
+            .rfind(|other| other.chapter == scenario.chapter)
+            .is_some_and(|last| last.id == scenario.id)
+    }
+
+    fn with(&self, wanted: impl Fn(&Scenario) -> bool) -> String {
+        let ids = self
+            .scenario
+            .iter()
+            .filter(|scenario| wanted(scenario))
+            .map(|scenario| format!("`{}`", scenario.id));
+        ids.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The scenarios of a language whose tests did not all run and pass.
+    fn not_shown(&self, language: Language, sources: &Sources, ran: &Ran) -> Vec<String> {
+        let mut faults = Vec::new();
+        for scenario in self.scenario.iter().filter(|scenario| scenario.is_for(language)) {
+            let tests = sources.of(&scenario.id);
+            if tests.is_empty() {
+                faults.push(format!("{}: no test", scenario.id));
+            }
+            for test in tests {
+                if let Some(why) = ran.why_not(&test.name) {
+                    faults.push(format!("{}: `{}` {why}", scenario.id, test.name));
+                }
+            }
+        }
+        faults
+    }
+}
+
+/// How a language's tests name a kind of failure.
+fn spelling(language: Language, kind: &str) -> String {
+    match language {
+        Language::Rust => format!("ErrorKind::{kind}"),
+        Language::C => format!("KITH_{}", words(kind).join("_").to_uppercase()),
+        Language::Python => format!("kith.{kind}Error"),
+        Language::Kotlin => format!("KithException.{kind}"),
+        Language::Swift => {
+            let (first, rest) = kind.split_at(1);
+            format!(".{}{rest}", first.to_lowercase())
+        }
+    }
+}
+
+/// "NotMember" is "Not" and "Member".
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for letter in name.chars() {
+        match words.last_mut() {
+            Some(word) if !letter.is_uppercase() => word.push(letter),
+            _ => words.push(letter.to_string()),
+        }
+    }
+    words
+}
+
+/// The kinds of failure, from the header, where each but the first has its number.
+fn kinds() -> Result<BTreeSet<String>> {
+    let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
+    let body = header
+        .split_once("} kith_status;")
+        .and_then(|(before, _)| before.rsplit_once("typedef enum {"))
+        .map(|(_, body)| body)
+        .ok_or_else(|| Failed("include/kith.h has no kith_status".into()))?;
+    let names = body.lines().filter_map(|line| {
+        let name = line.trim().strip_prefix("KITH_")?.split([' ', ',', '=']).next()?;
+        (name != "OK").then(|| title(name))
+    });
+    Ok(names.collect())
+}
+
+/// "NOT_MEMBER" is "NotMember".
+fn title(name: &str) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + &rest.to_lowercase()
+    };
+    name.split('_').map(word).collect()
+}
+
+fn told(faults: &[String]) -> Result<()> {
+    for fault in faults {
+        eprintln!("scenarios: {fault}");
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failed(format!("scenarios: {} faults", faults.len()))) }
+}
+
+/// Compares list, sources and page, without running anything.
+pub(crate) fn check() -> Result<()> {
+    headline("comparing the scenarios with the sources of all languages' tests");
+    let list = List::read()?;
+    let mut faults = list.faults(&kinds()?);
+    for language in Language::ALL {
+        let found = list.compared(language, &Sources::read(language)?);
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
+    }
+    if std::fs::read_to_string(root().join(PAGE)).unwrap_or_default() != list.page() {
+        faults.push(format!("{PAGE} is out of date: `cargo xtask test`, then `cargo xtask scenarios`"));
+    }
+    told(&faults)?;
+    println!("{} scenarios are there in each language that has them", list.scenario.len());
+    Ok(())
+}
+
+/// Writes the page, if the tests of all languages have run and shown everything that it says.
+pub(crate) fn write() -> Result<()> {
+    let list = List::read()?;
+    let mut faults = list.faults(&kinds()?);
+    for language in Language::ALL {
+        let sources = Sources::read(language)?;
+        let mut found = list.compared(language, &sources);
+        match ran::kept(language)? {
+            Some(ran) => found.extend(list.not_shown(language, &sources, &ran)),
+            None => found.push(format!("`cargo xtask test {}` was not run", language.part())),
+        }
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
+    }
+    told(&faults)?;
+    std::fs::write(root().join(PAGE), list.page()).during(format!("writing {PAGE}"))?;
+    println!("{PAGE}: {} scenarios", list.scenario.len());
+    Ok(())
+}
+
+/// Whether one of these parts runs a language's tests.
+pub(crate) fn concern(parts: &[&str]) -> bool {
+    Language::ALL.iter().any(|language| parts.contains(&language.part()))
+}
+
+/// Judges what the parts that have just run have shown. A fault counts as a failed test.
+pub(crate) fn judge(parts: &[&str]) -> Result<Count> {
+    let list = List::read()?;
+    let mut faults = list.faults(&kinds()?);
+    let mut shown = 0;
+    for language in Language::ALL.into_iter().filter(|language| parts.contains(&language.part())) {
+        let sources = Sources::read(language)?;
+        let mut found = list.compared(language, &sources);
+        let ran = ran::kept(language)?.unwrap_or_default();
+        found.extend(list.not_shown(language, &sources, &ran));
+        let all = list.scenario.iter().filter(|scenario| scenario.is_for(language)).count();
+        if found.is_empty() {
+            println!("{}: all {all} scenarios are shown", language.title());
+            shown += 1;
+        }
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
+    }
+    if std::fs::read_to_string(root().join(PAGE)).unwrap_or_default() != list.page() {
+        faults.push(format!("{PAGE} is out of date: `cargo xtask scenarios`"));
+    }
+    let _ = told(&faults);
+    Ok(Count { passed: shown, failed: faults.len() as u64, skipped: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> List {
+        toml::from_str(text).expect("it is a list")
+    }
+
+    const SMALL: &str = "api = [\"put\"]\n[unprovoked]\nInternal = \"no\"\n\
+        [[scenario]]\nid = \"one\"\nchapter = \"A\"\nsays = \"S.\"\ncalls = [\"put\"]\nkinds = [\"NotMember\"]\nwithout.c = \"why\"\n";
+
+    fn two_kinds() -> BTreeSet<String> {
+        ["NotMember", "Internal"].map(String::from).into()
+    }
+
+    #[test]
+    fn a_list_is_whole_or_says_what_it_lacks() {
+        assert_eq!(list(SMALL).faults(&two_kinds()), Vec::<String>::new());
+        let mut more = two_kinds();
+        more.insert("Busy".into());
+        assert_eq!(list(SMALL).faults(&more), ["no scenario provokes `Busy`"]);
+        let wrong =
+            SMALL.replace("calls = [\"put\"]", "calls = [\"get\"]").replace("without.c", "without.cobol");
+        assert_eq!(list(&wrong).faults(&two_kinds()).len(), 3);
+    }
+
+    #[test]
+    fn a_test_that_is_missing_or_did_not_run_is_told() {
+        let list = list(SMALL);
+        let tagged = Sources::of_text(
+            Language::Python,
+            "# scenario: one\ndef test_it():\n    raises(kith.NotMemberError)\n",
+        );
+        assert_eq!(list.compared(Language::Python, &tagged), Vec::<String>::new());
+        let ran = Ran::pytest(&["x/test_a.py::test_it PASSED [ 50%]".to_owned()]);
+        assert_eq!(list.not_shown(Language::Python, &tagged, &ran), Vec::<String>::new());
+        assert_eq!(
+            list.not_shown(Language::Python, &tagged, &Ran::default()),
+            ["one: `test_it` did not run"]
+        );
+        let failed = Ran::pytest(&["x/test_a.py::test_it FAILED".to_owned()]);
+        assert_eq!(
+            list.not_shown(Language::Python, &tagged, &failed),
+            ["one: `test_it` failed or was skipped"]
+        );
+
+        let nothing = Sources::of_text(Language::Python, "def test_it():\n");
+        assert_eq!(list.compared(Language::Python, &nothing), ["one: no test"]);
+        let unkind = Sources::of_text(Language::Python, "# scenario: one, two\ndef test_it():\n");
+        assert_eq!(
+            list.compared(Language::Python, &unkind),
+            ["one: its tests do not name `kith.NotMemberError`", &format!("two: is not in {LIST}")]
+        );
+        let too_much = Sources::of_text(Language::C, "/* scenario: one */\nstatic void it(void) {\n");
+        assert_eq!(list.compared(Language::C, &too_much).len(), 1);
+        assert_eq!(list.not_shown(Language::C, &too_much, &Ran::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn kinds_are_spelled_as_each_language_does() {
+        let spelled = Language::ALL.map(|language| spelling(language, "NotMember"));
+        let wanted = [
+            "ErrorKind::NotMember",
+            "KITH_NOT_MEMBER",
+            "kith.NotMemberError",
+            "KithException.NotMember",
+            ".notMember",
+        ];
+        assert_eq!(spelled, wanted);
+        assert_eq!(title("NOT_MEMBER"), "NotMember");
+    }
+
+    #[test]
+    fn the_page_has_a_mark_or_a_reason_for_each() {
+        let page = list(SMALL).page();
+        assert!(page.contains("| `one`: S. | ✓ | (1) | ✓ | ✓ | ✓ |\n\n1. why\n"), "{page}");
+        assert!(page.contains("| `put` | `one` |") && page.contains("| `Internal` | none: no |"), "{page}");
+    }
+
+    #[test]
+    fn the_header_has_the_kinds() {
+        let kinds = kinds().expect("the header is there");
+        assert!(kinds.len() == 26 && kinds.contains("ApplicationMissing"), "{kinds:?}");
+    }
+}
