@@ -102,7 +102,7 @@ impl Actor {
             }
             own.push(*id);
             // As it goes to those who are no members: nobody is given what it says who lacks its keys.
-            let shown = held.show(&MemberId::default(), transaction)?;
+            let shown = held.show(&MemberId([0; 32]), transaction)?;
             let content = shown.and_then(|transaction| gossip::announce(*id, transaction));
             let sealed = content.and_then(|content| keys.seal(&content));
             if let Some((topic, bytes)) = sealed {
