@@ -68,7 +68,7 @@ impl Actor {
         match gossip::hear(&self.start.shared.id, content, &held)? {
             Some(transactions) if transactions.is_empty() => {}
             Some(transactions) => {
-                stage.deliveries.push(Delivery { link: NOBODY, token: 0, transactions });
+                stage.deliveries.push(Delivery { link: NOBODY, token: 0, transactions: transactions.into() });
             }
             None => tracing::debug!("what was gossiped is wrong"),
         }
