@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-    ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NewExternalAddrCandidate, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
 use super::address;
@@ -21,11 +21,18 @@ pub(super) struct Guarded<B> {
     seen: HashSet<Multiaddr>,
     /// Whether this machine's own addresses are of use: a relay is on it, too.
     pub(super) machine: bool,
+    /// Whether what is known to be this node's is a candidate, too: the places where it listens lead to it from next door.
+    known: bool,
 }
 
 impl<B> Guarded<B> {
     pub(super) fn new(inner: B) -> Self {
-        Self { inner, seen: HashSet::new(), machine: false }
+        Self { inner, seen: HashSet::new(), machine: false, known: false }
+    }
+
+    /// Takes what is known to be this node's for candidates, too.
+    pub(super) fn with_known(self) -> Self {
+        Self { known: true, ..self }
     }
 
     fn lets_in(&mut self, address: &Multiaddr) -> bool {
@@ -85,6 +92,13 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Guarded<B> {
             && !self.lets_in(candidate.addr)
         {
             return;
+        }
+        if let FromSwarm::ExternalAddrConfirmed(confirmed) = &event
+            && self.known
+            && self.lets_in(confirmed.addr)
+        {
+            let candidate = NewExternalAddrCandidate { addr: confirmed.addr };
+            self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(candidate));
         }
         self.inner.on_swarm_event(event);
     }

@@ -228,8 +228,8 @@ fn behaviour(
         None
     };
     let name = key.public().to_peer_id();
-    let punching =
-        (config.hole_punching && relays.is_some()).then(|| Guarded::new(dcutr::Behaviour::new(name)));
+    let punching = (config.hole_punching && relays.is_some())
+        .then(|| Guarded::new(dcutr::Behaviour::new(name)).with_known());
     let settings = autonat::v2::client::Config::default().with_probe_interval(AUTONAT_EVERY);
     let autonat = config.autonat.then(|| {
         Guarded::new(autonat::v2::client::Behaviour::new(rand::make_rng::<rand::rngs::StdRng>(), settings))
