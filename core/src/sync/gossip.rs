@@ -1,4 +1,4 @@
-//! What members gossip: one transaction with the signature that proves it, in the form of a push. Who hears it holds no session with who said it.
+//! What members gossip: what one of them wrote at once, with the signature that proves it, in the form of a push. Who hears it holds no session with who said it.
 
 use super::History;
 use super::batch::{Batch, Purpose, runs};
@@ -6,9 +6,9 @@ use super::session::Stop;
 use crate::Result;
 use crate::replica::{ContextId, Transaction, TransactionId};
 
-/// A transaction as it is gossiped; `None` if nothing proves it alone.
-pub fn announce(id: TransactionId, transaction: Transaction) -> Option<Vec<u8>> {
-    let (runs, unproved) = runs(vec![(id, transaction)]);
+/// Transactions of one author as they are gossiped together; `None` if nothing among them proves one.
+pub fn announce(transactions: Vec<(TransactionId, Transaction)>) -> Option<Vec<u8>> {
+    let (runs, unproved) = runs(transactions);
     let alone = unproved.is_empty() && !runs.is_empty();
     // Writing into a vector cannot fail.
     alone.then(|| borsh::to_vec(&Batch::encode(Purpose::Push, &runs)).unwrap_or_default())

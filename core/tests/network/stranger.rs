@@ -53,6 +53,7 @@ impl Stranger {
         let mut control = streams.new_control();
         let config = gossipsub::ConfigBuilder::default()
             .validation_mode(ValidationMode::Anonymous)
+            .message_id_fn(|message| blake3::hash(&message.data).as_bytes().to_vec().into())
             .heartbeat_interval(Duration::from_millis(500))
             .build()
             .unwrap();

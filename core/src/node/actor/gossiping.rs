@@ -92,9 +92,9 @@ impl Actor {
             }
             return Ok(());
         };
-        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let (mut own, mut others, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+        let held = Held { replica: &self.replica, tables, verified: &self.verified };
         for id in ids {
-            let held = Held { replica: &self.replica, tables, verified: &self.verified };
             let Some(transaction) = held.transaction(id)? else { continue };
             if transaction.header.author != self.start.shared.me {
                 others.push(*id);
@@ -102,13 +102,11 @@ impl Actor {
             }
             own.push(*id);
             // As it goes to those who are no members: nobody is given what it says who lacks its keys.
-            let shown = held.show(&MemberId([0; 32]), transaction)?;
-            let content = shown.and_then(|transaction| gossip::announce(*id, transaction));
-            let sealed = content.and_then(|content| keys.seal(&content));
-            if let Some((topic, bytes)) = sealed {
-                // Fails only in a shutdown.
-                let _ = self.start.switchboard.send(ToSwitchboard::Publish { topic, bytes });
-            }
+            shown.extend(held.show(&MemberId([0; 32]), transaction)?.map(|transaction| (*id, transaction)));
+        }
+        if let Some((topic, bytes)) = gossip::announce(shown).and_then(|content| keys.seal(&content)) {
+            // Fails only in a shutdown.
+            let _ = self.start.switchboard.send(ToSwitchboard::Publish { topic, bytes });
         }
         for (index, link) in links.into_iter().enumerate() {
             self.with_session(link, None, tables, stage, |session, held, now| {
