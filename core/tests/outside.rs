@@ -24,7 +24,7 @@ use stranger::Stranger;
 /// Enough for gossip: more than 8.
 const MEMBERS: usize = 11;
 
-/// Members of one context: half of them listen at nothing but the relay.
+/// Members of one context: all but the first listen at nothing but the relay.
 struct World {
     nodes: Vec<Node>,
     contexts: Vec<Context>,
@@ -41,7 +41,7 @@ async fn world(change: impl Fn(&mut Options)) -> World {
         let mut options = Options::default();
         options.relays = vec![relay.address.clone()];
         options.hole_punching = false;
-        if index % 2 == 0 {
+        if index == 0 {
             options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
         }
         change(&mut options);
@@ -136,7 +136,7 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
     let before = stranger.messages().len();
     let mut round = 0;
     // Until it has heard of many members' transactions, as a peer in the mesh does.
-    while stranger.messages().len() < before + 15 {
+    while stranger.messages().len() < before + 15 || round < 6 {
         round += 1;
         assert!(round < 60, "the gossip peer hears nothing");
         for (index, context) in world.contexts.iter().enumerate() {
@@ -152,7 +152,8 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
     let messages = stranger.messages();
     let (carried, heard) = (world.relay.streams(), stranger.streams());
     let amount = |streams: &[Vec<u8>]| streams.iter().map(Vec::len).sum::<usize>();
-    assert!(amount(&carried) > 200_000 && amount(&heard) > 15 * 512, "both had much to look at");
+    let amounts = (amount(&carried), amount(&heard));
+    assert!(amounts.0 > 200_000 && amounts.1 > 15 * 512, "both had much to look at: {amounts:?}");
 
     assert_eq!(found(&secrets, &carried), BTreeSet::new(), "the relay learns something");
     assert_eq!(found(&secrets, &heard), BTreeSet::new(), "the gossip peer learns something");
