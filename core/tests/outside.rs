@@ -62,6 +62,12 @@ async fn world(change: impl Fn(&mut Options)) -> World {
         nodes.push(node);
         contexts.push(context);
     }
+    // Those who listen nowhere meet each other through the relay.
+    for pair in nodes[1..].windows(2) {
+        let through =
+            pair[1].addresses().into_iter().find(|address| address.contains("/p2p-circuit")).unwrap();
+        pair[0].connect(&through).await.unwrap();
+    }
     World { nodes, contexts, relay, invitation: invitation.unwrap() }
 }
 
