@@ -28,7 +28,6 @@ pub(crate) fn value(number: usize) -> Vec<u8> {
 pub(crate) async fn alone(folder: &Path, engine: StorageEngine, durability: Durability) -> Result<Node> {
     let mut options = Options::default();
     options.storage = engine;
-    options.cache = std::env::var("KITH_CACHE").ok().and_then(|n| n.parse().ok());
     options.path = Some(folder.into());
     options.durability = durability;
     Ok(Node::open(options).await?)
@@ -38,7 +37,6 @@ pub(crate) async fn alone(folder: &Path, engine: StorageEngine, durability: Dura
 pub(crate) async fn reached(folder: &Path, engine: StorageEngine, durability: Durability) -> Result<Node> {
     let mut options = Options::local(folder);
     options.storage = engine;
-    options.cache = std::env::var("KITH_CACHE").ok().and_then(|n| n.parse().ok());
     options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
     options.durability = durability;
     Ok(Node::open(options).await?)

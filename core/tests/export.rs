@@ -79,9 +79,8 @@ async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
     // What it moved from signs nothing, and neither does the backup.
     storage::import(&at("backup"), &export_key, &at("restored"), &into(StorageEngine::Redb)).unwrap();
     for place in ["anna", "restored"] {
-        let mut alone = Options::default();
-        alone.path = Some(at(place));
-        let node = Node::open(alone).await.unwrap();
+        // Where nobody can tell it anything.
+        let node = Node::open(options(&Hub::new(), &at(place))).await.unwrap();
         assert!(node.status().await.unwrap().copied, "{place}");
         let refused = node.context(id).unwrap().put(key("other"), b"2").await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Blocked, "{place}");
@@ -93,9 +92,7 @@ async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
 
     // The owner may say that the restored one is the only one left.
     storage::adopt(&at("restored"), None).unwrap();
-    let mut alone = Options::default();
-    alone.path = Some(at("restored"));
-    let node = Node::open(alone).await.unwrap();
+    let node = Node::open(options(&Hub::new(), &at("restored"))).await.unwrap();
     assert!(!node.status().await.unwrap().copied);
     node.context(id).unwrap().put(key("other"), b"2").await.unwrap();
     node.shutdown().await.unwrap();

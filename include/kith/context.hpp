@@ -449,7 +449,7 @@ public:
     kith::id skip(const kith::id &skipped) {
         return signed_by([&](auto *id) { return kith_context_skip(get(), detail::in(skipped), id); });
     }
-    /** New keys for the context. KITH_UNSUPPORTED while contexts are not sealed. */
+    /** New keys for the context (see kith_context_rotate_keys). */
     void rotate_keys() { detail::check(kith_context_rotate_keys(get())); }
     /** The handle of kith.h. */
     kith_context *get() const noexcept { return handle_.get(); }

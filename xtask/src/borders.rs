@@ -171,7 +171,7 @@ fn has(text: &str, spelled: &str) -> bool {
         let before = text[..at].chars().next_back().filter(|c| is_word(*c));
         let behind = text[at + spelled.len()..].chars().next().filter(|c| is_word(*c));
         let (first, last) = (spelled.chars().next(), spelled.chars().next_back());
-        !(before.is_some() && first.is_some_and(is_word)) && !(behind.is_some() && last.is_some_and(is_word))
+        !(before.is_some() && first.is_some_and(is_word) || behind.is_some() && last.is_some_and(is_word))
     })
 }
 

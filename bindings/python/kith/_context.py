@@ -469,7 +469,14 @@ class Context:
             await self._native.wait_synced(milliseconds(timeout, "timeout"))
 
     async def rotate_keys(self) -> None:
-        """New keys, for this member and for all that is sent from now on: for when a device may have been copied."""
+        """New keys, for this member and for all that is sent from now on: for when a device may have been copied.
+
+        In a context that is not sealed there is nothing to rotate: `UnsupportedError`.
+
+        >>> await context.rotate_keys()
+        Traceback (most recent call last):
+        kith.UnsupportedError: ...
+        """
         with translated():
             await self._native.rotate_keys()
 

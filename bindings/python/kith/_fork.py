@@ -1,8 +1,8 @@
 """What becomes of handles in a forked process, which has the library's memory and none of its threads.
 
-The child's copies of what the parent has open would wait for threads that are not there, and letting them go would close
-in the child what the parent goes on with. So every handle is put out of use there: it is `ClosedError`, and nothing of it is
-given back. The child may open nodes of its own.
+The library refuses calls there, new nodes too, once the parent has opened one (docs/border.md). The package puts the child's copies of
+the parent's handles out of use besides, before anything can reach the library: they are `UnsupportedError`, and nothing of them is given back.
+A process that is forked before any node was opened is one like any other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import weakref
 from typing import Any, TypeVar
 
 from . import _native
-from ._errors import ClosedError
+from ._errors import UnsupportedError
 
 _T = TypeVar("_T")
 
@@ -36,8 +36,8 @@ class _Elsewhere:
     """Stands where a handle of the parent process was."""
 
     def __getattr__(self, name: str) -> Any:
-        raise ClosedError(
-            "this was opened before the process was forked, and belongs to the parent: a forked process opens a node of its own"
+        raise UnsupportedError(
+            "this process was forked from the one that opened this: open nodes in processes that are started anew"
         )
 
 

@@ -53,7 +53,7 @@ def set_log_level(level: str) -> None:
     >>> kith.set_log_level("warn")
     """
     global _begun
-    if is_forked():
+    if is_forked() and _begun:
         raise UnsupportedError("in a forked process the library logs nothing")
     with translated(), _lock:
         _native.set_log(level, _sink)
@@ -62,7 +62,7 @@ def set_log_level(level: str) -> None:
 
 def begin(level: str | None) -> None:
     """Lets the records come, at the level that is given or else was set before."""
-    if is_forked():
+    if is_forked() and _begun:
         return
     if level is not None or not _begun:
         set_log_level("warn" if level is None else level)

@@ -209,8 +209,8 @@ impl Pseudonyms {
         let wanted = |entry: &Found<V>| {
             let among =
                 |bound: &Bound| bound.among.as_ref().is_some_and(|group| entry.stored.starts_with(group));
-            !(among(&first) && entry.key.as_slice() < from)
-                && !(among(&last) && to.is_some_and(|to| entry.key.as_slice() >= to))
+            !(among(&first) && entry.key.as_slice() < from
+                || among(&last) && to.is_some_and(|to| entry.key.as_slice() >= to))
         };
         // One more shows that a group has ended.
         let chunk = if has_ties(keyspace) { limit.saturating_add(1) } else { limit }.clamp(1, 512);

@@ -120,7 +120,6 @@ async fn a_node_without_a_directory_keeps_nothing() {
 #[tokio::test]
 async fn what_is_not_there_yet_is_refused() {
     let (node, context) = alone().await;
-    refused(context.rotate_keys().await, ErrorKind::Unsupported, "");
     refused(context.get(key("x"), Level::Final).await, ErrorKind::Unsupported, "");
     close(&[&node]).await;
 }

@@ -60,7 +60,6 @@ static void names_and_notes(void) {
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_invite(context, &options, &token));
 }
 
-/* scenario: not_there_yet */
 static void keys_and_drawings(void) {
     uint8_t one[32], two[32], prefix[16];
     kith_buffer token = {NULL, 0}, text = {NULL, 0};

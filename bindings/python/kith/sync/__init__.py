@@ -15,8 +15,8 @@ calls are carried out on one event loop in a thread of its own, `kith-sync`. Ctr
 sense that its documentation gives to cancelling. From inside applications and other callbacks of the library, calls are
 `UnsupportedError`.
 
-A process that was forked has none of the library's threads: nodes, contexts and streams of before the fork are
-`ClosedError` in the child, and go on in the parent; the child may open nodes of its own, which log nothing. At the end of
+A process that was forked from one with nodes has none of the library's threads: every call is `UnsupportedError` in the child,
+and the parent goes on (`multiprocessing` with "spawn" is fine, and so is what is forked before any node was opened). At the end of
 the program nothing is waited for: a node that was not shut down is as after a crash, which loses nothing that was acknowledged.
 """
 

@@ -163,7 +163,7 @@ proptest! {
             // A range ends with one of the prefixes of its beginning, at a bound in the same one, or with the key space.
             let mut ends: Vec<Option<Vec<u8>>> = vec![None];
             ends.extend(bounds(keyspace, &from).iter().filter(|p| p.len() <= from.len()).map(|p| prefix_end(p)));
-            let own = names(keyspace, &key).into_iter().flatten().filter(|name| name.order == Order::Own).last();
+            let own = names(keyspace, &key).into_iter().flatten().rfind(|name| name.order == Order::Own);
             let shared = own.map_or(0, |name| name.to.min(key.len()));
             let other = second.get(&keys);
             if other.starts_with(&key[..shared]) && from.len() >= shared {
