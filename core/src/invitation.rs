@@ -73,7 +73,8 @@ pub struct Unsigned {
 }
 
 impl Invitation {
-    /// Signs an invitation. Addresses that would make it larger than [`limits::INVITATION`] are left out, the last first.
+    /// Signs an invitation. Addresses for which there is no room within [`limits::INVITATION`] are left out; those that come first are
+    /// worth most.
     pub fn sign(unsigned: Unsigned, inviter: &SigningKey) -> Result<Self> {
         let mut invitation = Self {
             version: VERSION,
@@ -87,12 +88,16 @@ impl Invitation {
             role: unsigned.role,
             not_after: unsigned.not_after,
             note: unsigned.note,
-            addresses: unsigned.addresses,
+            addresses: Vec::new(),
             signature: [0; 64],
         };
-        while invitation.to_bytes().len() > limits::INVITATION {
-            if invitation.addresses.pop().is_none() {
-                return Err(Error::limit_exceeded("an invitation has at most 600 bytes"));
+        if invitation.to_bytes().len() > limits::INVITATION {
+            return Err(Error::limit_exceeded("an invitation has at most 600 bytes"));
+        }
+        for address in unsigned.addresses {
+            invitation.addresses.push(address);
+            if invitation.to_bytes().len() > limits::INVITATION {
+                invitation.addresses.pop();
             }
         }
         invitation.signature = inviter.sign(&invitation.signed_bytes()).to_bytes();

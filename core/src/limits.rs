@@ -47,12 +47,18 @@ pub const TIPS: usize = 64;
 pub const SYNC_RUN: usize = 16;
 /// Aim for the size of a batch of transactions in catch-up, in bytes before compression.
 pub const SYNC_BATCH: usize = 1 << 20;
+/// The same on a link through a relay, which may cut it after 128 KiB: each batch that arrives whole is a step.
+pub const SYNC_BATCH_NARROW: usize = 32 << 10;
 /// Most bytes of a batch before compression; checked before it is decompressed.
 pub const SYNC_BATCH_MOST: usize = 3 << 20;
 /// Most bytes of batches (before compression) that a peer may send ahead of what was made durable here.
 pub const SYNC_WINDOW: usize = 6 << 20;
 /// Most batches that a peer may send ahead of what was made durable here.
 pub const SYNC_WINDOW_BATCHES: usize = 64;
+/// Largest message for gossip.
+pub const GOSSIP: usize = 64 << 10;
+/// With more members than this a context gossips, and its nodes push to so many others directly.
+pub const DIRECT: usize = 8;
 /// Most transactions that are asked for by id at once.
 pub const SYNC_WANTED: usize = 256;
 /// Most tips in one page of a state vector, unless one author has more.

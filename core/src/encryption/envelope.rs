@@ -33,6 +33,12 @@ pub fn tag(scope: &Scope, key: &Secret) -> [u8; 16] {
     *scope.derive(key, "envelope-tag", &[])
 }
 
+/// The topic on which members gossip envelopes under this key. Whoever knows the context's id and not the key cannot tell it from any other.
+#[must_use]
+pub fn gossip_topic(scope: &Scope, key: &Secret) -> [u8; 32] {
+    *scope.derive(key, "gossip-topic", &[])
+}
+
 /// Up to a quarter more than `length`: 512, 640, 768, 896, 1024, 1280 …
 fn bucket(length: usize) -> usize {
     let length = length.max(SMALLEST);

@@ -118,6 +118,53 @@ pub(super) fn with_peer(address: &Multiaddr, peer: PeerId) -> String {
     address.to_string()
 }
 
+/// Takes a relay's own address: the relay, and where it is dialled.
+pub(super) fn parse_relay(text: &str) -> Result<(PeerId, Multiaddr)> {
+    let (relay, address) = parse_with_peer(text)?;
+    if is_relayed(&address) || is_memory(&address) {
+        return Err(Error::invalid_argument(format!("the address {} is of no relay", shown(text))));
+    }
+    Ok((relay, address))
+}
+
+/// Where a relay takes connections for its clients.
+pub(super) fn circuit(relay: PeerId, address: &Multiaddr) -> Multiaddr {
+    address.clone().with(Protocol::P2p(relay.0)).with(Protocol::P2pCircuit)
+}
+
+/// Whether it leads through a relay.
+pub(super) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// Whether an address that the network has named leads through a relay.
+pub(crate) fn is_relayed_text(address: &str) -> bool {
+    address.contains("/p2p-circuit")
+}
+
+/// Whether it leads to this machine alone.
+pub(super) fn is_of_machine(address: &Multiaddr) -> bool {
+    scope(address) == Some(Scope::Machine)
+}
+
+/// Whether a peer met through a relay may name this address to be dialled: like [`learned`], but that two nodes far from the relay may well
+/// be in one local network.
+pub(super) fn may_punch(address: &Multiaddr, machine: bool) -> bool {
+    take(address.clone()).is_ok_and(|target| !is_relayed(&target.address) && !is_memory(&target.address))
+        && (machine || !is_of_machine(address))
+}
+
+/// Sorts addresses for somebody elsewhere: those that reach the farthest come first, and direct ones before those through a relay.
+pub(crate) fn rank(text: &str) -> u8 {
+    let Ok(address) = text.parse::<Multiaddr>() else { return 4 };
+    match (scope(&address), is_relayed(&address)) {
+        (Some(Scope::World), false) => 0,
+        (_, true) => 1,
+        (Some(Scope::Local), false) => 2,
+        (Some(Scope::Machine) | None, false) => 3,
+    }
+}
+
 /// Whether it is an address inside a [`super::Hub`].
 pub(super) fn is_memory(address: &Multiaddr) -> bool {
     matches!(address.iter().next(), Some(Protocol::Memory(_)))
@@ -132,12 +179,19 @@ fn take(mut address: Multiaddr) -> Result<Target, &'static str> {
         _ => None,
     };
     let parts: Vec<_> = address.iter().collect();
-    let (host, port) = match parts.as_slice() {
-        [Protocol::Memory(_)] => return Ok(Target { peer, address }),
-        [host, Protocol::Tcp(port)] | [host, Protocol::Udp(port), Protocol::QuicV1] => (host, *port),
-        parts if parts.contains(&Protocol::P2pCircuit) => {
-            return Err("goes through a relay, which this build cannot");
+    let direct = match parts.as_slice() {
+        [direct @ .., Protocol::P2p(relay), Protocol::P2pCircuit] => {
+            let relay = PeerId::checked(*relay).ok_or("names a relay without an Ed25519 key")?;
+            if peer == Some(relay) {
+                return Err("goes through the peer itself");
+            }
+            direct
         }
+        direct => direct,
+    };
+    let (host, port) = match direct {
+        [Protocol::Memory(_)] if direct.len() == parts.len() => return Ok(Target { peer, address }),
+        [host, Protocol::Tcp(port)] | [host, Protocol::Udp(port), Protocol::QuicV1] => (host, *port),
         _ => return Err("is of no kind that can be dialled: TCP or QUIC over IP or DNS"),
     };
     if port == 0 {
@@ -248,7 +302,21 @@ mod tests {
             assert_eq!(parse_with_peer(&full).unwrap(), (peer(), multi(good)));
             assert_eq!(with_peer(&multi(good), peer()), full);
         }
-        let relayed = format!("/ip4/192.0.2.1/tcp/1/p2p/{}/p2p-circuit", peer());
+        let relay = PeerId::of_identity(&[9; 32]);
+        for good in ["/ip4/192.0.2.1/tcp/1", "/dns/r.example/udp/1/quic-v1"] {
+            let relayed = format!("{good}/p2p/{relay}/p2p-circuit");
+            let full = format!("{relayed}/p2p/{}", peer());
+            assert_eq!(parse_with_peer(&full).unwrap(), (peer(), multi(&relayed)));
+            assert_eq!(with_peer(&multi(&relayed), peer()), full);
+            assert_eq!(parse_relay(&format!("{good}/p2p/{relay}")).unwrap(), (relay, multi(good)));
+            assert_eq!(circuit(relay, &multi(good)), multi(&relayed));
+            assert!(parse_relay(&full).is_err(), "no relay is reached through a relay");
+        }
+        let itself = format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}");
+        let nameless = format!("/ip4/192.0.2.1/tcp/1/p2p-circuit/p2p/{}", peer());
+        let twice =
+            format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{relay}/p2p-circuit/p2p/{}", peer());
+        let within = format!("/memory/1/p2p/{relay}/p2p-circuit/p2p/{}", peer());
         let long = format!("/dns/{}/tcp/1", "a".repeat(600));
         for bad in [
             "",
@@ -266,7 +334,10 @@ mod tests {
             "/dns/a b/tcp/1",
             "/unix/tmp",
             "/ip4/192.0.2.1/tcp/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
-            relayed.as_str(),
+            itself.as_str(),
+            nameless.as_str(),
+            twice.as_str(),
+            within.as_str(),
             long.as_str(),
         ] {
             assert_eq!(parse(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
@@ -305,6 +376,30 @@ mod tests {
         assert_eq!(heard(Some("/ip4/10.0.0.5/tcp/9")), 2);
         assert_eq!(heard(None), 2);
         assert_eq!(heard(Some("/ip4/127.0.0.1/tcp/9")), 4);
+    }
+
+    #[test]
+    fn the_farthest_reach_comes_first_and_relays_before_local_networks() {
+        let relay = PeerId::of_identity(&[9; 32]);
+        let relayed = format!("/ip4/127.0.0.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{}", peer());
+        let mut texts =
+            ["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1", relayed.as_str(), "/ip4/192.0.2.1/tcp/1", "x"];
+        texts.sort_by_key(|text| rank(text));
+        assert_eq!(
+            texts,
+            ["/ip4/192.0.2.1/tcp/1", relayed.as_str(), "/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", "x"]
+        );
+    }
+
+    #[test]
+    fn who_is_met_through_a_relay_has_no_say_about_this_machine() {
+        assert!(may_punch(&multi("/ip4/192.0.2.1/tcp/1"), false));
+        assert!(may_punch(&multi("/ip4/10.0.0.1/udp/1/quic-v1"), false));
+        assert!(!may_punch(&multi("/ip4/127.0.0.1/tcp/1"), false));
+        assert!(may_punch(&multi("/ip4/127.0.0.1/tcp/1"), true));
+        for bad in ["/ip4/192.0.2.1/tcp/1/ws", "/memory/1", "/ip4/0.0.0.0/tcp/1"] {
+            assert!(!may_punch(&multi(bad), true), "{bad}");
+        }
     }
 
     #[test]

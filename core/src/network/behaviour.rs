@@ -1,7 +1,7 @@
 //! What libp2p is to do on each connection: the side that dialled opens one stream, the other side takes one. Everything
 //! else on it is surplus. A stream is named by its connection; what goes over it is not looked at here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,18 +18,36 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm,
 };
 
+use super::address;
 use super::wire::PROTOCOL;
 
 /// Surplus streams that are refused on a connection; at one more the connection is closed.
 const SURPLUS: u32 = 16;
+/// How often a peer that is met through a relay may have this node dial for a direct connection, for each relayed one. Three are tried.
+const PUNCHES: u32 = 6;
+/// Addresses that it may name each time.
+const PUNCH_ADDRESSES: usize = 20;
 
 pub(super) struct Behaviour {
     events: VecDeque<Happened>,
-    connections: HashMap<ConnectionId, libp2p::PeerId>,
+    connections: HashMap<ConnectionId, Known>,
+    /// Dials that the network's task has asked for.
+    dialled: HashSet<ConnectionId>,
+    /// Whether this machine's own addresses are worth a dial: a relay is on it, too.
+    pub(super) machine: bool,
     most: usize,
     patience: Duration,
     /// Takes no connection any more.
     pub(super) closed: bool,
+}
+
+/// A connection, from the moment on at which it is let in.
+struct Known {
+    peer: libp2p::PeerId,
+    relayed: bool,
+    /// Whether it may carry a link. One that was made to go on from there, through a relay, does not.
+    carries: bool,
+    punches: u32,
 }
 
 /// What happened on a connection.
@@ -57,12 +75,36 @@ enum Denied {
     Key,
     #[error("the network is closing")]
     Closed,
+    #[error("the peer asks for too many direct connections, or to wrong addresses")]
+    Punch,
 }
 
 impl Behaviour {
     /// At most `most` connections with each peer; a stream has `patience` to come about.
     pub(super) fn new(most: usize, patience: Duration) -> Self {
-        Self { events: VecDeque::new(), connections: HashMap::new(), most, patience, closed: false }
+        Self {
+            events: VecDeque::new(),
+            connections: HashMap::new(),
+            dialled: HashSet::new(),
+            machine: false,
+            most,
+            patience,
+            closed: false,
+        }
+    }
+
+    /// The network's task dials, to have a link.
+    pub(super) fn dials(&mut self, connection: ConnectionId) {
+        self.dialled.insert(connection);
+    }
+
+    /// Whether a connection may carry a link.
+    pub(super) fn carries(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection).is_some_and(|known| known.carries)
+    }
+
+    fn relayed(&mut self, peer: libp2p::PeerId) -> Option<&mut Known> {
+        self.connections.values_mut().find(|known| known.peer == peer && known.relayed)
     }
 
     fn admit(&self, peer: libp2p::PeerId) -> Result<(), ConnectionDenied> {
@@ -72,7 +114,7 @@ impl Behaviour {
         if super::PeerId::checked(peer).is_none() {
             return Err(ConnectionDenied::new(Denied::Key));
         }
-        if self.connections.values().filter(|who| **who == peer).count() >= self.most {
+        if self.connections.values().filter(|known| known.peer == peer).count() >= self.most {
             return Err(ConnectionDenied::new(Denied::TooMany));
         }
         Ok(())
@@ -98,35 +140,70 @@ impl NetworkBehaviour for Behaviour {
         if self.closed { Err(ConnectionDenied::new(Denied::Closed)) } else { Ok(()) }
     }
 
+    /// Dials that others ask for through a relay are few, and to sensible addresses.
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<libp2p::PeerId>,
+        addresses: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if self.closed {
+            return Err(ConnectionDenied::new(Denied::Closed));
+        }
+        let machine = self.machine;
+        if let Some(relayed) =
+            peer.filter(|_| !self.dialled.contains(&connection)).and_then(|peer| self.relayed(peer))
+        {
+            relayed.punches += 1;
+            let sensible = addresses.len() <= PUNCH_ADDRESSES
+                && addresses.iter().all(|address| address::may_punch(address, machine));
+            if relayed.punches > PUNCHES || !sensible {
+                return Err(ConnectionDenied::new(Denied::Punch));
+            }
+        }
+        Ok(Vec::new())
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         peer: libp2p::PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.admit(peer)?;
-        Ok(Handler::new(false, self.patience))
+        let relayed = address::is_relayed(local);
+        self.connections.insert(connection, Known { peer, relayed, carries: true, punches: 0 });
+        Ok(Handler::new(false, true, self.patience))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         peer: libp2p::PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
+        remote: &Multiaddr,
+        role: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.admit(peer)?;
-        Ok(Handler::new(true, self.patience))
+        let relayed = address::is_relayed(remote);
+        // What nobody here asked for is a way to a relay, or the direct connection with a peer that was met through one.
+        let carries = self.dialled.remove(&connection) || relayed || self.relayed(peer).is_some();
+        self.connections.insert(connection, Known { peer, relayed, carries, punches: 0 });
+        // Where both sides dial at the same moment to get through, one of them takes the other part.
+        let asks = carries && role.is_dialer();
+        Ok(Handler::new(asks, carries && !asks, self.patience))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(established) => {
-                self.connections.insert(established.connection_id, established.peer_id);
-            }
             FromSwarm::ConnectionClosed(closed) => self.abandon(closed.connection_id),
+            FromSwarm::DialFailure(failed) => {
+                self.dialled.remove(&failed.connection_id);
+                self.abandon(failed.connection_id);
+            }
+            FromSwarm::ListenFailure(failed) => self.abandon(failed.connection_id),
             _ => {}
         }
     }
@@ -160,8 +237,8 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    fn new(dialled: bool, patience: Duration) -> Self {
-        Self { ask: dialled, taken: dialled, surplus: 0, patience, events: VecDeque::new() }
+    fn new(ask: bool, take: bool, patience: Duration) -> Self {
+        Self { ask, taken: !take, surplus: 0, patience, events: VecDeque::new() }
     }
 
     fn protocol(&self) -> SubstreamProtocol<ReadyUpgrade<StreamProtocol>> {

@@ -9,8 +9,11 @@
 //! a word counts only if it is the latest. Within one process of the peer numbers tell that. Between two processes of it the
 //! streams do: a stream is opened while the process at its other end lives, so the later process is the one at the other end
 //! of the stream that was opened later.
+//!
+//! A link that goes through a relay is given up for a direct stream, though it is alive: both sides write what is queued on it, and only
+//! then go over.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::PeerId;
 use super::wire::{ALIVE, Hello};
@@ -23,7 +26,8 @@ pub(super) fn chooses(me: PeerId, peer: PeerId) -> bool {
 /// What one side knows about its streams with one peer. Streams have numbers that only grow.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    alive: BTreeSet<u64>,
+    /// Each with whether it goes through a relay.
+    alive: BTreeMap<u64, bool>,
     link: Option<Link>,
 }
 
@@ -44,16 +48,18 @@ pub(super) enum Choice {
     Use,
     /// It carries the link; the stream that did so before is dead.
     Replace(u64),
+    /// It carries the link; the stream that did so before is alive, goes through a relay, and is to be emptied.
+    Upgrade(u64),
     /// Another one does, and is alive or was chosen later.
     Surplus,
 }
 
 impl Book {
     /// A new stream, about to say hello: the other ones that are alive.
-    pub(super) fn open(&mut self, own: u64) -> Vec<u64> {
+    pub(super) fn open(&mut self, own: u64, relayed: bool) -> Vec<u64> {
         // The latest ones, should there ever be more than a hello has room for; the link's is among the few there are.
-        let alive = self.alive.iter().rev().take(ALIVE).copied().collect();
-        self.alive.insert(own);
+        let alive = self.alive.keys().rev().take(ALIVE).copied().collect();
+        self.alive.insert(own, relayed);
         alive
     }
 
@@ -63,7 +69,9 @@ impl Book {
             None => Choice::Use,
             Some(link) if link.instance != hello.instance => link.or_later(own),
             // Said before the peer knew of the link's stream, or with it in mind.
-            Some(link) if link.theirs > hello.stream || hello.alive.contains(&link.theirs) => Choice::Surplus,
+            Some(link) if link.theirs > hello.stream || hello.alive.contains(&link.theirs) => {
+                if self.is_better(own, link) { Choice::Upgrade(link.own) } else { Choice::Surplus }
+            }
             Some(link) => Choice::Replace(link.own),
         };
         self.take(own, hello, 0, choice)
@@ -75,6 +83,7 @@ impl Book {
             None => Choice::Use,
             Some(link) if link.instance != hello.instance => link.or_later(own),
             Some(link) if link.choice > number => Choice::Surplus,
+            Some(link) if self.is_better(own, link) => Choice::Upgrade(link.own),
             Some(link) => Choice::Replace(link.own),
         };
         self.take(own, hello, number, choice)
@@ -86,6 +95,12 @@ impl Book {
         if self.carries(own) {
             self.link = None;
         }
+    }
+
+    /// Whether the link goes through a relay and this stream does not.
+    fn is_better(&self, own: u64, link: &Link) -> bool {
+        let relayed = |own| self.alive.get(own).copied();
+        relayed(&link.own) == Some(true) && relayed(&own) == Some(false)
     }
 
     pub(super) fn carries(&self, own: u64) -> bool {
@@ -120,7 +135,7 @@ impl Link {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::VecDeque;
 
     /// Two sides and the streams between them; every message and every news of a death takes as long as it likes, so what
     /// was written on a stream that is dead arrives nevertheless, or never. A stream is between two processes from the moment
@@ -134,6 +149,7 @@ mod tests {
         streams: Vec<Stream>,
         /// Links that were up on both sides and alive, and were given up for another: must not happen.
         betrayed: usize,
+        upgrades: usize,
     }
 
     struct Stream {
@@ -142,6 +158,7 @@ mod tests {
         wires: [VecDeque<Message>; 2],
         heard: [Option<Hello>; 2],
         dead: bool,
+        relayed: bool,
     }
 
     #[derive(Clone)]
@@ -154,6 +171,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Dial,
+        DialDirectly,
         Accept(usize, usize),
         Deliver(usize, usize),
         Die(usize),
@@ -171,7 +189,7 @@ mod tests {
             }
             self.last[side] += 1;
             let number = self.last[side];
-            let alive = self.books[side].open(number);
+            let alive = self.books[side].open(number, self.streams[stream].relayed);
             let hello = Hello { frame: 0, instance: self.instances[side], stream: number, alive };
             self.streams[stream].numbers[side] = Some(number);
             self.streams[stream].wires[1 - side].push_back(Message::Hello(hello));
@@ -187,10 +205,9 @@ mod tests {
                     if side == 0 {
                         let held = self.books[0].linked();
                         let choice = self.books[0].choose(own, &hello);
-                        if let Choice::Replace(before) = choice {
+                        if let Choice::Replace(before) | Choice::Upgrade(before) = choice {
                             assert_eq!(held, Some(before));
-                            self.betrayed += usize::from(self.up_and_alive(before, 0));
-                            self.kill_own(0, before);
+                            self.give_up(0, before, choice, stream);
                         }
                         if choice == Choice::Surplus {
                             self.streams[stream].wires[1].push_back(Message::Surplus);
@@ -205,9 +222,8 @@ mod tests {
                     let hello = self.streams[stream].heard[1].clone().expect("hello comes before use");
                     match self.books[1].chosen(own, &hello, number) {
                         Choice::Use => {}
-                        Choice::Replace(before) => {
-                            self.betrayed += usize::from(self.up_and_alive(before, 1));
-                            self.kill_own(1, before);
+                        choice @ (Choice::Replace(before) | Choice::Upgrade(before)) => {
+                            self.give_up(1, before, choice, stream);
                         }
                         Choice::Surplus => self.kill_own(1, own),
                     }
@@ -229,6 +245,17 @@ mod tests {
             })
         }
 
+        /// A living link is given up only for a better one. (That it is emptied is the streams' business.)
+        fn give_up(&mut self, side: usize, before: u64, choice: Choice, stream: usize) {
+            let was_relayed = self.streams.iter().any(|s| s.numbers[side] == Some(before) && s.relayed);
+            let better = was_relayed && !self.streams[stream].relayed;
+            assert!(better || choice == Choice::Replace(before));
+            let alive = self.up_and_alive(before, side);
+            self.betrayed += usize::from(alive && !matches!(choice, Choice::Upgrade(_)));
+            self.upgrades += usize::from(alive && better);
+            self.kill_own(side, before);
+        }
+
         fn kill_own(&mut self, side: usize, number: u64) {
             if let Some(at) = self.streams.iter().position(|s| s.numbers[side] == Some(number)) {
                 self.streams[at].dead = true;
@@ -245,11 +272,12 @@ mod tests {
         fn apply(&mut self, step: &Step) {
             let pick = |n: usize, world: &Self| (!world.streams.is_empty()).then(|| n % world.streams.len());
             match *step {
-                Step::Dial => self.streams.push(Stream {
+                Step::Dial | Step::DialDirectly => self.streams.push(Stream {
                     numbers: [None, None],
                     wires: Default::default(),
                     heard: [None, None],
                     dead: false,
+                    relayed: matches!(step, Step::Dial),
                 }),
                 Step::Accept(n, side) => pick(n, self).into_iter().for_each(|n| self.accept(n, side)),
                 Step::Deliver(n, side) => pick(n, self).into_iter().for_each(|n| self.deliver(n, side)),
@@ -303,6 +331,7 @@ mod tests {
         };
         let single = prop_oneof![
             2 => Just(Step::Dial),
+            1 => Just(Step::DialDirectly),
             6 => (n.clone(), side.clone()).prop_map(|(n, side)| Step::Accept(n, side)),
             10 => (n.clone(), side.clone()).prop_map(|(n, side)| Step::Deliver(n, side)),
             1 => n.clone().prop_map(Step::Die),
@@ -352,6 +381,19 @@ mod tests {
         Ok(world)
     }
 
+    /// A direct stream takes a relayed link's place, and no direct link's.
+    fn is_upgraded(mut world: World) -> Result<(), TestCaseError> {
+        let relayed = world.streams.iter().any(|s| s.relayed && s.numbers[0] == world.books[0].linked());
+        let (before, upgrades) = (world.books[0].linked(), world.upgrades);
+        world.apply(&Step::DialDirectly);
+        world.settle();
+        agreed(&world)?;
+        prop_assert_eq!(world.books[0].linked() != before, relayed);
+        prop_assert_eq!(world.upgrades > upgrades, relayed);
+        prop_assert_eq!(world.betrayed, 0, "a living link was given up");
+        Ok(())
+    }
+
     fn cases() -> ProptestConfig {
         let asked = ProptestConfig::default();
         ProptestConfig { cases: asked.cases.max(10_000), ..asked }
@@ -362,7 +404,7 @@ mod tests {
 
         #[test]
         fn both_sides_end_with_the_same_one_link(steps in steps()) {
-            ends_well(&steps)?;
+            is_upgraded(ends_well(&steps)?)?;
         }
     }
 
@@ -420,15 +462,15 @@ mod tests {
         let hello =
             |instance, stream, alive: &[u64]| Hello { frame: 0, instance, stream, alive: alive.to_vec() };
         let mut book = Book::default();
-        book.open(1);
+        book.open(1, false);
         assert_eq!(book.choose(1, &hello(1, 5, &[])), Choice::Use);
-        book.open(2);
+        book.open(2, false);
         assert_eq!(book.choose(2, &hello(1, 4, &[])), Choice::Surplus, "said before stream 5 was known");
-        book.open(3);
+        book.open(3, false);
         assert_eq!(book.choose(3, &hello(1, 6, &[5])), Choice::Surplus, "said with stream 5 in mind");
-        book.open(4);
+        book.open(4, false);
         assert_eq!(book.choose(4, &hello(1, 7, &[])), Choice::Replace(1), "stream 5 is gone");
-        book.open(5);
+        book.open(5, false);
         assert_eq!(book.choose(5, &hello(2, 1, &[])), Choice::Replace(4), "the peer has started anew");
     }
 }

@@ -29,9 +29,12 @@ impl Engine {
         }
         let quiet = async {
             while !self.connections.is_empty() {
+                // Goodbyes go through relays, too: the ways to these come last.
+                let linked = self.connections.values().any(|connection| connection.carries);
                 let unused: Vec<_> = self
                     .connections
                     .iter()
+                    .filter(|(_, c)| c.carries || !linked)
                     .filter(|(_, c)| c.stream.is_none_or(|own| !self.streams.contains_key(&own)))
                     .map(|(id, _)| *id)
                     .collect();

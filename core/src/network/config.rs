@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use libp2p::Multiaddr;
 use zeroize::Zeroizing;
 
 use super::{PeerId, address, link};
 use crate::{Error, Result, limits};
+
+/// Relays at which a node may keep a place.
+const RELAYS: usize = 4;
 
 /// What a network is started with.
 #[derive(Clone)]
@@ -18,6 +22,17 @@ pub struct Config {
     pub discovery: bool,
     /// Peers to keep connected, with their addresses; more can be named later ([`super::Network::know`]).
     pub known_peers: Vec<(PeerId, Vec<String>)>,
+    /// Relays at which a place is kept, with `/p2p/…`: whoever cannot dial this node reaches it through them. Each has to have an Ed25519
+    /// key and to answer libp2p's ping.
+    pub relays: Vec<String>,
+    /// Whether others are dialled through their relays; always with [`Self::relays`].
+    pub through_relays: bool,
+    /// Whether a direct connection is tried where a link goes through a relay (DCUtR).
+    pub hole_punching: bool,
+    /// Whether peers are asked to dial back, to find out which addresses others reach (AutoNAT v2).
+    pub autonat: bool,
+    /// Whether there is gossip.
+    pub gossip: bool,
     /// What bounds memory, connections and waiting.
     pub limits: Limits,
 }
@@ -31,6 +46,11 @@ impl Config {
             listen: Vec::new(),
             discovery: false,
             known_peers: Vec::new(),
+            relays: Vec::new(),
+            through_relays: true,
+            hole_punching: true,
+            autonat: true,
+            gossip: true,
             limits: Limits::default(),
         }
     }
@@ -54,7 +74,26 @@ impl Config {
         for (peer, addresses) in &self.known_peers {
             address::parse_all(*peer, addresses, self.limits.addresses)?;
         }
-        Ok(())
+        self.relays().map(drop)
+    }
+
+    /// The relays, each once.
+    pub(super) fn relays(&self) -> Result<Vec<(PeerId, Multiaddr)>> {
+        if self.relays.len() > RELAYS {
+            return Err(Error::limit_exceeded(format!("{} relays; at most {RELAYS}", self.relays.len())));
+        }
+        let mut relays: Vec<(PeerId, Multiaddr)> = Vec::new();
+        for text in &self.relays {
+            let (relay, address) = address::parse_relay(text)?;
+            if relay == PeerId::of_identity(&self.identity) {
+                return Err(Error::invalid_argument("a relay is this node itself"));
+            }
+            if relays.iter().any(|(other, _)| *other == relay) {
+                return Err(Error::invalid_argument(format!("the relay {relay} is named twice")));
+            }
+            relays.push((relay, address));
+        }
+        Ok(relays)
     }
 }
 
@@ -179,6 +218,23 @@ mod tests {
         assert_eq!(config(|l| l.frame += 1), Err(ErrorKind::InvalidArgument));
         assert_eq!(config(|l| l.events = 0), Err(ErrorKind::InvalidArgument));
         assert_eq!(config(|l| l.handshake = Duration::ZERO), Err(ErrorKind::InvalidArgument));
+    }
+
+    #[test]
+    fn relays_are_checked() {
+        let relays = |texts: &[String]| {
+            let mut config = Config::new([1; 32]);
+            config.relays = texts.to_vec();
+            config.check().map_err(|e| e.kind())
+        };
+        let relay = |n| format!("/ip4/192.0.2.{n}/tcp/1/p2p/{}", PeerId::of_identity(&[n; 32]));
+        let four: Vec<_> = (2..6).map(relay).collect();
+        assert_eq!(relays(&four), Ok(()));
+        assert_eq!(relays(&[&four[..], &[relay(6)]].concat()), Err(ErrorKind::LimitExceeded));
+        for bad in [relay(1), "/ip4/192.0.2.1/tcp/1".into(), four[0].replace("/p2p/", "/x/")] {
+            assert_eq!(relays(&[bad]), Err(ErrorKind::InvalidArgument));
+        }
+        assert_eq!(relays(&[relay(2), relay(2)]), Err(ErrorKind::InvalidArgument));
     }
 
     #[test]

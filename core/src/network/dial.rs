@@ -94,6 +94,16 @@ impl<P: Ord + Copy, A: Clone> Dialer<P, A> {
         self.peers.remove(&peer);
     }
 
+    /// Those that wait and whose addresses fit are dialled at once: something has changed for the better.
+    pub(super) fn retry(&mut self, now: Duration, fits: impl Fn(&[A]) -> bool) {
+        for known in self.peers.values_mut().filter(|known| fits(&known.addresses)) {
+            if matches!(known.phase, Phase::Waiting { .. }) {
+                known.phase = Phase::Waiting { until: now };
+                known.failures = 0;
+            }
+        }
+    }
+
     /// A link with the peer is up, whoever dialled.
     pub(super) fn linked(&mut self, peer: P, now: Duration) {
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -170,7 +180,7 @@ impl<P: Ord + Copy, A: Clone> Dialer<P, A> {
 
 /// Doubles with each failure; anywhere in the upper half of that, so that peers that lost each other at the same moment
 /// do not knock in step.
-fn wait(failures: u32, longest: Duration, random: &mut u64) -> Duration {
+pub(super) fn wait(failures: u32, longest: Duration, random: &mut u64) -> Duration {
     let most = SHORTEST.saturating_mul(2u32.saturating_pow(failures.min(20) + 1)).min(longest);
     let least = (most / 2).max(SHORTEST);
     least + (most - least).mul_f64(unit(random))

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, identify, mdns, ping};
@@ -12,14 +14,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::behaviour::{Happened, What};
-use super::choice::{Book, Choice, chooses};
+use super::choice::Book;
 use super::handle::{Backend, Command};
 use super::keeper::Keeper;
 use super::link::Sink;
-use super::pulse::{Pulse, Watched};
+use super::pulse::Pulse;
+use super::relaying::HOUR;
+use super::relays::Relays;
 use super::start::{Composite, CompositeEvent};
-use super::stream::{Granted, LINGER, Note, Setup, carry};
-use super::wire::{Code, Goodbye, Hello};
+use super::stream::{LINGER, Note};
 use super::{Event, Limits, LinkId, PeerId, address};
 use crate::{Error, ErrorKind, Result};
 
@@ -42,35 +45,44 @@ pub(super) struct Engine {
     /// For each peer, the end of its latest link's events.
     pub(super) latest: HashMap<PeerId, oneshot::Receiver<()>>,
     pub(super) hints: VecDeque<Event>,
+    pub(super) relays: Relays<PeerId, Multiaddr, ListenerId>,
+    /// Addresses of this node that somebody else has tried out, the latest first.
+    pub(super) confirmed: Vec<Multiaddr>,
+    pub(super) started: Instant,
 }
 
 /// A peer that there is something with: a connection, a dial, or somebody who waits for it.
 #[derive(Default)]
 pub(super) struct Peer {
-    book: Book,
+    pub(super) book: Book,
     pub(super) waiters: Vec<oneshot::Sender<Result<LinkId>>>,
     /// Why the latest attempt came to nothing, since it was dialled.
-    failure: Option<Error>,
-    dialled: bool,
+    pub(super) failure: Option<Error>,
+    pub(super) dialled: bool,
 }
 
 pub(super) struct Connection {
     pub(super) peer: PeerId,
-    remote: Multiaddr,
-    outbound: bool,
+    pub(super) remote: Multiaddr,
+    pub(super) outbound: bool,
+    pub(super) relayed: bool,
+    /// Whether it may carry a link, and is of no use without.
+    pub(super) carries: bool,
     pub(super) stream: Option<u64>,
     since: Instant,
     /// When the peer last gave a sign of life: the answer to a probe, or bytes that went either way on the stream.
-    alive: Arc<Pulse>,
+    pub(super) alive: Arc<Pulse>,
     /// Where the peer says it listens, until its link is up.
     pub(super) said: Vec<String>,
 }
 
 pub(super) struct Stream {
-    peer: PeerId,
-    connection: ConnectionId,
+    pub(super) peer: PeerId,
+    pub(super) connection: ConnectionId,
     pub(super) gone: Option<oneshot::Sender<Error>>,
     pub(super) link: Option<LinkId>,
+    /// Whether another connection takes over, and this one is only to be emptied.
+    pub(super) moving: Arc<AtomicBool>,
 }
 
 enum Turn {
@@ -86,6 +98,7 @@ impl Engine {
             for (peer, addresses) in self.keeper.due() {
                 self.dial(peer, addresses);
             }
+            self.ask_relays();
             let deadline = self.deadline();
             let turn = tokio::select! {
                 event = self.swarm.select_next_some() => Turn::Swarm(event),
@@ -130,9 +143,16 @@ impl Engine {
                 self.keeper.forget(peer);
                 self.swarm.behaviour_mut().limits.remove_peer_id(&peer.0);
             }
+            Command::Relays { reply } => {
+                let _ = reply.send(self.relay_statuses());
+            }
             Command::Peers { reply } => {
                 let _ = reply.send(self.keeper.peers());
             }
+            Command::Subscribe { topic } => self.subscribe(topic),
+            Command::Unsubscribe { topic } => self.unsubscribe(topic),
+            Command::Publish { topic, bytes } => self.publish(topic, bytes),
+            Command::Judge { name, judgement } => self.judge(&name, judgement),
             Command::Shutdown => {}
         }
     }
@@ -142,6 +162,12 @@ impl Engine {
         let links = &self.backend.shared.links;
         if let Some(link) = self.keeper.link(peer).filter(|link| links.is_open(*link)) {
             let _ = reply.send(Ok(link));
+            let direct: Vec<_> =
+                addresses.into_iter().filter(|address| !address::is_relayed(address)).collect();
+            let under_way = self.dials.values().any(|(who, _)| *who == peer);
+            if self.keeper.is_relayed(peer) && !direct.is_empty() && !under_way {
+                self.dial(peer, direct);
+            }
             return;
         }
         if addresses.iter().any(address::is_memory) {
@@ -165,9 +191,16 @@ impl Engine {
     }
 
     fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        let opts =
-            DialOpts::peer_id(peer.0).condition(PeerCondition::Always).addresses(addresses.clone()).build();
+        // From a port of its own. From the listening port, two nodes that dial each other at the same moment would meet in one TCP
+        // connection on which both are the dialling side, and neither comes through.
+        let opts = DialOpts::peer_id(peer.0)
+            .condition(PeerCondition::Always)
+            .addresses(addresses.clone())
+            .allocate_new_port()
+            .build();
         let connection = opts.connection_id();
+        self.note_dialled(&addresses);
+        self.swarm.behaviour_mut().kith.dials(connection);
         self.peers.entry(peer).or_default().dialled = true;
         match self.swarm.dial(opts) {
             Ok(()) => {
@@ -201,12 +234,26 @@ impl Engine {
                 self.dials.remove(&connection_id);
                 // The behaviour admits no other peers.
                 let Some(peer) = PeerId::checked(peer_id) else { return };
-                self.peers.entry(peer).or_default();
+                let carries = self.swarm.behaviour().kith.carries(connection_id);
+                if carries {
+                    self.peers.entry(peer).or_default();
+                }
                 let now = Instant::now();
+                let relayed = endpoint.is_relayed();
+                let (remote, outbound) = match endpoint {
+                    ConnectedPoint::Dialer { address, role_override, .. } => {
+                        (address, role_override.is_dialer())
+                    }
+                    // Of the peer, nothing is known but its name: what there is, is the way through the relay.
+                    ConnectedPoint::Listener { local_addr, .. } if relayed => (local_addr, false),
+                    ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, false),
+                };
                 let connection = Connection {
                     peer,
-                    remote: endpoint.get_remote_address().clone(),
-                    outbound: endpoint.is_dialer(),
+                    remote,
+                    outbound,
+                    relayed,
+                    carries,
                     stream: None,
                     since: now,
                     alive: Arc::new(Pulse::new()),
@@ -218,20 +265,35 @@ impl Engine {
                 let why = cause.map_or_else(|| "it was closed".to_owned(), |cause| cause.to_string());
                 self.connection_gone(connection_id, &format!("the connection is gone: {why}"));
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                if let Some((peer, _)) = self.dials.remove(&connection_id) {
-                    self.failed(peer, super::start::dial_error(peer, &error));
-                    self.settle(peer);
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                match self.dials.remove(&connection_id) {
+                    Some((peer, _)) => {
+                        self.failed(peer, super::start::dial_error(peer, &error));
+                        self.settle(peer);
+                    }
+                    None => self.not_reached(peer_id, &error),
                 }
             }
+            // What a relay says where this node is reached is its word only.
+            SwarmEvent::NewListenAddr { listener_id, .. } if self.relays.has(listener_id) => {}
             SwarmEvent::NewListenAddr { address, .. } => {
-                let address = address::with_peer(&address, self.backend.shared.peer);
+                self.swarm.add_external_address(address.clone());
                 self.addresses_changed();
+                let address = address::with_peer(&address, self.backend.shared.peer);
                 self.hint(Event::Listening { address });
             }
-            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
-                self.addresses_changed()
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.swarm.remove_external_address(&address);
+                self.addresses_changed();
             }
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                for address in addresses.iter().filter(|address| !address::is_relayed(address)) {
+                    self.swarm.remove_external_address(address);
+                }
+                self.listener_closed(listener_id, reason);
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed(address, true),
+            SwarmEvent::ExternalAddrExpired { address } => self.on_confirmed(address, false),
             _ => {}
         }
     }
@@ -263,130 +325,11 @@ impl Engine {
                 self.tell_addresses(connection_id);
             }
             CompositeEvent::Discovery(mdns::Event::Discovered(found)) => self.discovered(found),
-            CompositeEvent::Discovery(mdns::Event::Expired(_)) => {}
+            CompositeEvent::Discovery(mdns::Event::Expired(_)) | CompositeEvent::Autonat => {}
+            CompositeEvent::Gossip(event) => self.on_gossip(event),
+            CompositeEvent::Relay(event) => self.on_relay(event),
+            CompositeEvent::Punching(event) => tracing::debug!(?event, "a direct connection was tried"),
         }
-    }
-
-    fn opened(&mut self, id: ConnectionId, stream: libp2p::Stream) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let peer = connection.peer;
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
-        self.last_stream += 1;
-        let own = self.last_stream;
-        connection.stream = Some(own);
-        let hello = Hello {
-            // A frame is at most 4 MiB.
-            frame: self.limits.frame as u32,
-            instance: self.instance,
-            stream: own,
-            alive: entry.book.open(own),
-        };
-        let setup = Setup {
-            own,
-            peer,
-            address: address::with_peer(&connection.remote, peer),
-            outbound: connection.outbound,
-            chooses: chooses(self.backend.shared.peer, peer),
-            hello,
-            limits: Arc::clone(&self.limits),
-            notes: self.notes.0.clone(),
-        };
-        let stream = Watched::new(stream, Arc::clone(&connection.alive));
-        let (gone, gone_receiver) = oneshot::channel();
-        self.streams.insert(own, Stream { peer, connection: id, gone: Some(gone), link: None });
-        tokio::spawn(carry(stream, setup, gone_receiver));
-    }
-
-    pub(super) fn on_note(&mut self, note: Note) {
-        match note {
-            Note::Greeted { own, hello, choice, reply } => {
-                let outcome = self.greeted(own, &hello, choice);
-                let _ = reply.send(outcome);
-            }
-            Note::Over { own, reason } => {
-                if let Some(stream) = self.streams.get(&own) {
-                    let connection = stream.connection;
-                    self.stream_gone(own, reason);
-                    // It may have outlived its connection by what was buffered.
-                    self.close_connection(connection);
-                }
-            }
-        }
-    }
-
-    fn greeted(&mut self, own: u64, hello: &Hello, chosen: Option<u64>) -> Result<Granted, Goodbye> {
-        let closed = || Goodbye::new(Code::Closed, "the connection is gone");
-        if self.swarm.behaviour().kith.closed {
-            return Err(Goodbye::new(Code::Closed, "the node shuts down"));
-        }
-        let peer = self.streams.get(&own).map(|stream| stream.peer).ok_or_else(closed)?;
-        let room = Arc::clone(&self.room)
-            .try_acquire_owned()
-            .map_err(|_| Goodbye::new(Code::Busy, "no room for another link"))?;
-        let book = &mut self.peers.get_mut(&peer).ok_or_else(closed)?.book;
-        let choice = match chosen {
-            None => book.choose(own, hello),
-            Some(number) => book.chosen(own, hello, number),
-        };
-        match choice {
-            Choice::Surplus => {
-                return Err(Goodbye::new(Code::Surplus, "another connection carries the link"));
-            }
-            Choice::Use => {}
-            Choice::Replace(before) => {
-                let connection = self.streams.get(&before).map(|stream| stream.connection);
-                self.stream_gone(before, Error::closed("the peer has a new connection"));
-                connection.into_iter().for_each(|connection| {
-                    self.close_connection(connection);
-                });
-            }
-        }
-        let shared = &self.backend.shared;
-        let link = shared.links.name();
-        let frame = self.limits.frame.min(hello.frame as usize);
-        let (done, done_receiver) = oneshot::channel();
-        let granted = Granted {
-            link,
-            outgoing: shared.links.open(link, frame, &self.limits),
-            inbox: self.sink.for_link(link, &self.limits),
-            before: self.latest.insert(peer, done_receiver),
-            done,
-            room,
-        };
-        self.keeper.up(peer, link);
-        let connection = self.streams.get_mut(&own).map(|stream| {
-            stream.link = Some(link);
-            stream.connection
-        });
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            (entry.failure, entry.dialled) = (None, false);
-            for waiter in entry.waiters.drain(..) {
-                let _ = waiter.send(Ok(link));
-            }
-        }
-        if let Some(connection) = connection {
-            self.tell_addresses(connection);
-        }
-        Ok(granted)
-    }
-
-    /// The books forget a stream. Its task ends by itself, and may still hand over what had arrived.
-    fn stream_gone(&mut self, own: u64, reason: Error) {
-        let Some(mut stream) = self.streams.remove(&own) else { return };
-        if let Some(gone) = stream.gone.take() {
-            let _ = gone.send(reason.clone());
-        }
-        if let Some(entry) = self.peers.get_mut(&stream.peer) {
-            entry.book.gone(own);
-        }
-        match stream.link {
-            Some(link) => {
-                self.backend.shared.links.close(link);
-                self.keeper.down(stream.peer, link);
-            }
-            None => self.failed(stream.peer, reason),
-        }
-        self.latest.retain(|_, done| matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
     }
 
     fn connection_gone(&mut self, id: ConnectionId, why: &str) {
@@ -394,7 +337,8 @@ impl Engine {
         let reason = Error::new(ErrorKind::Unreachable, why);
         match connection.stream {
             Some(own) => self.stream_gone(own, reason),
-            None => self.failed(connection.peer, reason),
+            None if connection.carries => self.failed(connection.peer, reason),
+            None => return,
         }
         self.settle(connection.peer);
     }
@@ -418,7 +362,7 @@ impl Engine {
     }
 
     /// Keeps the first failure that says most: that the peer is there and speaks another version.
-    fn failed(&mut self, peer: PeerId, reason: Error) {
+    pub(super) fn failed(&mut self, peer: PeerId, reason: Error) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if entry.failure.as_ref().is_none_or(|failure| failure.kind() != ErrorKind::VersionMismatch) {
             entry.failure = Some(reason);
@@ -427,7 +371,7 @@ impl Engine {
 
     /// If there is nothing left with a peer, those who wait for it are told.
     fn settle(&mut self, peer: PeerId) {
-        let busy = self.connections.values().any(|connection| connection.peer == peer)
+        let busy = self.connections.values().any(|connection| connection.carries && connection.peer == peer)
             || self.dials.values().any(|(who, _)| *who == peer);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if busy || !entry.book.is_empty() {
@@ -455,12 +399,16 @@ impl Engine {
         let linked =
             connection.stream.and_then(|own| self.streams.get(&own)).is_some_and(|s| s.link.is_some());
         let answer = connection.alive.latest() + self.limits.ping_every + self.limits.ping_timeout;
-        if linked { answer } else { answer.min(connection.since + self.limits.handshake + 2 * LINGER) }
+        if linked || !connection.carries {
+            answer
+        } else {
+            answer.min(connection.since + self.limits.handshake + 2 * LINGER)
+        }
     }
 
     fn deadline(&self) -> Instant {
-        let hour = Instant::now() + Duration::from_secs(3600);
-        self.connections.values().map(|connection| self.due(connection)).min().unwrap_or(hour).min(hour)
+        let connections = self.connections.values().map(|connection| self.due(connection));
+        connections.chain(self.relays_due()).min().unwrap_or_else(|| Instant::now() + HOUR)
     }
 
     fn on_time(&mut self) {

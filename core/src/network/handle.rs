@@ -6,9 +6,10 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::gossip::{Judgement, MessageName, Topic};
 use super::link::Links;
-use super::{LinkId, PeerId, PeerStatus, address};
-use crate::{Error, ErrorKind, Result};
+use super::{LinkId, PeerId, PeerStatus, RelayStatus, address};
+use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for the network's task.
 const COMMANDS: usize = 64;
@@ -22,6 +23,7 @@ pub struct Network {
     stopped: watch::Receiver<bool>,
     connect_within: Duration,
     addresses_each: usize,
+    pub(super) gossips: bool,
 }
 
 /// What the handles and the network's task both see.
@@ -31,6 +33,20 @@ pub(super) struct Shared {
     pub(super) addresses: Mutex<Vec<String>>,
     /// Every link has ended, and what is left is the transports' own.
     pub(super) quiet: watch::Sender<bool>,
+    /// Whether each relay has given a place, or has not the first time.
+    pub(super) relays_tried: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(super) fn new(peer: PeerId) -> Self {
+        Self {
+            peer,
+            links: Links::default(),
+            addresses: Mutex::new(Vec::new()),
+            quiet: watch::Sender::new(false),
+            relays_tried: watch::Sender::new(true),
+        }
+    }
 }
 
 pub(super) enum Command {
@@ -39,6 +55,11 @@ pub(super) enum Command {
     Know { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<()>> },
     Forget { peer: PeerId },
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
+    Relays { reply: oneshot::Sender<Vec<RelayStatus>> },
+    Subscribe { topic: Topic },
+    Unsubscribe { topic: Topic },
+    Publish { topic: Topic, bytes: Vec<u8> },
+    Judge { name: MessageName, judgement: Judgement },
     Shutdown,
 }
 
@@ -58,12 +79,7 @@ impl Network {
     pub(super) fn new(peer: PeerId, limits: &super::Limits) -> (Self, Backend) {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (stopped, stopped_receiver) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            peer,
-            links: Links::default(),
-            addresses: Mutex::new(Vec::new()),
-            quiet: watch::Sender::new(false),
-        });
+        let shared = Arc::new(Shared::new(peer));
         let network = Self {
             commands,
             shared: Arc::clone(&shared),
@@ -71,6 +87,7 @@ impl Network {
             // The network's task gives up by itself before that, with a better reason.
             connect_within: limits.dial + limits.handshake + Duration::from_secs(5),
             addresses_each: limits.addresses,
+            gossips: false,
         };
         (network, Backend { commands: receiver, shared, stopped })
     }
@@ -170,6 +187,54 @@ impl Network {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Peers { reply }).await?;
         answer.await.map_err(|_| is_closed())
+    }
+
+    /// Whether there is gossip: it is turned on, and there are sockets.
+    #[must_use]
+    pub fn gossips(&self) -> bool {
+        self.gossips
+    }
+
+    /// Takes part in gossip on a topic: [`super::Event::Gossip`] comes from now on, and each is to be judged.
+    pub async fn subscribe(&self, topic: Topic) -> Result<()> {
+        self.command(Command::Subscribe { topic }).await
+    }
+
+    /// Takes part no more.
+    pub async fn unsubscribe(&self, topic: Topic) -> Result<()> {
+        self.command(Command::Unsubscribe { topic }).await
+    }
+
+    /// Publishes a message of at most [`limits::GOSSIP`] bytes on a topic. It is a hint: nobody may hear of it, and it may be dropped. The
+    /// same bytes are published once.
+    pub async fn publish(&self, topic: Topic, bytes: Vec<u8>) -> Result<()> {
+        if bytes.len() > limits::GOSSIP {
+            return Err(Error::limit_exceeded(format!(
+                "a message for gossip has at most {} bytes, not {}",
+                limits::GOSSIP,
+                bytes.len()
+            )));
+        }
+        self.command(Command::Publish { topic, bytes }).await
+    }
+
+    /// Says what a message is worth: only accepted ones are passed on.
+    pub async fn judge(&self, name: MessageName, judgement: Judgement) -> Result<()> {
+        self.command(Command::Judge { name, judgement }).await
+    }
+
+    /// How it stands with each of the relays that this node was started with, in that order.
+    pub async fn relays(&self) -> Result<Vec<RelayStatus>> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Relays { reply }).await?;
+        answer.await.map_err(|_| is_closed())
+    }
+
+    /// Waits until each relay has given a place or has refused it once, for so long at most.
+    pub async fn wait_relays(&self, patience: Duration) {
+        let mut tried = self.shared.relays_tried.subscribe();
+        // Whoever waits goes on in any case.
+        let _ = tokio::time::timeout(patience, tried.wait_for(|tried| *tried)).await;
     }
 
     /// Says goodbye on every link, closes everything and releases the sockets. Takes a few seconds at most, however

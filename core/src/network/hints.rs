@@ -45,9 +45,16 @@ impl Engine {
         }
     }
 
+    /// Shows where this node is reached, and tells those who have a link.
     pub(super) fn addresses_changed(&mut self) {
-        let peer = self.backend.shared.peer;
-        let addresses = self.swarm.listeners().map(|address| address::with_peer(address, peer)).collect();
-        *self.backend.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+        let addresses = self.reached_at();
+        let mut before = self.backend.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if *before == addresses {
+            return;
+        }
+        *before = addresses;
+        drop(before);
+        let linked: Vec<_> = self.keeper.links().map(|(peer, _)| peer.0).collect();
+        self.swarm.behaviour_mut().identify.push(linked);
     }
 }

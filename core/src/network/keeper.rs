@@ -9,9 +9,15 @@ use super::dial::Dialer;
 use super::{Limits, LinkId, PeerId, PeerStatus, address};
 use crate::{Error, Result};
 
+struct Linked {
+    link: LinkId,
+    since: Instant,
+    relayed: bool,
+}
+
 pub(super) struct Keeper {
     dialer: Dialer<PeerId, Multiaddr>,
-    links: BTreeMap<PeerId, (LinkId, Instant)>,
+    links: BTreeMap<PeerId, Linked>,
     started: Instant,
     most: usize,
 }
@@ -40,8 +46,8 @@ impl Keeper {
         self.dialer.forget(peer);
     }
 
-    pub(super) fn up(&mut self, peer: PeerId, link: LinkId) {
-        self.links.insert(peer, (link, Instant::now()));
+    pub(super) fn up(&mut self, peer: PeerId, link: LinkId, relayed: bool) {
+        self.links.insert(peer, Linked { link, since: Instant::now(), relayed });
         self.dialer.linked(peer, self.started.elapsed());
     }
 
@@ -60,11 +66,21 @@ impl Keeper {
     }
 
     pub(super) fn link(&self, peer: PeerId) -> Option<LinkId> {
-        self.links.get(&peer).map(|(link, _)| *link)
+        self.links.get(&peer).map(|linked| linked.link)
+    }
+
+    pub(super) fn is_relayed(&self, peer: PeerId) -> bool {
+        self.links.get(&peer).is_some_and(|linked| linked.relayed)
+    }
+
+    /// A relay has taken this node in: who is reached through relays is worth a dial now.
+    pub(super) fn retry_relayed(&mut self) {
+        let now = self.started.elapsed();
+        self.dialer.retry(now, |addresses| addresses.iter().any(address::is_relayed));
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = (PeerId, LinkId)> {
-        self.links.iter().map(|(peer, (link, _))| (*peer, *link))
+        self.links.iter().map(|(peer, linked)| (*peer, linked.link))
     }
 
     pub(super) fn due(&mut self) -> Vec<(PeerId, Vec<Multiaddr>)> {
@@ -86,6 +102,7 @@ impl Keeper {
             known: false,
             addresses: Vec::new(),
             link: None,
+            relayed: false,
             connected_for: None,
             last_failure: None,
             next_attempt_in: None,
@@ -101,10 +118,11 @@ impl Keeper {
             };
             peers.insert(peer, status);
         }
-        for (peer, (link, since)) in &self.links {
+        for (peer, linked) in &self.links {
             let status = peers.entry(*peer).or_insert_with(|| bare(*peer));
-            status.link = Some(*link);
-            status.connected_for = Some(since.elapsed());
+            status.link = Some(linked.link);
+            status.relayed = linked.relayed;
+            status.connected_for = Some(linked.since.elapsed());
         }
         peers.into_values().collect()
     }

@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Adds a node. Like [`Network::start`], inside a tokio runtime, with the same configuration; but it always listens,
-    /// at its memory address, and `discovery` changes nothing.
+    /// at its memory address, and `discovery` and relays change nothing.
     ///
     /// `Busy`: a node of this identity is there already.
     pub fn join(&self, config: Config) -> Result<(Network, Events)> {
@@ -287,7 +287,7 @@ async fn run(stay: Stay, mut backend: Backend, sink: Sink, mut keeper: Keeper, c
         see(hub, me, &mut keeper);
         for (peer, addresses) in keeper.due() {
             match hub.connect(me, peer, &addresses) {
-                Ok(link) => keeper.up(peer, link),
+                Ok(link) => keeper.up(peer, link, false),
                 Err(reason) => {
                     keeper.failed(peer, reason.clone());
                     let _ = sink.events.try_send(Event::DialFailed { peer, reason }.into());
@@ -308,6 +308,12 @@ async fn run(stay: Stay, mut backend: Backend, sink: Sink, mut keeper: Keeper, c
                 let _ = reply.send(keeper.know(peer, addresses));
             }
             Command::Forget { peer } => keeper.forget(peer),
+            // There is neither gossip nor a relay in memory.
+            Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Publish { .. }
+            | Command::Judge { .. } => {}
+            Command::Relays { reply } => drop(reply.send(Vec::new())),
             Command::Peers { reply } => {
                 see(hub, me, &mut keeper);
                 let _ = reply.send(keeper.peers());
@@ -342,7 +348,7 @@ fn see(hub: &Hub, me: PeerId, keeper: &mut Keeper) {
     }
     for (peer, link) in there {
         if keeper.link(peer).is_none() {
-            keeper.up(peer, link);
+            keeper.up(peer, link, false);
         }
     }
 }

@@ -6,18 +6,23 @@
 
 mod address;
 mod behaviour;
+mod candidates;
 mod choice;
 mod closing;
 mod config;
 mod dial;
 mod engine;
+mod gossip;
 mod handle;
 mod hints;
 mod keeper;
 mod link;
+mod linking;
 mod memory;
 mod peer;
 mod pulse;
+mod relaying;
+mod relays;
 mod start;
 mod stream;
 mod transport;
@@ -27,8 +32,10 @@ use std::fmt;
 
 use crate::Error;
 
+pub(crate) use address::{is_relayed_text as is_relayed, rank};
 pub(crate) use closing::wait_released;
 pub use config::{Config, Limits};
+pub use gossip::{Judgement, MessageName, Topic};
 pub use handle::Network;
 pub use link::Events;
 pub use memory::Hub;
@@ -93,6 +100,16 @@ pub enum Event {
         /// Filtered, at most [`Limits::addresses`].
         addresses: Vec<String>,
     },
+    /// A message on a topic, from somebody who may be nobody in particular; to be judged by [`Network::judge`]. Only a hint: dropped when
+    /// the consumer is slow.
+    Gossip {
+        /// The topic.
+        topic: Topic,
+        /// At most [`crate::limits::GOSSIP`] bytes, or a little more.
+        bytes: Vec<u8>,
+        /// Names the message.
+        name: MessageName,
+    },
     /// A peer was dialled in vain. Only a hint: dropped when the consumer is slow; [`Network::peers`] has it too.
     DialFailed {
         /// Who was dialled.
@@ -128,6 +145,9 @@ impl fmt::Debug for Event {
             Self::Discovered { peer, addresses } => {
                 f.debug_struct("Discovered").field("peer", peer).field("addresses", addresses).finish()
             }
+            Self::Gossip { topic, bytes, .. } => {
+                f.debug_struct("Gossip").field("topic", topic).field("len", &bytes.len()).finish()
+            }
             Self::DialFailed { peer, reason } => {
                 f.debug_struct("DialFailed").field("peer", peer).field("reason", reason).finish()
             }
@@ -146,10 +166,30 @@ pub struct PeerStatus {
     pub addresses: Vec<String>,
     /// The link that is up.
     pub link: Option<LinkId>,
+    /// Whether that goes through a relay.
+    pub relayed: bool,
     /// For how long it has been up.
     pub connected_for: Option<std::time::Duration>,
     /// Why the last dial failed, until one succeeds.
     pub last_failure: Option<Error>,
     /// In how long it is dialled next; zero while a dial is due or under way.
+    pub next_attempt_in: Option<std::time::Duration>,
+}
+
+/// How it stands with a relay at which this node wants a place.
+#[derive(Clone, Debug)]
+pub struct RelayStatus {
+    /// The relay's own address, as it was given.
+    pub relay: String,
+    /// Where others reach this node through it; `None` while it gives no place.
+    pub address: Option<String>,
+    /// How long a connection through it may last, if it says so.
+    pub longest: Option<std::time::Duration>,
+    /// How many bytes may go through one connection, if it says so.
+    pub most_bytes: Option<u64>,
+    /// Why it gave no place the last time, until it does. `Unreachable`: it was not reached, or was lost. `Busy`: it has no room.
+    /// `PermissionDenied`: it refuses. `Unsupported`: it is no relay. `InvalidArgument`: what it says makes no sense. `Timeout`: it does not answer.
+    pub last_failure: Option<Error>,
+    /// In how long it is asked again; `None` while it is being asked, and while there is a place.
     pub next_attempt_in: Option<std::time::Duration>,
 }

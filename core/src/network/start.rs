@@ -7,19 +7,27 @@ use std::sync::Arc;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{DialError, NetworkBehaviour, Swarm};
-use libp2p::{Multiaddr, connection_limits, identify, mdns, memory_connection_limits, ping};
+use libp2p::{
+    Multiaddr, autonat, connection_limits, dcutr, gossipsub, identify, mdns, memory_connection_limits, ping,
+    relay,
+};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::behaviour::Behaviour;
+use super::candidates::Guarded;
 use super::engine::Engine;
+use super::gossip::{self, Gossip};
 use super::handle::Network;
 use super::keeper::Keeper;
 use super::link::{Events, Sink};
+use super::relays::Relays;
 use super::{Config, Limits, PeerId, address, peer, transport};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a peer is asked anew where it listens; changes are told at once anyway.
 const IDENTIFY_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// How often a peer may be asked to dial back, while there are addresses that nobody has tried out.
+const AUTONAT_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
 /// Notes that wait for the network's task.
 const NOTES: usize = 64;
 /// The streams of one connection whose protocol is being agreed on.
@@ -33,8 +41,12 @@ pub(super) struct Composite {
     memory: Toggle<memory_connection_limits::Behaviour>,
     pub(super) kith: Behaviour,
     ping: ping::Behaviour,
-    identify: identify::Behaviour,
+    pub(super) identify: identify::Behaviour,
     discovery: Toggle<mdns::tokio::Behaviour>,
+    relays: Toggle<relay::client::Behaviour>,
+    pub(super) punching: Toggle<Guarded<dcutr::Behaviour>>,
+    pub(super) autonat: Toggle<Guarded<autonat::v2::client::Behaviour>>,
+    pub(super) gossip: Toggle<Gossip>,
 }
 
 /// What they say.
@@ -43,6 +55,35 @@ pub(super) enum CompositeEvent {
     Ping(ping::Event),
     Identify(Box<identify::Event>),
     Discovery(mdns::Event),
+    Relay(relay::client::Event),
+    Punching(dcutr::Event),
+    Autonat,
+    Gossip(gossipsub::Event),
+}
+
+impl From<gossipsub::Event> for CompositeEvent {
+    fn from(event: gossipsub::Event) -> Self {
+        Self::Gossip(event)
+    }
+}
+
+impl From<relay::client::Event> for CompositeEvent {
+    fn from(event: relay::client::Event) -> Self {
+        Self::Relay(event)
+    }
+}
+
+impl From<dcutr::Event> for CompositeEvent {
+    fn from(event: dcutr::Event) -> Self {
+        Self::Punching(event)
+    }
+}
+
+impl From<autonat::v2::client::Event> for CompositeEvent {
+    /// What is of use comes as a confirmed address.
+    fn from(_: autonat::v2::client::Event) -> Self {
+        Self::Autonat
+    }
 }
 
 impl From<super::behaviour::Happened> for CompositeEvent {
@@ -88,7 +129,14 @@ impl Network {
         let key = peer::keypair(&config.identity);
         let me = PeerId(key.public().to_peer_id());
         let mut keeper = Keeper::new(&config.limits)?;
-        let mut behaviour = behaviour(&config, &key)?;
+        let relays = config.relays()?;
+        let (circuits, client) = if config.through_relays || !relays.is_empty() {
+            let (circuits, client) = relay::client::new(me.0);
+            (Some(circuits), Some(client))
+        } else {
+            (None, None)
+        };
+        let mut behaviour = behaviour(&config, &key, client)?;
         for (known, addresses) in &config.known_peers {
             if *known == me {
                 return Err(Error::invalid_argument("a known peer is this node itself"));
@@ -100,10 +148,14 @@ impl Network {
             keeper.know(*known, addresses)?;
             behaviour.limits.bypass_peer_id(&known.0);
         }
+        for (relay, _) in &relays {
+            behaviour.limits.bypass_peer_id(&relay.0);
+        }
         let settings = libp2p::swarm::Config::with_tokio_executor()
             .with_max_negotiating_inbound_streams(NEGOTIATING)
             .with_idle_connection_timeout(config.limits.handshake);
-        let mut swarm = Swarm::new(transport::build(&key, &config.limits)?, behaviour, me.0, settings);
+        let mut swarm =
+            Swarm::new(transport::build(&key, &config.limits, circuits)?, behaviour, me.0, settings);
         for address in listen {
             transport::is_free(&address).map_err(|e| listen_error(&address, &e))?;
             swarm.listen_on(address.clone()).map_err(|error| match error {
@@ -113,10 +165,16 @@ impl Network {
         }
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).map_err(|e| Error::internal(format!("no randomness: {e}")))?;
-        let (network, backend) = Self::new(me, &config.limits);
+        let (mut network, backend) = Self::new(me, &config.limits);
+        network.gossips = config.gossip;
         let (sink, events) = Sink::new(&config.limits);
-        let engine = Engine {
+        backend.shared.relays_tried.send_replace(relays.is_empty());
+        let on_machine = relays.iter().any(|(_, address)| address::is_of_machine(address));
+        let mut engine = Engine {
             swarm,
+            relays: Relays::new(relays, u64::from_le_bytes(instance)),
+            confirmed: Vec::new(),
+            started: tokio::time::Instant::now(),
             backend,
             sink,
             room: Arc::new(Semaphore::new(config.limits.links)),
@@ -132,12 +190,19 @@ impl Network {
             latest: HashMap::new(),
             hints: VecDeque::new(),
         };
+        if on_machine {
+            engine.look_at_machine();
+        }
         runtime.spawn(engine.run());
         Ok((network, events))
     }
 }
 
-fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Result<Composite> {
+fn behaviour(
+    config: &Config,
+    key: &libp2p::identity::Keypair,
+    relays: Option<relay::client::Behaviour>,
+) -> Result<Composite> {
     let Limits { inbound_connections, outbound_connections, pending_connections, .. } = config.limits;
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(inbound_connections))
@@ -150,7 +215,8 @@ fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Result<Composi
     let identity = identify::Config::new(super::wire::PROTOCOL.to_owned(), key.public())
         .with_agent_version("kith".to_owned())
         .with_interval(IDENTIFY_EVERY)
-        .with_push_listen_addr_updates(true)
+        // What a relay says about this node is not passed on: only what this node has found out (`Engine::addresses_changed`).
+        .with_hide_listen_addrs(true)
         .with_cache_size(0);
     let discovery = if config.discovery {
         let discovery = mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id())
@@ -161,6 +227,13 @@ fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Result<Composi
     } else {
         None
     };
+    let name = key.public().to_peer_id();
+    let punching = (config.hole_punching && relays.is_some())
+        .then(|| Guarded::new(dcutr::Behaviour::new(name)).with_known());
+    let settings = autonat::v2::client::Config::default().with_probe_interval(AUTONAT_EVERY);
+    let autonat = config.autonat.then(|| {
+        Guarded::new(autonat::v2::client::Behaviour::new(rand::make_rng::<rand::rngs::StdRng>(), settings))
+    });
     Ok(Composite {
         limits: connection_limits::Behaviour::new(limits),
         memory: memory.into(),
@@ -168,6 +241,10 @@ fn behaviour(config: &Config, key: &libp2p::identity::Keypair) -> Result<Composi
         ping: ping::Behaviour::new(probe),
         identify: identify::Behaviour::new(identity),
         discovery: discovery.into(),
+        relays: relays.into(),
+        punching: punching.into(),
+        autonat: autonat.into(),
+        gossip: if config.gossip { Some(gossip::behaviour()?) } else { None }.into(),
     })
 }
 

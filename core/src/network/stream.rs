@@ -18,6 +18,9 @@ use crate::Error;
 
 /// How long a goodbye may take: to be sent, and then to be taken note of.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How long it may take to empty a link that another connection takes over.
+const MOVING: Duration = Duration::from_secs(10);
+const MOVED: &str = "another connection carries the link";
 /// Buffered for each direction of a stream.
 const BUFFER: usize = 64 << 10;
 /// A frame that arrives more slowly than this many bytes in a second, after the time that every frame has, is given up.
@@ -53,6 +56,10 @@ pub(super) struct Setup {
     pub(super) hello: Hello,
     pub(super) limits: Arc<Limits>,
     pub(super) notes: mpsc::Sender<Note>,
+    /// Set before the link's queue is closed, if another connection takes over.
+    pub(super) moving: Arc<AtomicBool>,
+    /// Closes a link's queue; see [`super::link::Links::close`].
+    pub(super) shared: Arc<super::handle::Shared>,
 }
 
 /// Carries one stream to its end. `gone` says that the connection is gone, or that the stream is not wanted any more; so
@@ -190,17 +197,34 @@ where
     };
     let (ending, connected) = {
         let mut reading = std::pin::pin!(reading);
-        let writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
-        let first = tokio::select! {
-            biased;
-            reason = gone.wait() => Ok(Ending::Gone(reason)),
-            ending = &mut reading => Err(ending),
-            ending = writing => Ok(ending),
+        let first = {
+            let mut writing = std::pin::pin!(write_frames(&mut writer, &mut outgoing));
+            let first = tokio::select! {
+                biased;
+                reason = gone.wait() => Ok(Ending::Gone(reason)),
+                ending = &mut reading => Err(ending),
+                ending = &mut writing => Ok(ending),
+            };
+            // Both sides write what is queued before they go over to the other connection.
+            if matches!(&first, Err(Ending::Theirs(goodbye)) if goodbye.code == Code::Moved) {
+                setup.shared.links.close(link);
+                tokio::select! {
+                    _ = gone.wait() => {}
+                    _ = timeout(MOVING, writing) => {}
+                }
+            }
+            first
         };
         match first {
             // What had arrived before the connection went is still handed over.
             Ok(Ending::Gone(reason)) => {
                 (drain(reading, &consumer).await.unwrap_or(Ending::Gone(reason)), false)
+            }
+            Err(Ending::Theirs(goodbye)) if goodbye.code == Code::Moved => {
+                (Ending::Ours(Goodbye::new(Code::Moved, MOVED)), true)
+            }
+            Ok(Ending::Ours(_)) if setup.moving.load(Ordering::Relaxed) => {
+                (empty(&mut writer, reading, &consumer, &mut gone).await, true)
             }
             Ok(ending) | Err(ending) => (ending, true),
         }
@@ -220,6 +244,25 @@ where
     }
     drop(done);
     drop(room);
+}
+
+/// This side has written everything, and says so; the other side does the same.
+async fn empty(
+    writer: &mut Writer<impl AsyncWrite + Unpin>,
+    mut reading: impl Future<Output = Ending> + Unpin,
+    consumer: &AtomicBool,
+    gone: &mut Gone,
+) -> Ending {
+    let moved = Goodbye::new(Code::Moved, MOVED);
+    if let Err(error) = writer.control(&Control::Goodbye(moved.clone())).await {
+        return error.into();
+    }
+    let reason = tokio::select! {
+        biased;
+        ending = timeout(MOVING, &mut reading) => return ending.unwrap_or(Ending::Theirs(moved)),
+        reason = gone.wait() => reason,
+    };
+    drain(reading, consumer).await.unwrap_or(Ending::Gone(reason))
 }
 
 /// Goes on reading what is buffered, for as long as it is the consumer that takes its time. The peer's own goodbye, if
@@ -242,6 +285,11 @@ async fn part(
     writer: &mut Writer<impl AsyncWrite + Unpin>,
     ending: Ending,
 ) {
+    // What was queued before a move may take the other side a while to read.
+    let patience = match &ending {
+        Ending::Ours(goodbye) if goodbye.code == Code::Moved => MOVING,
+        _ => LINGER,
+    };
     let goodbye = async {
         match ending {
             Ending::Ours(goodbye) if !writer.midway => writer.control(&Control::Goodbye(goodbye)).await?,
@@ -258,7 +306,7 @@ async fn part(
         }
     };
     // A peer that does not listen, or is gone, misses it.
-    let _ = timeout(LINGER, goodbye).await;
+    let _ = timeout(patience, goodbye).await;
 }
 
 async fn read_control(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Control, Ending> {
@@ -385,6 +433,8 @@ mod tests {
             hello: Hello { frame: 0, instance: 0, stream: 5, alive: vec![] },
             limits: Arc::new(Limits::default()),
             notes,
+            moving: Arc::default(),
+            shared: Arc::new(super::super::handle::Shared::new(PeerId::of_identity(&[2; 32]))),
         }
     }
 

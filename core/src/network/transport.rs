@@ -2,28 +2,57 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::{Boxed, DialOpts, ListenerId, PortUse, TransportError, TransportEvent};
+use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Transport, dns, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Transport, dns, noise, quic, relay, tcp, yamux};
 use socket2::{Domain, Socket, Type};
 
 use super::Limits;
+use super::address::is_relayed;
 use crate::{Error, Result};
 
-/// The most streams that a peer has open on a connection: ours, probes and a few that come and go.
-const STREAMS: u32 = 32;
+/// The most streams that a peer has open on a connection: ours, probes, a few that come and go, and on one with a relay those that go on
+/// through it.
+const STREAMS: u32 = 64;
 /// What a peer may have sent on a QUIC stream, and on a QUIC connection, before it was read.
 const QUIC_STREAM: u32 = 2 << 20;
 const QUIC_CONNECTION: u32 = 3 << 20;
 
-pub(super) fn build(key: &Keypair, limits: &Limits) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
+/// With `circuits`, also through relays: encrypted between the two ends, whatever the relay does.
+pub(super) fn build(
+    key: &Keypair,
+    limits: &Limits,
+    circuits: Option<relay::client::Transport>,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let direct = direct(key, limits)?;
+    let Some(circuits) = circuits else { return Ok(direct) };
+    let noise = noise::Config::new(key).map_err(|e| Error::internal(format!("noise: {e}")))?;
+    let relayed = circuits
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux())
+        .timeout(limits.dial)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(relayed
+        .or_transport(direct)
+        .map(|either, _| match either {
+            futures::future::Either::Left(output) | futures::future::Either::Right(output) => output,
+        })
+        .boxed())
+}
+
+fn yamux() -> yamux::Config {
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(STREAMS as usize);
+    yamux
+}
+
+fn direct(key: &Keypair, limits: &Limits) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     // Without a resolver (no configuration of the system can be read) names cannot be dialled; all else can.
     let named = dns::tokio::Transport::system(sockets(key, limits)?);
     Ok(match named {
@@ -37,12 +66,10 @@ pub(super) fn build(key: &Keypair, limits: &Limits) -> Result<Boxed<(PeerId, Str
 
 fn sockets(key: &Keypair, limits: &Limits) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let noise = noise::Config::new(key).map_err(|e| Error::internal(format!("noise: {e}")))?;
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(STREAMS as usize);
-    let tcp = FreshPort(tcp::tokio::Transport::new(tcp::Config::new().nodelay(true)))
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux)
+        .multiplex(yamux())
         .timeout(limits.dial)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let mut quic = quic::Config::new(key);
@@ -65,42 +92,12 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// TCP that dials from a port of its own. From the listening port, two nodes that dial each other at the same moment
-/// would meet in one connection on which both are the dialling side, and neither comes through.
-struct FreshPort<T>(T);
-
-impl<T: Transport + Unpin> Transport for FreshPort<T> {
-    type Output = T::Output;
-    type Error = T::Error;
-    type ListenerUpgrade = T::ListenerUpgrade;
-    type Dial = T::Dial;
-
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<Self::Error>> {
-        self.0.listen_on(id, address)
-    }
-
-    fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.0.remove_listener(id)
-    }
-
-    fn dial(
-        &mut self,
-        address: Multiaddr,
-        opts: DialOpts,
-    ) -> Result<Self::Dial, TransportError<Self::Error>> {
-        self.0.dial(address, DialOpts { port_use: PortUse::New, ..opts })
-    }
-
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
-        Pin::new(&mut self.get_mut().0).poll(cx)
-    }
-}
-
 /// The socket address of an address to listen at, and whether it is TCP.
 fn socket_address(address: &Multiaddr) -> Option<(SocketAddr, bool)> {
+    if is_relayed(address) {
+        // That socket is the relay's.
+        return None;
+    }
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => ip.into(),

@@ -93,6 +93,8 @@ pub(super) enum Code {
     Malformed = 5,
     TooLarge = 6,
     Timeout = 7,
+    /// Another connection carries the link from now on: what is queued here is still written, both ways.
+    Moved = 8,
 }
 
 impl Code {
@@ -104,13 +106,14 @@ impl Code {
             5 => Self::Malformed,
             6 => Self::TooLarge,
             7 => Self::Timeout,
+            8 => Self::Moved,
             _ => Self::Closed,
         }
     }
 
     fn kind(self) -> ErrorKind {
         match self {
-            Self::Closed | Self::Surplus => ErrorKind::Closed,
+            Self::Closed | Self::Surplus | Self::Moved => ErrorKind::Closed,
             Self::VersionMismatch => ErrorKind::VersionMismatch,
             Self::Busy => ErrorKind::Busy,
             Self::Malformed => ErrorKind::InvalidArgument,

@@ -4,6 +4,7 @@
 //! commits it as one batch, raises the high-water mark, and only then answers and sends.
 
 mod forks;
+mod gossiping;
 mod keys;
 mod sessions;
 mod stage;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use tokio::sync::mpsc;
 
+use self::gossiping::Gossiping;
 use self::sessions::Connected;
 use self::stage::Stage;
 use self::verifying::Verifying;
@@ -61,6 +63,8 @@ pub(crate) struct Start {
     pub(crate) frozen: Option<String>,
     pub(crate) clock: Clock,
     pub(crate) surroundings: Box<dyn Surroundings>,
+    /// Whether the network gossips.
+    pub(crate) gossips: bool,
 }
 
 pub(crate) struct Actor {
@@ -89,6 +93,7 @@ pub(crate) struct Actor {
     leaving: bool,
     /// Why this node is no member any more, where the history does not say it.
     removed: Option<String>,
+    gossiping: Gossiping,
 }
 
 impl Actor {
@@ -117,6 +122,7 @@ impl Actor {
             verifying: Verifying::default(),
             leaving,
             removed: None,
+            gossiping: Gossiping::default(),
         };
         // Left by an earlier process, for want of the application or after a fault: tried at once.
         if let Some(id) = actor.replica.first_pending() {
@@ -125,6 +131,7 @@ impl Actor {
         }
         actor.make_first_keys()?;
         actor.check_high_water();
+        actor.note_gossip();
         actor.show();
         Ok(actor)
     }
@@ -175,7 +182,7 @@ impl Actor {
             Blocked::Fault(..) => Some(since.saturating_add(RETRY)),
             Blocked::ApplicationMissing(_) => None,
         });
-        sessions.chain(retry).min()
+        sessions.chain(retry).chain(self.gossiping.deadline()).min()
     }
 
     fn application(&self) -> Option<Arc<dyn Application>> {
@@ -233,7 +240,13 @@ impl Actor {
         self.keeper.now = self.start.clock.now();
         let (ours, theirs): (VecDeque<Command>, VecDeque<Command>) =
             std::mem::take(&mut stage.commands).into_iter().partition(|command| {
-                !matches!(command, Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. })
+                !matches!(
+                    command,
+                    Command::Opened { .. }
+                        | Command::Message { .. }
+                        | Command::Closed { .. }
+                        | Command::Gossip { .. }
+                )
             });
         // Callers are kept where they are answered, should the round fail.
         stage.commands = ours;

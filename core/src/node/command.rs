@@ -89,6 +89,11 @@ pub(crate) enum Command {
         link: LinkId,
         channel: Channel,
     },
+    /// What was in an envelope that was gossiped; `None`: one did not open.
+    Gossip {
+        content: Option<Vec<u8>>,
+        load: Load,
+    },
     /// Ends the thread, once everything before is done.
     Stop,
 }
@@ -117,6 +122,7 @@ impl Command {
             Self::ApplicationRegistered
             | Self::Opened { .. }
             | Self::Message { .. }
+            | Self::Gossip { .. }
             | Self::Closed { .. }
             | Self::Stop => {}
         }

@@ -259,7 +259,7 @@ impl Context {
         if options.max_uses == 0 {
             return Err(Error::invalid_argument("an invitation has at least one use"));
         }
-        let addresses = self.shared.node()?.meeting_points();
+        let addresses = self.shared.node()?.meeting_points().await;
         self.ask(|reply| Command::Invite { options, addresses, reply }).await
     }
 

@@ -143,6 +143,8 @@ pub struct NodeStatus {
     pub addresses: Vec<String>,
     /// The peers that it knows or is connected to.
     pub peers: Vec<PeerInfo>,
+    /// The relays that it was given.
+    pub relays: Vec<RelayInfo>,
     /// The contexts, as hexadecimal ids.
     pub contexts: Vec<String>,
     /// Whether everything in the directory is sealed under a key that the host keeps.
@@ -170,6 +172,36 @@ pub struct SyncReport {
     pub behind: Vec<ContextId>,
 }
 
+/// How it stands with a relay. What it carries between members is encrypted from one to the other.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RelayInfo {
+    /// The relay's own address, as it was given.
+    pub relay: String,
+    /// Where others reach this node through it; `None` while it gives no place.
+    pub address: Option<String>,
+    /// For how many ms a connection through it may last, if it says so.
+    pub longest: Option<u64>,
+    /// How many bytes may go through one connection, if it says so.
+    pub most_bytes: Option<u64>,
+    /// Why it gave no place the last time, until it does: `Unreachable` (not reached, or lost), `Timeout` (no answer), `Busy` (no room),
+    /// `PermissionDenied` (it refuses), `Unsupported` (it is no relay), `InvalidArgument` (what it says makes no sense).
+    #[serde(serialize_with = "kind_name")]
+    pub reason: Option<crate::ErrorKind>,
+    /// The same for people.
+    pub last_failure: Option<String>,
+    /// In how many ms it is asked again; `None` while it is being asked, and while there is a place.
+    pub next_attempt_in: Option<u64>,
+}
+
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
+fn kind_name<S: serde::Serializer>(
+    kind: &Option<crate::ErrorKind>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    kind.map(|kind| format!("{kind:?}")).serialize(serializer)
+}
+
 /// A peer as the network sees it.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -178,6 +210,8 @@ pub struct PeerInfo {
     pub peer: String,
     /// Whether there is a link.
     pub connected: bool,
+    /// Whether that goes through a relay.
+    pub relayed: bool,
     /// Where it is dialled.
     pub addresses: Vec<String>,
     /// Why the last dial failed, until one succeeds.

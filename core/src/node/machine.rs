@@ -220,6 +220,7 @@ impl Machine {
             frozen: frozen.or(setup.frozen),
             clock: setup.clock,
             surroundings: setup.surroundings,
+            gossips: false,
         })?;
         Ok(Self { actor, shared, orders, pending: Vec::new(), _commands: queue })
     }

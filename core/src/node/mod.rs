@@ -9,6 +9,7 @@ mod command;
 mod context;
 mod directory;
 mod events;
+mod gossip;
 mod info;
 #[doc(hidden)]
 pub mod machine;

@@ -24,6 +24,17 @@ pub struct Options {
     pub bootstrap: Vec<String>,
     /// Whether to find peers in the local network by mDNS, and be found.
     pub discovery: bool,
+    /// Relays to be reached through, as multiaddresses with `/p2p/…`; at most 4. The node keeps a place at each, names them in invitations, and
+    /// says in [`super::NodeStatus::relays`] how it stands with them. A relay sees neither contexts nor what is said.
+    pub relays: Vec<String>,
+    /// Whether others are dialled through relays; always where [`Self::relays`] are named.
+    pub through_relays: bool,
+    /// Whether a direct connection is tried where a link goes through a relay.
+    pub hole_punching: bool,
+    /// Whether peers are asked which of the node's addresses they reach (AutoNAT), so that others are told of these.
+    pub autonat: bool,
+    /// Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later.
+    pub gossip: bool,
     /// What acknowledged changes survive.
     pub durability: Durability,
     /// How many batches of events are kept for those who start after a cursor.
@@ -56,6 +67,11 @@ impl Default for Options {
             listen: Vec::new(),
             bootstrap: Vec::new(),
             discovery: false,
+            relays: Vec::new(),
+            through_relays: true,
+            hole_punching: true,
+            autonat: true,
+            gossip: true,
             durability: Durability::Power,
             event_retention: 10_000,
             transport: Transport::Sockets,

@@ -25,7 +25,7 @@ use self::rows::{Row, add_row};
 use super::actor::{Actor, FROZEN, Machinery, Start, fresh_keys, random_bytes};
 use super::command::Command;
 use super::context::Context;
-use super::info::{ContextInfo, NodeStatus, PeerInfo};
+use super::info::{ContextInfo, NodeStatus, PeerInfo, RelayInfo};
 use super::machine::Marks;
 use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, Joining, Running};
@@ -33,7 +33,7 @@ use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::encryption::Keeper;
 use crate::invitation::Invitation;
-use crate::network::PeerId;
+use crate::network::{self, PeerId};
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
 use crate::storage::{
     Batch, Durability, EngineName, Exported, Keyspace, Mark, Purpose, StorageKey, Store, add_writes,
@@ -43,6 +43,8 @@ use crate::{Error, ErrorKind, Result, limits};
 
 /// Commands that wait for a context's thread.
 const COMMANDS: usize = 1024;
+/// How long making an invitation waits for relays that have not been heard of.
+const RELAYS: Duration = Duration::from_secs(3);
 /// How long `shutdown` waits for a thread or the network.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `shutdown` waits for what the runtime's own threads still do.
@@ -109,19 +111,14 @@ impl Registry {
     }
 
     /// Where somebody who is invited may find a member: this node's addresses and those of members' nodes, in turn.
-    pub(crate) fn meeting_points(&self) -> Vec<String> {
-        let mut own = self.addresses();
-        // An address of this machine alone helps nobody else.
-        own.sort_by_key(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1/"));
-        let friends = self.live.borrow().as_ref().map(|live| live.peers.friends()).unwrap_or_default();
-        let mut friends = friends.into_iter();
-        let mut points = Vec::new();
-        for address in own {
-            points.push(address);
-            points.extend(friends.next());
+    pub(crate) async fn meeting_points(&self) -> Vec<String> {
+        let live = self.live.borrow().clone();
+        if let Some(live) = &live {
+            // Right after the start relays have not answered yet.
+            live.network.wait_relays(RELAYS).await;
         }
-        points.extend(friends);
-        points
+        let friends = live.map(|live| live.peers.friends()).unwrap_or_default();
+        points(self.addresses(), friends)
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -133,9 +130,9 @@ impl Registry {
     pub(crate) async fn status(&self) -> Result<NodeStatus> {
         self.check_open()?;
         let live = self.live.borrow().clone();
-        let peers = match &live {
-            Some(live) => live.network.peers().await?,
-            None => Vec::new(),
+        let (peers, relays) = match &live {
+            Some(live) => (live.network.peers().await?, live.network.relays().await?),
+            None => (Vec::new(), Vec::new()),
         };
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let Sealing { sealed, key_file, .. } = *lock(&self.sealing);
@@ -147,9 +144,22 @@ impl Registry {
                 .map(|peer| PeerInfo {
                     peer: peer.peer.to_string(),
                     connected: peer.link.is_some(),
+                    relayed: peer.relayed,
                     addresses: peer.addresses,
                     last_failure: peer.last_failure.map(|error| error.to_string()),
                     next_attempt_in: peer.next_attempt_in.map(millis),
+                })
+                .collect(),
+            relays: relays
+                .into_iter()
+                .map(|relay| RelayInfo {
+                    relay: relay.relay,
+                    address: relay.address,
+                    longest: relay.longest.map(millis),
+                    most_bytes: relay.most_bytes,
+                    reason: relay.last_failure.as_ref().map(Error::kind),
+                    last_failure: relay.last_failure.map(|error| error.to_string()),
+                    next_attempt_in: relay.next_attempt_in.map(millis),
                 })
                 .collect(),
             contexts: self.contexts()?.iter().map(|context| context.id.to_string()).collect(),
@@ -305,6 +315,7 @@ impl Registry {
             frozen,
             clock: self.options.clock.clone(),
             surroundings: Box::new(Machinery::new(Arc::downgrade(self))),
+            gossips: live.network.gossips(),
         };
         let actor = Actor::new(start)?;
         let thread = std::thread::Builder::new()
@@ -388,6 +399,30 @@ impl Registry {
             false => Error::closed("the node has been shut down"),
         })?
     }
+}
+
+/// The node's own addresses and those of members' nodes in turn, so that the first few are worth most: an address of this machine alone helps
+/// nobody else, and one way of each kind does more than two of the same.
+fn points(own: Vec<String>, friends: Vec<String>) -> Vec<String> {
+    let mut seen = [0; 5];
+    let mut own: Vec<(usize, u8, String)> = own
+        .into_iter()
+        .map(|address| {
+            let rank = network::rank(&address);
+            let of_kind = &mut seen[usize::from(rank).min(4)];
+            *of_kind += 1;
+            (*of_kind, rank, address)
+        })
+        .collect();
+    own.sort();
+    let mut friends = friends.into_iter();
+    let mut points = Vec::new();
+    for (_, _, address) in own {
+        points.push(address);
+        points.extend(friends.next());
+    }
+    points.extend(friends);
+    points
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,13 +11,16 @@ use tokio::task::JoinHandle;
 
 use super::actor::random_bytes;
 use super::command::{Command, Load};
+use super::gossip::EnvelopeKeys;
 use super::registry::Peers;
-use crate::network::{self, LinkId, Network, PeerId};
+use crate::network::{self, Judgement, LinkId, MessageName, Network, PeerId, Topic};
 use crate::replica::ContextId;
 use crate::sync::{Channel, Link, LinkOutput};
 
 /// Most bytes that wait to be sent on one link before the link is cut.
 const OUTBOUND: usize = 64 << 20;
+/// Steps of gossip that wait for the network; more are dropped.
+const GOSSIP: usize = 1024;
 /// How long until a channel is opened again after a session ended, the first time and at most.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
@@ -37,8 +40,20 @@ pub(crate) enum ToSwitchboard {
     InStep { link: LinkId, context: ContextId },
     /// Asks a peer for a context again.
     Reopen { link: LinkId, context: ContextId },
+    /// What a context's envelopes are opened with; `None`: it does not gossip.
+    Gossip { context: ContextId, keys: Option<EnvelopeKeys> },
+    /// An envelope for everybody on a topic.
+    Publish { topic: Topic, bytes: Vec<u8> },
     /// Ends the task.
     Stop,
+}
+
+/// What is to be done in gossip, in order.
+enum Gossip {
+    Subscribe(Topic),
+    Unsubscribe(Topic),
+    Publish(Topic, Vec<u8>),
+    Judge(MessageName, Judgement),
 }
 
 struct Hosted {
@@ -72,6 +87,8 @@ pub(crate) struct Switchboard {
     peers: Arc<Peers>,
     hosted: HashMap<ContextId, Hosted>,
     lines: HashMap<LinkId, Line>,
+    gossip: mpsc::Sender<Gossip>,
+    topics: HashMap<Topic, (ContextId, Arc<EnvelopeKeys>)>,
     itself: mpsc::UnboundedSender<ToSwitchboard>,
 }
 
@@ -82,7 +99,10 @@ impl Switchboard {
         itself: mpsc::UnboundedSender<ToSwitchboard>,
     ) -> Self {
         let own = network.peer_id();
-        Self { network, own, peers, hosted: HashMap::new(), lines: HashMap::new(), itself }
+        let (gossip, steps) = mpsc::channel(GOSSIP);
+        tokio::spawn(carry_gossip(network.clone(), steps));
+        let (hosted, lines, topics) = Default::default();
+        Self { network, own, peers, hosted, lines, gossip, topics, itself }
     }
 
     pub(crate) async fn run(
@@ -114,7 +134,10 @@ impl Switchboard {
                     self.on_line(link, |line| line.link.add(context, access_key, ask || line.outbound));
                 }
             }
+            ToSwitchboard::Gossip { context, keys } => self.gossip_about(context, keys),
+            ToSwitchboard::Publish { topic, bytes } => self.gossip(Gossip::Publish(topic, bytes)),
             ToSwitchboard::Unhost { context } => {
+                self.gossip_about(context, None);
                 self.hosted.remove(&context);
                 let links: Vec<LinkId> = self.lines.keys().copied().collect();
                 for link in links {
@@ -171,10 +194,11 @@ impl Switchboard {
     fn event(&mut self, event: network::Event) {
         match event {
             network::Event::LinkUp { link, peer, address, outbound } => {
+                let relayed = network::is_relayed(&address);
                 if outbound {
                     self.peers.learn(peer, vec![address]);
                 }
-                self.link_up(link, peer, outbound);
+                self.link_up(link, peer, outbound, relayed);
             }
             network::Event::LinkDown { link, reason, .. } => {
                 tracing::debug!(%link, %reason, "a link is down");
@@ -209,20 +233,24 @@ impl Switchboard {
                     let _ = network.connect_peer(peer, &addresses).await;
                 });
             }
+            network::Event::Gossip { topic, bytes, name } => self.gossiped(topic, &bytes, name),
             network::Event::Listening { .. } => self.peers.listening(),
             network::Event::DialFailed { .. } => {}
         }
     }
 
-    fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool) {
+    fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool, relayed: bool) {
         let Ok(nonce) = random_bytes() else { return self.cut(link) };
-        let (state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
+        let (mut state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
             Ok(made) => made,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a link cannot be used");
                 return self.cut(link);
             }
         };
+        if relayed {
+            state.narrow();
+        }
         let (writer, mut frames) = mpsc::unbounded_channel::<Vec<u8>>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let (network, count) = (self.network.clone(), Arc::clone(&waiting));
@@ -307,12 +335,64 @@ impl Switchboard {
         }
     }
 
+    fn gossip(&self, step: Gossip) {
+        if self.gossip.try_send(step).is_err() {
+            tracing::debug!("the network does not keep up with gossip");
+        }
+    }
+
+    fn gossip_about(&mut self, context: ContextId, keys: Option<EnvelopeKeys>) {
+        let after = keys.as_ref().map(EnvelopeKeys::topics).unwrap_or_default();
+        let before: Vec<Topic> =
+            self.topics.iter().filter(|(_, (of, _))| *of == context).map(|(topic, _)| *topic).collect();
+        for topic in before.iter().filter(|topic| !after.contains(topic)) {
+            self.topics.remove(topic);
+            self.gossip(Gossip::Unsubscribe(*topic));
+        }
+        let Some(keys) = keys.map(Arc::new) else { return };
+        for topic in after {
+            self.topics.insert(topic, (context, Arc::clone(&keys)));
+            if !before.contains(&topic) {
+                self.gossip(Gossip::Subscribe(topic));
+            }
+        }
+    }
+
+    /// Passes on what opens, and hands it to its context like a push.
+    fn gossiped(&self, topic: Topic, bytes: &[u8], name: MessageName) {
+        let known =
+            self.topics.get(&topic).and_then(|(context, keys)| Some((self.hosted.get(context)?, keys)));
+        let Some((hosted, keys)) = known else { return self.gossip(Gossip::Judge(name, Judgement::Ignore)) };
+        let content = keys.open(topic, bytes);
+        let judgement = if content.is_some() { Judgement::Accept } else { Judgement::Reject };
+        self.gossip(Gossip::Judge(name, judgement));
+        let length = content.as_ref().map_or(0, Vec::len);
+        if let Some(load) = Load::take(&hosted.taken, length) {
+            // A context that does not keep up learns of it by comparing.
+            let _ = hosted.commands.try_send(Command::Gossip { content, load });
+        }
+    }
+
     fn cut(&self, link: LinkId) {
         let network = self.network.clone();
         tokio::spawn(async move {
             // It may be down already.
             let _ = network.disconnect(link).await;
         });
+    }
+}
+
+async fn carry_gossip(network: Network, mut steps: mpsc::Receiver<Gossip>) {
+    while let Some(step) = steps.recv().await {
+        let done = match step {
+            Gossip::Subscribe(topic) => network.subscribe(topic).await,
+            Gossip::Unsubscribe(topic) => network.unsubscribe(topic).await,
+            Gossip::Publish(topic, bytes) => network.publish(topic, bytes).await,
+            Gossip::Judge(name, judgement) => network.judge(name, judgement).await,
+        };
+        if done.is_err() {
+            return;
+        }
     }
 }
 

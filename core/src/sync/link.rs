@@ -104,6 +104,7 @@ pub struct Link {
     hosted: BTreeMap<ContextId, Hosted>,
     channels: BTreeMap<Channel, ContextId>,
     wrong_openings: usize,
+    narrow: bool,
 }
 
 impl Link {
@@ -121,8 +122,14 @@ impl Link {
             hosted: BTreeMap::new(),
             channels: BTreeMap::new(),
             wrong_openings: 0,
+            narrow: false,
         };
         Ok((link, Frame::Hello { nonce }.encode()))
+    }
+
+    /// The link goes through a relay: what is sent on channels from now on goes in small batches.
+    pub fn narrow(&mut self) {
+        self.narrow = true;
     }
 
     /// Hosts a context (or joins it). With `open`, asks the peer for it; without, only answers: a peer that does not know
@@ -326,6 +333,7 @@ impl Link {
             answerer_nonce: answered.0,
             opener_peer: opened.1,
             answerer_peer: answered.1,
+            narrow: self.narrow,
         }
     }
 }

@@ -98,6 +98,15 @@ impl Session {
         self.push(turn)
     }
 
+    pub(super) fn take_gossiped(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+        let live = &mut self.live;
+        let others = transactions.iter().filter(|id| !live.delivered.remove(*id)).count();
+        if others > 0 {
+            self.rounds.look_later(turn.now);
+        }
+        Ok(())
+    }
+
     /// Pushes what waits, as far as the round and the window allow.
     pub(super) fn push(&mut self, turn: &mut Turn<'_>) -> Step {
         while self.rounds.may_push() && self.outgoing.has_room() && !self.live.pushes.is_empty() {
@@ -109,7 +118,7 @@ impl Session {
                     continue;
                 };
                 bytes += size(&transaction);
-                if bytes > limits::SYNC_BATCH && !transactions.is_empty() {
+                if bytes > self.batch() && !transactions.is_empty() {
                     self.live.pushes.push_front(id);
                     break;
                 }

@@ -6,6 +6,7 @@
 //! (frames, messages, what the node did) and give outputs. `docs/sync.md` is the protocol.
 
 mod batch;
+pub mod gossip;
 mod handshake;
 mod link;
 mod live;

@@ -41,6 +41,8 @@ pub struct Binding {
     pub opener_peer: Vec<u8>,
     /// Peer id of the other side.
     pub answerer_peer: Vec<u8>,
+    /// Whether the link goes through a relay, which may cut it soon. Each side sees to its own batches; nothing is proved by it.
+    pub narrow: bool,
 }
 
 impl Binding {

@@ -18,6 +18,8 @@ use crate::replica::{MemberId, Transaction, TransactionId};
 
 /// How long a peer may stand still in a round.
 pub(super) const STALL_TIME: u64 = 60_000;
+/// How long gossip has to reach everybody before it is looked whether it did, in ms.
+const GOSSIP_PAUSE: u64 = 3_000;
 /// Rounds without coming to equality that follow each other at once.
 const ROUNDS_AT_ONCE: u32 = 4;
 /// After these: the first pause, which doubles up to the last.
@@ -132,6 +134,16 @@ impl Rounds {
         }
         self.equal = false;
         self.again = true;
+    }
+
+    /// The peer may have heard of something by gossip, or not: another round is to come, soon.
+    pub(super) fn look_later(&mut self, now: u64) {
+        if !self.has_begun() {
+            return;
+        }
+        self.want_again(now);
+        let at = now.saturating_add(self.spread(GOSSIP_PAUSE));
+        self.again_at.get_or_insert(at);
     }
 
     /// Between `time` and half as much again.
@@ -266,12 +278,13 @@ impl Session {
 
     /// Sends as much as the window allows.
     pub(super) fn send_batches(&mut self, turn: &mut Turn<'_>) -> Step {
+        let aim = self.batch();
         let peer = self.peer()?;
         let Phase::Differing(difference) = &mut self.rounds.phase else { return Ok(()) };
         while self.outgoing.has_room()
             && let Some(sender) = &mut difference.sender
         {
-            match sender.batch(turn.history, &peer)? {
+            match sender.batch(turn.history, &peer, aim)? {
                 Some((runs, count)) => {
                     let batch = Batch::encode(Purpose::CatchUp, &runs);
                     self.outgoing.sent(batch.length as usize);

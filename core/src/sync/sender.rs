@@ -160,14 +160,19 @@ impl Sender {
     }
 
     /// The next batch as runs, and how many transactions are in it; `None` once there is nothing more. Up to
-    /// [`limits::SYNC_BATCH`] bytes where signatures allow, never more than [`limits::SYNC_BATCH_MOST`].
+    /// `aim` bytes where signatures allow, never more than [`limits::SYNC_BATCH_MOST`].
     ///
     /// A batch is a piece of the merged order, cut where every chain in it ends with a signature. Where there is no such
     /// place, what is covered goes and the rest waits; where nothing is, one author's run goes before its turn; what nothing
     /// at all covers is left out.
-    pub(super) fn batch(&mut self, history: &dyn History, to: &MemberId) -> Result<Option<(Vec<Run>, u64)>> {
+    pub(super) fn batch(
+        &mut self,
+        history: &dyn History,
+        to: &MemberId,
+        aim: usize,
+    ) -> Result<Option<(Vec<Run>, u64)>> {
         loop {
-            let (items, more) = self.piece(history)?;
+            let (items, more) = self.piece(history, aim)?;
             if items.is_empty() && more {
                 continue;
             }
@@ -184,14 +189,14 @@ impl Sender {
     }
 
     /// What goes into the next batch, and whether there may be more if that is nothing.
-    fn piece(&mut self, history: &dyn History) -> Result<(Vec<Named>, bool)> {
+    fn piece(&mut self, history: &dyn History, aim: usize) -> Result<(Vec<Named>, bool)> {
         let (mut items, mut bytes, mut cut) = (Vec::new(), 0, 0);
         let mut uncovered = Uncovered::default();
         let mut full = false;
         while let Some((id, transaction)) = self.next(history)? {
             let size = size(&transaction);
             full = bytes + size > limits::SYNC_BATCH_MOST && !items.is_empty();
-            if full || (cut > 0 && bytes + size > limits::SYNC_BATCH) {
+            if full || (cut > 0 && bytes + size > aim) {
                 self.ahead.push_front((id, transaction));
                 break;
             }

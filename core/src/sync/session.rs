@@ -11,7 +11,7 @@ use super::shares::Shares;
 use super::window::{Incoming, Outgoing};
 use super::{Ended, Failure, History, Local, Output, Priority, Refusal, SessionEvent};
 use crate::replica::{MemberId, Role, TransactionId};
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 
 /// What a session does with one input: the history and the time it sees, and what it puts out.
 pub(super) struct Turn<'a> {
@@ -120,6 +120,11 @@ impl Session {
         Ok((session, turn.out))
     }
 
+    /// What a batch aims for, in bytes before compression.
+    pub(super) fn batch(&self) -> usize {
+        if self.binding.narrow { limits::SYNC_BATCH_NARROW } else { limits::SYNC_BATCH }
+    }
+
     /// A message came through the channel.
     pub fn receive(&mut self, message: &[u8], history: &dyn History, now: u64) -> Result<Vec<Output>> {
         self.turn(history, now, |session, turn| session.take(Message::decode(message)?, turn))
@@ -133,6 +138,16 @@ impl Session {
         now: u64,
     ) -> Result<Vec<Output>> {
         self.turn(history, now, |session, turn| session.take_added(transactions, turn))
+    }
+
+    /// New in the history and durable, and gossiped instead of pushed: whether the peer has heard of it is found out a little later.
+    pub fn gossiped(
+        &mut self,
+        transactions: &[TransactionId],
+        history: &dyn History,
+        now: u64,
+    ) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| session.take_gossiped(transactions, turn))
     }
 
     /// What was delivered under this token has been dealt with: the admitted is durable, the rest waits or was dropped.

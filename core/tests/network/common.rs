@@ -154,6 +154,7 @@ pub(crate) struct Raw {
 
 enum Order {
     Dial(Multiaddr),
+    Cut(libp2p::PeerId),
     Freeze(oneshot::Sender<()>, std::sync::mpsc::Receiver<()>),
 }
 
@@ -196,6 +197,13 @@ impl Raw {
     /// Dials an address with `/p2p/…`.
     pub(crate) fn dial_at(&self, address: &str) {
         assert!(self.orders.send(Order::Dial(address.parse().unwrap())).is_ok());
+    }
+
+    /// Closes all connections with the node.
+    pub(crate) async fn cut(&mut self, node: &Node) {
+        while self.closed.try_recv().is_ok() {}
+        assert!(self.orders.send(Order::Cut(node.id().to_string().parse().unwrap())).is_ok());
+        soon(self.closed.recv()).await.unwrap();
     }
 
     /// Stands still from now on, until it is dropped.
@@ -269,6 +277,9 @@ async fn live(
                         .allocate_new_port()
                         .build();
                     swarm.dial(opts).unwrap();
+                }
+                Some(Order::Cut(peer)) => {
+                    let _ = swarm.disconnect_peer_id(peer);
                 }
                 Some(Order::Freeze(still, frozen)) => {
                     still.send(()).unwrap();

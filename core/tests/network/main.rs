@@ -8,3 +8,6 @@ mod frames;
 mod hostile;
 mod life;
 mod links;
+#[allow(dead_code, reason = "the tests of whole nodes use it too")]
+mod relay;
+mod relayed;

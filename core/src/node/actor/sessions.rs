@@ -66,6 +66,11 @@ impl Actor {
                     })?;
                     drop(load);
                 }
+                Command::Gossip { content: Some(content), load } => {
+                    self.hear_gossip(&content, tables, stage)?;
+                    drop(load);
+                }
+                Command::Gossip { content: None, .. } => self.gossiping.gap(self.start.surroundings.now()),
                 Command::Closed { link, channel }
                     if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) =>
                 {
@@ -292,6 +297,7 @@ impl Actor {
 
     /// Tells the sessions what is durable now. What they deliver in answer waits for the next round.
     pub(super) fn tell_sessions(&mut self, tables: &ContextTables<'_>, stage: &mut Stage) -> Result<()> {
+        self.ask_after_gossip(tables, stage)?;
         for link in std::mem::take(&mut stage.liars) {
             self.cut(link);
         }
@@ -326,12 +332,8 @@ impl Actor {
         // Every session hears of everything: it knows itself what its own peer has delivered.
         let ids = std::mem::take(&mut stage.added);
         if !ids.is_empty() {
-            let links: Vec<LinkId> = self.sessions.keys().copied().collect();
-            for link in links {
-                self.with_session(link, None, tables, stage, |session, held, now| {
-                    session.added(&ids, held, now)
-                })?;
-            }
+            self.note_gossip();
+            self.push_added(&ids, tables, stage)?;
         }
         // Last: who left or was removed is to hear of that; what is sealed goes to it as it was sent.
         if std::mem::take(&mut stage.membership_changed) {

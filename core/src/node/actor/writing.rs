@@ -77,9 +77,11 @@ impl Actor {
             }
             // Every round looks for an application that is missing.
             Command::ApplicationRegistered => Ok(()),
-            Command::Stop | Command::Opened { .. } | Command::Message { .. } | Command::Closed { .. } => {
-                Ok(())
-            }
+            Command::Stop
+            | Command::Opened { .. }
+            | Command::Message { .. }
+            | Command::Gossip { .. }
+            | Command::Closed { .. } => Ok(()),
             question => {
                 stage.questions.push(question);
                 Ok(())

@@ -37,6 +37,11 @@ impl Live {
         let mut config = network::Config::new(*identity);
         config.listen.clone_from(&options.listen);
         config.discovery = options.discovery;
+        config.relays.clone_from(&options.relays);
+        config.through_relays = options.through_relays;
+        config.hole_punching = options.hole_punching;
+        config.autonat = options.autonat;
+        config.gossip = options.gossip;
         config.known_peers = known.iter().map(|(peer, known)| (*peer, known.addresses.clone())).collect();
         let transports = runtime("kith-network")?;
         let started = {

@@ -206,7 +206,7 @@ fn big_histories_go_from_hand_to_hand_in_causal_order() {
         let mut sender = sender(&store);
         let mut next = Store::new(5);
         let mut batches = 0;
-        while let Some((runs, count)) = sender.batch(&store, &member(9)).unwrap() {
+        while let Some((runs, count)) = sender.batch(&store, &member(9), limits::SYNC_BATCH).unwrap() {
             let batch = Batch::encode(Purpose::CatchUp, &runs);
             assert!(batch.length as usize <= limits::SYNC_BATCH + 50_000, "hop {hop}: {}", batch.length);
             let transactions = decode(batch).unwrap();
@@ -238,7 +238,7 @@ fn with_few_signatures_everything_still_arrives() {
     let mut sender = sender(&store);
     let mut next = Store::new(5);
     let mut waited = false;
-    while let Some((runs, _)) = sender.batch(&store, &member(9)).unwrap() {
+    while let Some((runs, _)) = sender.batch(&store, &member(9), limits::SYNC_BATCH).unwrap() {
         let batch = Batch::encode(Purpose::CatchUp, &runs);
         assert!(batch.length as usize <= limits::SYNC_BATCH_MOST);
         let transactions = decode(batch).unwrap();
@@ -262,7 +262,7 @@ fn a_thousand_authors_are_sent_in_bounded_memory_and_order() {
     }
     let mut sender = sender(&store);
     let mut next = Store::new(0);
-    while let Some((runs, _)) = sender.batch(&store, &member(9)).unwrap() {
+    while let Some((runs, _)) = sender.batch(&store, &member(9), limits::SYNC_BATCH).unwrap() {
         let batch = Batch::encode(Purpose::CatchUp, &runs);
         assert!(batch.length as usize <= limits::SYNC_BATCH + 20_000);
         next.receive(decode(batch).unwrap().into_iter().map(|(_, transaction)| transaction));
@@ -295,7 +295,7 @@ fn what_surely_lacks_is_found_on_every_branch() {
         let mut sender = Sender::new(&store, &plan.starts).unwrap();
         let mut sent: Vec<u8> = Vec::new();
         let mut ids = BTreeSet::new();
-        while let Some((runs, _)) = sender.batch(&store, &member(9)).unwrap() {
+        while let Some((runs, _)) = sender.batch(&store, &member(9), limits::SYNC_BATCH).unwrap() {
             for (header, payload) in runs.into_iter().flat_map(|run| run.transactions) {
                 assert!(ids.insert(header.id()), "sent twice");
                 sent.push(payload[32]);

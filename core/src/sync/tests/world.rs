@@ -79,6 +79,7 @@ pub(super) fn binding(context: ContextId, from: usize, to: usize, opener: bool, 
         answerer_nonce: nonce(second),
         opener_peer: first.to_le_bytes().to_vec(),
         answerer_peer: second.to_le_bytes().to_vec(),
+        narrow: false,
     }
 }
 

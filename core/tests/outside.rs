@@ -1,0 +1,237 @@
+//! What somebody outside sees of a context with many members: a relay that carries their links, and a gossip peer that is no member. Every
+//! byte of both is kept and searched.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[allow(dead_code, reason = "the network's own tests use the rest")]
+#[path = "network/common.rs"]
+mod common;
+mod nodes;
+#[allow(dead_code, reason = "the network's own tests use the rest")]
+#[path = "network/relay.rs"]
+mod relay;
+#[path = "network/stranger.rs"]
+mod stranger;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kith_core::invitation::Invitation;
+use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
+use nodes::{PATIENCE, equal, key, log};
+use relay::{Relay, generous};
+use stranger::Stranger;
+
+/// Enough for gossip: more than 8.
+const MEMBERS: usize = 11;
+
+/// Members of one context: all but the first listen at nothing but the relay.
+struct World {
+    nodes: Vec<Node>,
+    contexts: Vec<Context>,
+    relay: Relay,
+    invitation: Invitation,
+}
+
+async fn world(change: impl Fn(&mut Options)) -> World {
+    log();
+    let relay = Relay::start(generous()).await;
+    let (mut nodes, mut contexts): (Vec<Node>, Vec<Context>) = Default::default();
+    let mut invitation = None;
+    for index in 0..MEMBERS {
+        let mut options = Options::default();
+        options.relays = vec![relay.address.clone()];
+        options.hole_punching = false;
+        if index == 0 {
+            options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+        }
+        change(&mut options);
+        let node = Node::open(options).await.unwrap();
+        let context = match &invitation {
+            None => {
+                let context = node.create_context(CreateOptions::default()).await.unwrap();
+                let mut options = InviteOptions::default();
+                options.max_uses = 100;
+                invitation = Some(context.invite(options).await.unwrap());
+                context
+            }
+            Some(invitation) => {
+                let text = Invitation::to_text(invitation);
+                node.join(&text, JoinOptions::default()).await.unwrap()
+            }
+        };
+        nodes.push(node);
+        contexts.push(context);
+    }
+    // Those who listen nowhere meet each other through the relay.
+    for pair in nodes[1..].windows(2) {
+        let through =
+            pair[1].addresses().into_iter().find(|address| address.contains("/p2p-circuit")).unwrap();
+        pair[0].connect(&through).await.unwrap();
+    }
+    World { nodes, contexts, relay, invitation: invitation.unwrap() }
+}
+
+impl World {
+    async fn all_equal(&self) {
+        for context in &self.contexts[1..] {
+            equal(&self.contexts[0], context).await;
+        }
+    }
+
+    /// Everything that nobody outside may see: what it is, and its bytes.
+    async fn secrets(&self) -> Vec<(String, Vec<u8>)> {
+        let context = &self.contexts[0];
+        let mut secrets = vec![
+            ("the context's id".to_owned(), context.id().0.to_vec()),
+            ("the access key".into(), self.invitation.access_key.to_vec()),
+            ("the invite key".into(), self.invitation.secret.to_vec()),
+            ("a method's name".into(), b"compare_and_set".to_vec()),
+            ("a value".into(), b"nobody else reads this".to_vec()),
+        ];
+        for member in context.members().await.unwrap() {
+            secrets.push(("a member's id".into(), member.id.0.to_vec()));
+            secrets.push(("how a member came".into(), member.added.0.to_vec()));
+        }
+        // Every parent is somebody's id, so this finds parents, too.
+        let history = context.history(None, 1000).await.unwrap();
+        assert!(history.len() > 2 * MEMBERS);
+        secrets.extend(history.iter().map(|found| ("a transaction's id".to_owned(), found.id.0.to_vec())));
+        secrets
+    }
+
+    async fn shutdown(self) {
+        for node in self.nodes {
+            node.shutdown().await.unwrap();
+        }
+    }
+}
+
+/// Which of the secrets are in the bytes, as they are or as hexadecimal text.
+fn found<'a>(secrets: &'a [(String, Vec<u8>)], bytes: &[Vec<u8>]) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    for (what, secret) in secrets {
+        let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let within = |haystack: &[u8], needle: &[u8]| haystack.windows(needle.len()).any(|w| w == needle);
+        if bytes.iter().any(|bytes| within(bytes, secret) || within(bytes, text.as_bytes())) {
+            found.insert(what.as_str());
+        }
+    }
+    found
+}
+
+/// The sizes that an envelope may have: 512, 640, 768, 896, 1024 …, with tag, length, nonce and authenticator.
+fn is_bucket(length: usize) -> bool {
+    (9..17).any(|power| (4..8).any(|quarter| length == (1 << power) * quarter / 4 + 16 + 4 + 24 + 16))
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it does not come to that");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
+    let world = world(|_| ()).await;
+    world.all_equal().await;
+    let stranger = Stranger::beside(&world.nodes[0].addresses()[0]).await;
+    until(|| !stranger.topics().is_empty()).await;
+    let before = stranger.messages().len();
+    let mut round = 0;
+    // Until it has heard of many members' transactions, as a peer in the mesh does.
+    while stranger.messages().len() < before + 15 || round < 6 {
+        round += 1;
+        assert!(round < 60, "the gossip peer hears nothing");
+        for (index, context) in world.contexts.iter().enumerate() {
+            let value =
+                format!("nobody else reads this {round} {index} {}", "x".repeat(round * 40 + index * 7));
+            let at = key(&format!("{round} {index}"));
+            context.compare_and_set(at, None, Some(value.as_bytes())).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.all_equal().await;
+    let secrets = world.secrets().await;
+    let messages = stranger.messages();
+    let (carried, heard) = (world.relay.streams(), stranger.streams());
+    let amount = |streams: &[Vec<u8>]| streams.iter().map(Vec::len).sum::<usize>();
+    let amounts = (amount(&carried), amount(&heard));
+    assert!(amounts.0 > 200_000 && amounts.1 > 15 * 512, "both had much to look at: {amounts:?}");
+
+    assert_eq!(found(&secrets, &carried), BTreeSet::new(), "the relay learns something");
+    assert_eq!(found(&secrets, &heard), BTreeSet::new(), "the gossip peer learns something");
+    assert_eq!(found(&secrets, &messages), BTreeSet::new(), "the gossip peer learns something");
+    let sizes: BTreeSet<usize> = messages.iter().map(Vec::len).collect();
+    assert!(sizes.iter().all(|size| is_bucket(*size)), "{sizes:?}");
+    assert!(is_bucket(700) && !is_bucket(701) && !is_bucket(699));
+    // What is visible by nature is no member's key: each context has an identity of its own.
+    let members: Vec<_> =
+        world.contexts[0].members().await.unwrap().into_iter().map(|member| member.id).collect();
+    for node in &world.nodes {
+        let peer: kith_core::network::PeerId = node.id().parse().unwrap();
+        assert!(members.iter().all(|member| !peer.to_bytes().ends_with(&member.0)));
+    }
+
+    // Controls. The same search finds what is there: peers' names, which a relay has to know, …
+    let peer: kith_core::network::PeerId = world.nodes[1].id().parse().unwrap();
+    let visible = [("a peer id".to_owned(), peer.to_bytes())];
+    assert_eq!(found(&visible, &carried).len(), 1);
+    // … and all the ids in the same messages once they are opened by somebody who has the key.
+    let plain = opened(&world, &messages);
+    assert_eq!(plain.len(), messages.len());
+    let in_plain = found(&secrets, &plain);
+    for what in ["the context's id", "a member's id", "a transaction's id"] {
+        assert!(in_plain.contains(what), "{what} is not in {in_plain:?}");
+    }
+    // What a call says is sealed once more, for who has the keys of its epoch; they read it.
+    let history = world.contexts[0].history(None, 1000).await.unwrap();
+    let said: Vec<Vec<u8>> = history
+        .iter()
+        .map(|call| [call.method.clone().unwrap_or_default().as_bytes(), &call.arguments].concat())
+        .collect();
+    assert_eq!(found(&secrets[3..5], &said), BTreeSet::from(["a method's name", "a value"]));
+    world.shutdown().await;
+}
+
+/// What is in the envelopes, for who has the access key.
+fn opened(world: &World, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    use kith_core::encryption::{Envelope, Scope, Secret, Suite, first_envelope_key};
+    let scope = Scope { suite: Suite::X25519, context: world.contexts[0].id() };
+    let secret = first_envelope_key(&scope, &Secret::new(world.invitation.access_key));
+    let open = |bytes: &Vec<u8>| {
+        let envelope: Envelope = borsh::from_slice(bytes).unwrap();
+        envelope.open(&scope, &secret).unwrap()
+    };
+    messages.iter().map(open).collect()
+}
+
+/// Gossip is a hint: with it turned off, and with a peer that gossips garbage, everybody comes to the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_gossip_and_under_garbage_all_become_equal() {
+    for gossip in [false, true] {
+        let world = world(|options| options.gossip = gossip).await;
+        let stranger =
+            if gossip { Some(Stranger::beside(&world.nodes[0].addresses()[0]).await) } else { None };
+        if let Some(stranger) = &stranger {
+            until(|| !stranger.topics().is_empty()).await;
+        }
+        for (index, context) in world.contexts.iter().enumerate() {
+            context.put(key(&index.to_string()), b"x").await.unwrap();
+            let Some(stranger) = &stranger else { continue };
+            for n in 0..20u8 {
+                stranger.publish(&stranger.topics()[0], vec![n; 600 + index]);
+            }
+            // Somebody else's words again are no news.
+            for message in stranger.messages() {
+                stranger.publish(&stranger.topics()[0], message);
+            }
+        }
+        // A value that is too large to be gossiped.
+        world.contexts[3].put(key("large"), &vec![7; 200_000]).await.unwrap();
+        world.all_equal().await;
+        world.shutdown().await;
+    }
+}
