@@ -518,6 +518,7 @@ pub(super) const NOT_YET: &[&str] = &[
     "Options::through_relays",
     "Options::hole_punching",
     "Options::autonat",
+    "Options::gossip",
     "NodeStatus::relays",
     "PeerInfo::relayed",
 ];
