@@ -474,8 +474,6 @@ class Context:
         In a context that is not sealed there is nothing to rotate: `UnsupportedError`.
 
         >>> await context.rotate_keys()
-        Traceback (most recent call last):
-        kith.UnsupportedError: ...
         """
         with translated():
             await self._native.rotate_keys()

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _live: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 _pinned: list[Any] = []
 _forked = False
+_MESSAGE = "this process was forked from the one that opened this: open nodes in processes that are started anew"
 
 
 def tracked(handle: _T) -> _T:
@@ -36,9 +37,14 @@ class _Elsewhere:
     """Stands where a handle of the parent process was."""
 
     def __getattr__(self, name: str) -> Any:
-        raise UnsupportedError(
-            "this process was forked from the one that opened this: open nodes in processes that are started anew"
-        )
+        raise UnsupportedError(_MESSAGE)
+
+
+def here(native: _T) -> _T:
+    """What is handed to the library as it is: `UnsupportedError` if it was the parent process's."""
+    if isinstance(native, _Elsewhere):
+        raise UnsupportedError(_MESSAGE)
+    return native
 
 
 def _after_in_child() -> None:

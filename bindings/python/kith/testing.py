@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from . import _native
 from ._application import Application, Hosted
 from ._context import Context
 from ._errors import translated
-from ._fork import tracked
+from ._fork import here, tracked
 from ._keys import StateKey, data_of
 from ._node import Node
 
@@ -49,7 +50,24 @@ class Hub:
             self._native.heal(one.id, other.id)
 
 
-_EVERYBODY = Hub()
+_everybody: Hub | None = None
+
+
+def _hub_of_all() -> Hub:
+    global _everybody
+    if _everybody is None:
+        _everybody = Hub()
+    return _everybody
+
+
+def _after_in_child() -> None:
+    # A process that was forked before any node was opened has nodes, and so a hub, of its own.
+    global _everybody
+    _everybody = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)
 
 
 async def memory_node(hub: Hub | None = None, *, event_retention: int | None = None) -> Node:
@@ -59,7 +77,8 @@ async def memory_node(hub: Hub | None = None, *, event_retention: int | None = N
     ...     (await node.create_context()).role
     'admin'
     """
-    return await Node.open(None, discovery=False, event_retention=event_retention, _hub=(hub or _EVERYBODY)._native)
+    native = here((hub or _hub_of_all())._native)
+    return await Node.open(None, discovery=False, event_retention=event_retention, _hub=native)
 
 
 @contextlib.asynccontextmanager

@@ -322,7 +322,7 @@ async def test_an_invitation_is_text_bytes_and_a_picture():
         await mine.revoke(second)
         assert [i.revoked for i in await mine.invitations() if i.id == second.id] == [True]
         with pytest.raises(kith.InvitationInvalidError):
-            kith.invitation(b"\x01nonsense")
+            kith.invitation(b"\x02nonsense")
 
 
 def test_the_default_directory_is_named_for_the_program(monkeypatch):

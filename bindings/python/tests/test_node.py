@@ -57,7 +57,7 @@ async def test_a_context_keeps_what_it_is_told(tmp_path):
         assert await context.get(key("one")) is None
         transaction = await context.transaction(id)
         assert transaction.outcome is kith.Outcome.ACCEPTED
-        assert (transaction.author, transaction.method, transaction.sequence) == (context.me, "put", 2)
+        assert (transaction.author, transaction.method, transaction.sequence) == (context.me, "put", 3)
         assert await context.transaction(bytes(32)) is None
         assert [info.id for info in node.contexts()] == [context.id]
         assert node.context(context.id) == context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
@@ -83,10 +84,19 @@ def call(coroutine: Coroutine[Any, Any, _T]) -> _T:
         return future.result()
     except BaseException:
         future.cancel()
+        # What it was about to take, such as an event, is not taken any more when this returns.
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(_passed(), running.loop).result(5)
         raise
     finally:
         # The exception has this frame, and the future has the exception.
         del future
+
+
+async def _passed() -> None:
+    """Ends when what was cancelled before has been told."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def _result(awaitable: Awaitable[_T]) -> _T:
