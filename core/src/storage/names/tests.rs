@@ -202,6 +202,13 @@ proptest! {
                     sorted.sort();
                     prop_assert_eq!(&sorted, &expected, "{:?} from {:?} to {:?}", keyspace, from, to);
                 }
+                // Where one name follows another (random ones do not), it cannot be told from the end of all that begins with the other.
+                let followed = own.filter(|own| from.len() >= own.to).is_some_and(|own| {
+                    prefix_end(&from[..own.to]).is_some_and(|end| keys.iter().any(|key| key.starts_with(&end)))
+                });
+                if followed {
+                    continue;
+                }
                 // Page by page, as pages are asked for.
                 let (mut joined, mut begin, mut end) = (Vec::new(), from.clone(), to.clone());
                 loop {
