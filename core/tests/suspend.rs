@@ -312,6 +312,8 @@ async fn a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged()
     ben.shutdown().await.unwrap();
 }
 
+const WRITES: u64 = 40;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
     let Two { _directory, anna: _anna, ben, mine, yours } = two().await;
@@ -320,9 +322,10 @@ async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
         let mut events = yours.events(None).await.unwrap();
         ben.suspend(PATIENCE).await.unwrap();
         let before = mine.status().await.unwrap().transactions;
-        let writes = (0..20).map(|n| {
+        // More than one round takes in, so that a suspension finds some of it still to come.
+        let writes = (0..WRITES).map(|n| {
             let context = mine.clone();
-            tokio::spawn(async move { context.put(key(&format!("{round}/{n}")), &[7; 4000]).await })
+            tokio::spawn(async move { context.put(key(&format!("{round}/{n}")), &[7; 100_000]).await })
         });
         for write in writes.collect::<Vec<_>>() {
             write.await.unwrap().unwrap();
@@ -330,7 +333,7 @@ async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
         ben.resume().await.unwrap();
         until(&mut events, |event| matches!(event, Event::Executed { .. })).await;
         let has = yours.status().await.unwrap().transactions;
-        interrupted += usize::from(has < before + 20);
+        interrupted += usize::from(has < before + WRITES);
     }
     println!("{interrupted} of 100 were interrupted in mid-catch-up");
     assert!(interrupted > 0, "catch-up was always over before the suspension");

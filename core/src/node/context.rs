@@ -259,7 +259,10 @@ impl Context {
         if options.max_uses == 0 {
             return Err(Error::invalid_argument("an invitation has at least one use"));
         }
-        let addresses = self.shared.node()?.meeting_points().await;
+        // On the node's own runtime: whoever calls from another language has none.
+        let node = self.shared.node()?;
+        let addresses = self.shared.runtime.spawn(async move { node.meeting_points().await });
+        let addresses = addresses.await.map_err(|_| Error::closed("the node has been shut down"))?;
         self.ask(|reply| Command::Invite { options, addresses, reply }).await
     }
 
