@@ -16,7 +16,8 @@ fn pseudonyms() -> Pseudonyms {
     Pseudonyms::new(&zeroize::Zeroizing::new([3; 32]))
 }
 
-/// Few distinct ids, so that they meet, some of which differ in the last byte only or end with 255.
+/// Few distinct ids, so that they meet, some of which differ in the last byte only or end with 255. None follows another at once: random ones
+/// do not, and it could not be told from the end of all that begins with the other.
 fn an_id() -> impl Strategy<Value = [u8; 32]> {
     prop::sample::select(vec![
         [0; 32],
@@ -28,7 +29,7 @@ fn an_id() -> impl Strategy<Value = [u8; 32]> {
         },
         {
             let mut id = [1; 32];
-            id[31] = 0;
+            id[31] = 3;
             id
         },
         [7; 32],
@@ -201,13 +202,6 @@ proptest! {
                     let mut sorted = whole.clone();
                     sorted.sort();
                     prop_assert_eq!(&sorted, &expected, "{:?} from {:?} to {:?}", keyspace, from, to);
-                }
-                // Where one name follows another (random ones do not), it cannot be told from the end of all that begins with the other.
-                let followed = own.filter(|own| from.len() >= own.to).is_some_and(|own| {
-                    prefix_end(&from[..own.to]).is_some_and(|end| keys.iter().any(|key| key.starts_with(&end)))
-                });
-                if followed {
-                    continue;
                 }
                 // Page by page, as pages are asked for.
                 let (mut joined, mut begin, mut end) = (Vec::new(), from.clone(), to.clone());
