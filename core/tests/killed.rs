@@ -5,23 +5,23 @@
 //! This file is both sides: without arguments the test, with `writer` one of its processes. A writer takes orders on its standard
 //! input, a line each, and answers on its standard output.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+mod processes;
+
+use std::io::BufRead;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use kith_core::application::kv;
 use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
 use kith_core::replica::{StateKey, TransactionId};
+use processes::{Heard, PATIENCE, Process, say};
 
 const ROUNDS: usize = 20;
 const MID_BATCH: usize = 15;
 const CALLERS: u64 = 8;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -47,13 +47,6 @@ fn main() -> ExitCode {
 }
 
 // ---------------------------------------------------------------------------------------------- a process that writes
-
-fn say(line: &str) {
-    // One call for each line: what was said before the kill is heard.
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(format!("{line}\n").as_bytes());
-    let _ = out.flush();
-}
 
 fn writer(directory: &Path) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -125,115 +118,32 @@ async fn write(context: Context, caller: u64, writing: Arc<AtomicBool>) {
 
 // --------------------------------------------------------------------------------------------------------- the test
 
-struct Writer {
-    child: Child,
-    orders: ChildStdin,
-    lines: Receiver<String>,
+fn start(directory: &Path) -> Process {
+    Process::start(Command::new(std::env::current_exe().expect("this program")).arg("writer").arg(directory))
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Writer {
-    fn start(directory: &Path) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .arg("writer")
-            .arg(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process starts");
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let Ok(line) = line else { return };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let orders = child.stdin.take().expect("its input");
-        let mut writer = Self { child, orders, lines };
-        writer.until("ready");
-        writer
-    }
-
-    fn order(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").expect("the process listens");
-    }
-
-    fn line(&mut self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process answers")
-    }
-
-    /// The rest of the first line that begins with a word.
-    fn until(&mut self, word: &str) -> String {
-        loop {
-            let line = self.line();
-            if let Some(rest) = line.strip_prefix(word) {
-                return rest.trim().to_string();
-            }
-        }
-    }
-
-    /// Reads on until so many calls were acknowledged.
-    fn acknowledged(&mut self, wanted: usize, ids: &mut Heard) {
-        let before = ids.acknowledged.len();
-        while ids.acknowledged.len() < before + wanted {
-            let line = self.line();
-            ids.hear(&line);
-        }
-    }
-
-    fn kill(&mut self, ids: &mut Heard) {
-        self.child.kill().expect("SIGKILL");
-        self.child.wait().expect("it is dead");
-        // What it had said before, up to the end.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            ids.hear(&line);
-        }
-    }
-
-    fn stop(&mut self, ids: &mut Heard) {
-        self.order("stop");
-        let mut stopped = 0;
-        while stopped < CALLERS {
-            let line = self.line();
-            stopped += u64::from(line == "stopped");
-            ids.hear(&line);
-        }
+/// Reads on until so many calls were acknowledged.
+fn acknowledged(writer: &mut Process, wanted: usize, ids: &mut Heard) {
+    let before = ids.acknowledged.len();
+    while ids.acknowledged.len() < before + wanted {
+        let line = writer.line();
+        ids.hear(&line);
     }
 }
 
-/// What a process has said of its calls.
-#[derive(Default)]
-struct Heard {
-    begun: usize,
-    acknowledged: BTreeSet<String>,
-}
-
-impl Heard {
-    fn hear(&mut self, line: &str) {
-        self.begun += usize::from(line == "begun");
-        if let Some(id) = line.strip_prefix("ack ") {
-            self.acknowledged.insert(id.to_string());
-        }
-    }
-
-    fn under_way(&self) -> usize {
-        self.begun - self.acknowledged.len()
+fn stop(writer: &mut Process, ids: &mut Heard) {
+    writer.order("stop");
+    let mut stopped = 0;
+    while stopped < CALLERS {
+        let line = writer.line();
+        stopped += u64::from(line == "stopped");
+        ids.hear(&line);
     }
 }
 
 fn acknowledged_writes_survive_sigkill() {
     let directories = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
-    let mut writers = [Writer::start(directories[0].path()), Writer::start(directories[1].path())];
+    let mut writers = [start(directories[0].path()), start(directories[1].path())];
     writers[0].order("create");
     let token = writers[0].until("token");
     writers[1].order(&format!("join {token}"));
@@ -247,19 +157,19 @@ fn acknowledged_writes_survive_sigkill() {
             writer.order("write");
         }
         for (writer, heard) in writers.iter_mut().zip(&mut heard) {
-            writer.acknowledged(10 + round * 7 % 40, heard);
+            acknowledged(writer, 10 + round * 7 % 40, heard);
         }
         let both = round == ROUNDS / 2;
         let victims: &[usize] = if both { &[0, 1] } else { &[round % 2][..] };
         for victim in victims {
-            writers[*victim].kill(&mut heard[*victim]);
+            writers[*victim].kill().iter().for_each(|line| heard[*victim].hear(line));
         }
         mid_batch += usize::from(victims.iter().any(|victim| heard[*victim].under_way() > 0));
         for survivor in (0..2).filter(|writer| !victims.contains(writer)) {
-            writers[survivor].stop(&mut heard[survivor]);
+            stop(&mut writers[survivor], &mut heard[survivor]);
         }
         for victim in victims {
-            writers[*victim] = Writer::start(directories[*victim].path());
+            writers[*victim] = start(directories[*victim].path());
         }
         let transactions = equal(&mut writers);
         for id in heard.iter().flat_map(|heard| &heard.acknowledged) {
@@ -280,7 +190,7 @@ fn acknowledged_writes_survive_sigkill() {
 }
 
 /// Waits until both hold the same history, and checks that they make the same of it.
-fn equal(writers: &mut [Writer; 2]) -> String {
+fn equal(writers: &mut [Process; 2]) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let states: Vec<String> = writers

@@ -11,6 +11,7 @@ mod errors;
 mod guides;
 mod install;
 mod kotlin;
+mod netns;
 mod notes;
 mod powerloss;
 mod program;
@@ -35,6 +36,7 @@ cargo xtask board                 nodes in five languages share an application o
 cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
+cargo xtask netns [WORD …]        five processes in network namespaces, in a bad network: --minutes N --seed S (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
 cargo xtask bench [PART …]        all figures; PART is one of them (--engine sled|redb; --quick: a tenth; --write: into docs/benchmarks.md)
@@ -74,6 +76,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["simulate", words @ ..] => simulate::simulate(words),
         ["powerloss", words @ ..] => powerloss::powerloss(words),
         ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
+        ["netns"] => netns::test(&options).map(|count| println!("{count}")),
+        ["netns", words @ ..] => netns::netns(words),
         ["bench", words @ ..] => bench::measure(words),
         ["borders"] => borders::run(),
         ["bindings"] => bindings::write(),
