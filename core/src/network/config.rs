@@ -25,7 +25,7 @@ pub struct Config {
     /// Relays at which a place is kept, with `/p2p/…`: whoever cannot dial this node reaches it through them. Each has to have an Ed25519
     /// key and to answer libp2p's ping.
     pub relays: Vec<String>,
-    /// Whether others are dialled through their relays; always with [`Self::relays`].
+    /// Whether others are dialled through their relays; always with [`relays`](field@Self::relays).
     pub through_relays: bool,
     /// Whether a direct connection is tried where a link goes through a relay (DCUtR).
     pub hole_punching: bool,
