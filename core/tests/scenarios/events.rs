@@ -91,15 +91,22 @@ async fn waits_that_are_dropped_lose_no_event() {
             ids
         }
     });
-    let (mut seen, mut dropped) = (Vec::new(), 0);
+    let (mut seen, mut dropped) = (Vec::new(), 0u32);
     while seen.len() < 40 {
-        match tokio::time::timeout(Duration::from_micros(200), events.next()).await {
-            Err(_) => dropped += 1,
-            Ok(event) => {
+        // Given up after another number of turns each time, the first time before the writer has had one.
+        let patience = async {
+            for _ in 0..=dropped % 7 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            event = events.next() => {
                 if let Event::Executed { transaction, .. } = event.unwrap().1 {
                     seen.push(transaction);
                 }
             }
+            () = patience => dropped += 1,
         }
     }
     assert_eq!(seen, writer.await.unwrap());

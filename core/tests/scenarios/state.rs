@@ -105,7 +105,7 @@ async fn the_order_is_read_and_each_transaction_tells_of_itself() {
     assert_eq!(all.iter().map(|info| info.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(all[2..].iter().map(|info| info.id).collect::<Vec<_>>(), ids);
     let info = context.transaction(ids[0]).await.unwrap().unwrap();
-    assert_eq!((info.author, info.sequence, info.method.as_deref()), (context.me(), 2, Some("put")));
+    assert_eq!((info.author, info.sequence, info.method.as_deref()), (context.me(), 3, Some("put")));
     assert!(info.receipt.unwrap().outcome.is_ok());
     assert!(context.transaction(TransactionId([7; 32])).await.unwrap().is_none());
     close(&[&node]).await;

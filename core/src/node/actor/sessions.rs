@@ -80,8 +80,8 @@ impl Actor {
             }
         }
         let now = self.now();
-        let due =
-            |connected: &Connected| connected.session.deadline().is_some_and(|deadline| deadline <= now);
+        // Compared as a number: `is_some_and` is compiled to a jump by what is not there, which valgrind reports.
+        let due = |connected: &Connected| connected.session.deadline().unwrap_or(u64::MAX) <= now;
         let links: Vec<LinkId> =
             self.sessions.iter().filter(|(_, c)| due(c)).map(|(link, _)| *link).collect();
         for link in links {

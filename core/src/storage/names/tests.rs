@@ -74,6 +74,11 @@ fn a_key(keyspace: Keyspace) -> BoxedStrategy<Vec<u8>> {
                 _ => bytes(&[&number, &a, &rest]),
             };
             key.truncate(short.unwrap_or(usize::MAX));
+            // No format has a part of a name at its end.
+            let cut = |name: &Name| name.from < key.len() && key.len() < name.to;
+            if let Some(name) = names(keyspace, &key).into_iter().flatten().find(cut) {
+                key.truncate(name.from);
+            }
             key
         })
         .boxed()
@@ -187,9 +192,10 @@ proptest! {
                 // Rows of other labels, which have names of their own, are beside those of this one.
                 let label = &key[..key.len().min(NUMBER + 3)];
                 let one_label = keyspace != Keyspace::Meta
-                    || from.starts_with(label) && to.as_ref().is_some_and(|to| to.starts_with(label));
+                    || label.len() == NUMBER + 3 && from.starts_with(label) && to.as_ref().is_some_and(|to| to.starts_with(label));
                 let ordered = match own {
-                    None => one_label,
+                    // A key of `keys` without a whole label has no name, but those beside it have.
+                    None => one_label && keyspace != Keyspace::Keys,
                     // A key that is too short for its name is not beside those that have one.
                     Some(own) => key.len() >= own.to && from.len() >= shared && one_name,
                 };

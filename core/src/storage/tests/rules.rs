@@ -295,7 +295,13 @@ fn every_record_is_verified() {
     let error = flipped_record(SledOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.message().contains("state/6b"), "{error}");
-    let wrong = flipped_record(without(|rules| rules.verify_records = false)).unwrap().unwrap();
+    let error = flipped_record(without(|rules| rules.seal = false)).unwrap_err();
+    assert!(error.message().contains("state/6b"), "{error}");
+    // What is sealed cannot be read without being verified, rule or not.
+    let error = flipped_record(without(|rules| rules.verify_records = false)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let neither = without(|rules| (rules.verify_records, rules.seal) = (false, false));
+    let wrong = flipped_record(neither).unwrap().unwrap();
     assert_ne!(wrong, b"value", "wrong bytes are handed out");
     assert_eq!(wrong.len(), 5);
 }
