@@ -165,7 +165,9 @@ def test_leaving_a_loop_over_events_ends_the_subscription_without_waiting():
 
 
 INTERRUPTIBLE = """
-import sys, threading, time
+import signal, sys, threading, time
+# Whoever starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import kith
 from kith.sync.testing import *
 
@@ -185,11 +187,16 @@ def interrupted(body):
         [sys.executable, "-I", "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines = []
-    for line in child.stdout:
-        lines.append(line.rstrip("\n"))
-        if line == "ready\n":
-            child.send_signal(signal.SIGINT)
-    assert child.wait(60) == 0, lines
+    hangs = threading.Timer(120, child.kill)
+    hangs.start()
+    try:
+        for line in child.stdout:
+            lines.append(line.rstrip("\n"))
+            if line == "ready\n":
+                child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 0, lines
+    finally:
+        hangs.cancel()
     return lines
 
 
