@@ -24,23 +24,20 @@ from ._events import *  # noqa: F403
 from ._events import Events
 from ._info import (
     ContextInfo,
-    ContextPeer,
-    ContextStatus,
     Difference,
+    Encryption,
     Explanation,
+    Exported,
     Invitation,
     InvitationInfo,
     IssuedInvitation,
     Level,
     Member,
     Message,
-    NodeStatus,
     Outcome,
     Part,
-    Peer,
     Receipt,
     Role,
-    SyncReport,
     Transaction,
     Verification,
     Written,
@@ -48,6 +45,7 @@ from ._info import (
 from ._keys import StateKey
 from ._log import set_log_level
 from ._node import Node, default_directory, invitation
+from ._status import ContextPeer, ContextSecurity, ContextStatus, NodeStatus, Peer, Relay, SyncReport
 from ._version import VERSION as __version__
 from . import testing
 
@@ -71,11 +69,14 @@ __all__ = [
     "Context",
     "ContextInfo",
     "ContextPeer",
+    "ContextSecurity",
     "ContextStatus",
     "Difference",
+    "Encryption",
     "Entry",
     "Events",
     "Explanation",
+    "Exported",
     "Invitation",
     "InvitationInfo",
     "IssuedInvitation",
@@ -89,6 +90,7 @@ __all__ = [
     "Part",
     "Peer",
     "Receipt",
+    "Relay",
     "Role",
     "State",
     "StateKey",

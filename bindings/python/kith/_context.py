@@ -12,7 +12,6 @@ from ._errors import InvalidArgumentError, translated
 from ._events import Event, Events
 from ._fork import tracked
 from ._info import (
-    ContextStatus,
     Explanation,
     Invitation,
     IssuedInvitation,
@@ -24,6 +23,7 @@ from ._info import (
     Verification,
 )
 from ._keys import StateKey, data_of, id_of, limit_of, milliseconds
+from ._status import ContextSecurity, ContextStatus
 
 _WEEK = datetime.timedelta(days=7)
 
@@ -477,6 +477,17 @@ class Context:
         """
         with translated():
             await self._native.rotate_keys()
+
+    async def security(self) -> ContextSecurity:
+        """How it stands with the context's keys: which epoch, how old, who was given it, and what was seen that should not be.
+
+        >>> _ = await context.put(kith.StateKey.of("shopping", "milk"), b"2 litres")
+        >>> security = await context.security()
+        >>> security.suite, security.members_able, security.members, security.pending, security.violations
+        ('x25519', 1, 1, None, 0)
+        """
+        with translated():
+            return ContextSecurity._of(await self._native.security())
 
     async def verify(self) -> Verification:
         """Compares everything that is kept of the context with what its history gives, and names the first difference.

@@ -21,6 +21,8 @@ __all__ = [
     "Equivocation",
     "Event",
     "Executed",
+    "KeyTrouble",
+    "KeyViolation",
     "Lagged",
     "MemberJoined",
     "MemberLeft",
@@ -183,6 +185,30 @@ class Closed(Event):
     """The context is closed here. The last event."""
 
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyTrouble(Event):
+    """Keys or a message that a member made cannot be opened here.
+
+    Nothing is lost: what it says comes from another member, or from that one, as soon as one is connected. If it happens again
+    and again with one member, its device or its build is at fault.
+    """
+
+    member: bytes
+    transaction: bytes
+    what: str
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyViolation(Event):
+    """A member sent a message under keys that were not to be used: a removed member may be able to read it.
+
+    Its build is at fault, or it does so on purpose.
+    """
+
+    member: bytes
+    transaction: bytes
 
 
 @dataclasses.dataclass(frozen=True)

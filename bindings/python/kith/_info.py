@@ -11,6 +11,9 @@ from ._errors import translated
 from ._keys import StateKey
 
 Role = Literal["admin", "writer", "reader"]
+Encryption = Literal["off", "x25519", "xwing"]
+"""How what is written in a context is sealed: not at all; by a group double ratchet over X25519; by the same over X-Wing, which also
+withstands quantum computers and has keys about 13 times as large."""
 
 
 class Invitation(str):
@@ -303,129 +306,16 @@ class Verification:
 
 
 @dataclasses.dataclass(frozen=True)
-class Peer:
-    """A peer as the network sees it."""
+class Exported:
+    """What was exported, or imported."""
 
-    peer: str
-    connected: bool
-    addresses: list[str]
-    last_failure: str | None
-    """Why the last dial failed, until one succeeds."""
-    next_attempt_in: int | None
-    """In how many ms it is dialled next."""
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeStatus:
-    """How it stands with a node."""
-
-    id: str
-    addresses: list[str]
-    peers: list[Peer]
-    contexts: list[bytes]
-    sealed: bool
-    """Whether what is kept is sealed. (Sealing is not there yet.)"""
-    copied: bool
-    """Whether the directory is a copy of another node's, or lacks its store's high-water mark: it signs nothing."""
-    suspended: bool
-    """Whether the node is suspended: it has no peers and no addresses then."""
-    storage: str | None
-    """The engine that keeps the node's directory: `"sled"` or `"redb"`; `None`: everything is in memory."""
+    records: int
+    """How many records there are."""
+    bytes: int
+    """How many bytes they have, keys and values."""
+    moved: bool
+    """Whether it is a move (`kith-inspect … export --move`), so that what is imported signs; `False`: a backup."""
 
     @classmethod
-    def _of(cls, status: _native.NodeStatus) -> NodeStatus:
-        peers = [
-            Peer(peer.peer, peer.connected, list(peer.addresses), peer.last_failure, peer.next_attempt_in)
-            for peer in status.peers
-        ]
-        contexts = [bytes.fromhex(context) for context in status.contexts]
-        return cls(
-            status.id,
-            list(status.addresses),
-            peers,
-            contexts,
-            status.sealed,
-            status.copied,
-            status.suspended,
-            status.storage,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class SyncReport:
-    """What `Node.sync_once` came to."""
-
-    peers: int
-    """How many peers are connected at its end."""
-    synced: list[bytes]
-    """The contexts that hold what a connected member's node holds, and nothing else is known of."""
-    behind: list[bytes]
-    """Those of which that is not known."""
-
-    @classmethod
-    def _of(cls, report: _native.SyncReport) -> SyncReport:
-        return cls(report.peers, list(report.synced), list(report.behind))
-
-
-@dataclasses.dataclass(frozen=True)
-class ContextPeer:
-    """A connected peer of a context."""
-
-    peer: str
-    member: bytes | None
-    """The member that it proved to be."""
-    equal: bool
-    """Whether both histories are known to be the same."""
-    lacking: int
-    """Transactions that it has and this node lacks, by the last comparison."""
-    lacks: int
-    """Transactions that it lacks, by the last comparison."""
-    since: int
-    """For how many ms it has been connected."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ContextStatus:
-    """How it stands with a context."""
-
-    transactions: int
-    pending: int
-    """Transactions in the order that are not executed."""
-    waiting: int
-    """Transactions that wait for their parents."""
-    missing: list[bytes]
-    """Transactions that are known of and missing."""
-    blocked: str | None
-    """Why applying stands still, if it does."""
-    frozen: str | None
-    """Why this node writes nothing here, if it does not."""
-    commitment: bytes
-    """The state commitment: equal on all members that hold the same history."""
-    digest: bytes
-    """The digest of the history."""
-    peers: list[ContextPeer]
-
-    @classmethod
-    def _of(cls, status: _native.ContextStatus) -> ContextStatus:
-        peers = [
-            ContextPeer(
-                peer.peer,
-                None if peer.member is None else bytes.fromhex(peer.member),
-                peer.equal,
-                peer.lacking,
-                peer.lacks,
-                peer.since,
-            )
-            for peer in status.peers
-        ]
-        return cls(
-            status.transactions,
-            status.pending,
-            status.waiting,
-            [bytes.fromhex(id) for id in status.missing],
-            status.blocked,
-            status.frozen,
-            bytes.fromhex(status.commitment),
-            bytes.fromhex(status.digest),
-            peers,
-        )
+    def _of(cls, done: _native.Exported) -> Exported:
+        return cls(done.records, done.bytes, done.moved)

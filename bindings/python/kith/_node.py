@@ -6,15 +6,19 @@ import datetime
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from . import _log, _native
 from ._application import Application, Hosted
 from ._context import Context
 from ._errors import InvalidArgumentError, UnsupportedError, inside, translated
 from ._fork import tracked
-from ._info import ContextInfo, Invitation, InvitationInfo, NodeStatus, SyncReport
+from ._info import ContextInfo, Encryption, Exported, Invitation, InvitationInfo
 from ._keys import data_of, id_of, milliseconds
+from ._status import NodeStatus, SyncReport
+
+# The generated module hangs the variants onto this class at run time, where a type checker does not see them.
+_StorageKey: Any = _native.StorageKey
 
 
 class _Progress(_native.JoinProgress):
@@ -60,6 +64,16 @@ def _token(invitation_: str | bytes) -> str:
     return invitation_ if isinstance(invitation_, str) else invitation(invitation_)
 
 
+def _storage_key(key: bytes | str) -> _native.StorageKey:
+    native: _native.StorageKey
+    native = _StorageKey.PASSPHRASE(key) if isinstance(key, str) else _StorageKey.KEY(data_of(key, "a storage key"))
+    return native
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    return os.path.expanduser(os.fspath(path))
+
+
 def _texts(values: Sequence[str], what: str) -> list[str]:
     if isinstance(values, str):
         raise InvalidArgumentError(f"{what} is a list of texts, not one text")
@@ -90,11 +104,15 @@ class Node:
         listen: Sequence[str] | None = None,
         bootstrap: Sequence[str] = (),
         relays: Sequence[str] = (),
+        through_relays: bool = True,
+        hole_punching: bool = True,
+        autonat: bool = True,
+        gossip: bool = True,
         discovery: bool = True,
         durability: Literal["power", "process"] = "power",
         event_retention: int | None = None,
         storage: Literal["auto", "sled", "redb"] = "auto",
-        storage_key: bytes | None = None,
+        storage_key: bytes | str | None = None,
         log_level: str | None = None,
         _hub: _native.Hub | None = None,
     ) -> Node:
@@ -108,7 +126,18 @@ class Node:
         one that the directory has, and for a new one redb; a directory of
         another engine is an `InvalidArgumentError`. `log_level`: as by `set_log_level`, for the whole process.
 
-        Not there yet, `UnsupportedError`: `relays`, `storage_key`. Cancelling drops the node once it is open.
+        `storage_key`: what everything in the directory is sealed under, as 32 random bytes that the host keeps (in the system's
+        keystore) or as a passphrase of 1 to 1,024 bytes of UTF-8, from which the key is worked out in some tenths of a second;
+        text that people type should be normalised (NFC). Another one, or none, is a `KeyRequiredError` from then on. Without one
+        a key file beside the store is made, and `status` says so (`key_file`).
+
+        `relays`: relays to be reached through, as multiaddresses with `/p2p/…`, at most 4; `status` says how it stands with them,
+        and they see neither contexts nor what is said. `through_relays`: whether others are dialled through relays (always where
+        `relays` are named). `hole_punching`: whether a direct connection is tried where a link goes through a relay. `autonat`:
+        whether peers are asked which of the node's addresses they reach. `gossip`: whether contexts with more than 8 members
+        gossip; without it they are in step a few seconds later.
+
+        Cancelling drops the node once it is open.
 
         >>> import tempfile
         >>> directory = tempfile.TemporaryDirectory()
@@ -119,20 +148,22 @@ class Node:
         >>> await node.shutdown()
         >>> directory.cleanup()
         """
-        if relays:
-            raise UnsupportedError("relays are not there yet")
-        if storage_key is not None:
-            raise UnsupportedError("sealing the store is not there yet")
         if event_retention is not None and not 0 <= event_retention < 2**64:
             raise InvalidArgumentError(f"event_retention is {event_retention}")
         options = _native.NodeOptions(
-            path=None if path is None else os.path.expanduser(os.fspath(path)),
+            path=None if path is None else _path(path),
             listen=None if listen is None else _texts(listen, "listen"),
             bootstrap=_texts(bootstrap, "bootstrap"),
             discovery=discovery,
+            relays=_texts(relays, "relays"),
+            through_relays=through_relays,
+            hole_punching=hole_punching,
+            autonat=autonat,
+            gossip=gossip,
             durability=durability,
             event_retention=event_retention,
             storage=storage,
+            storage_key=None if storage_key is None else _storage_key(storage_key),
             hub=_hub,
         )
         _log.begin(log_level)
@@ -192,20 +223,31 @@ class Node:
             self._native.register(name, Hosted(application))
 
     async def create_context(
-        self, application: str = "kv", arguments: bytes = b"", *, name: str = "", policy: object = None
+        self,
+        application: str = "kv",
+        arguments: bytes = b"",
+        *,
+        name: str = "",
+        encryption: Encryption = "x25519",
+        policy: object = None,
     ) -> Context:
         """Creates a context with this node as its first member and admin. `name` is what people call it.
+
+        `encryption`: how what is written is sealed, for good: `"x25519"`; `"xwing"`, which also withstands quantum computers and has
+        keys about 13 times as large; or `"off"`. Between nodes everything is encrypted by the links besides.
 
         `policy` is not there yet: `UnsupportedError`. Cancelling lets it finish in the background: see `contexts`.
 
         >>> home = await node.create_context(name="home")
         >>> home.name, home.application, home.role
         ('home', 'kv', 'admin')
+        >>> (await (await node.create_context(encryption="xwing")).security()).suite
+        'xwing'
         """
         if policy is not None:
             raise UnsupportedError("policies are not there yet")
         with translated():
-            return Context(await self._native.create_context(application, data_of(arguments, "arguments"), name))
+            return Context(await self._native.create_context(application, data_of(arguments, "arguments"), name, encryption))
 
     def inspect(self, invitation: str | bytes) -> InvitationInfo:
         """Reads an invitation. Joins nothing.
@@ -351,3 +393,101 @@ class Node:
         """
         with translated():
             return SyncReport._of(await self._native.sync_once(milliseconds(budget, "budget")))
+
+    async def change_storage_key(self, key: bytes | str) -> None:
+        """Seals the directory under another key (32 bytes, or a passphrase), while everything goes on.
+
+        At once, however much there is: only the random key that the records are sealed under is sealed anew. A crash leaves a
+        directory that the old key opens, or the new one; when this has returned only the new one does, and a key file is gone.
+        `UnsupportedError` for a node without a directory. Cancelling lets it finish in the background.
+
+        Who has a copy of the directory from before and the old key reads that copy, and with the random key in it later ones:
+        after a theft of both, export the directory and import it into a new one.
+
+        >>> import os, tempfile
+        >>> directory, only_here = tempfile.TemporaryDirectory(), {"listen": [], "discovery": False}
+        >>> async with await kith.Node.open(directory.name, storage_key="a passphrase", **only_here) as mine:
+        ...     await mine.change_storage_key(os.urandom(32))
+        >>> await kith.Node.open(directory.name, storage_key="a passphrase", **only_here)
+        Traceback (most recent call last):
+        kith.KeyRequiredError: ...
+        >>> directory.cleanup()
+        """
+        with translated():
+            await self._native.change_storage_key(_storage_key(key))
+
+    async def export(self, path: str | os.PathLike[str], key: bytes | str) -> Exported:
+        """Exports everything to a new file that only its owner can read, sealed under `key` (32 bytes, or a passphrase).
+
+        A backup, while the node goes on; changes wait meanwhile. `import_from` makes a directory of it, which signs nothing until
+        its owner says that no other does. `InvalidArgumentError` if the file is there already. Cancelling lets it finish in the
+        background.
+
+        >>> import pathlib, tempfile
+        >>> place = tempfile.TemporaryDirectory()
+        >>> backup = pathlib.Path(place.name, "backup")
+        >>> (await node.export(backup, "a passphrase")).moved, backup.exists()
+        (False, True)
+        >>> place.cleanup()
+        """
+        with translated():
+            return Exported._of(await self._native.export(_path(path), _storage_key(key)))
+
+    @classmethod
+    async def import_from(
+        cls,
+        file: str | os.PathLike[str],
+        key: bytes | str,
+        path: str | os.PathLike[str],
+        *,
+        storage: Literal["auto", "sled", "redb"] = "auto",
+        storage_key: bytes | str | None = None,
+        adopt: bool = False,
+    ) -> Exported:
+        """Makes a node's directory of an export that is sealed under `key`. It is there whole or not at all.
+
+        `storage` and `storage_key` are the new directory's, as for `open`. What comes of a backup is a copy (`NodeStatus.copied`): it
+        reads, catches up with what was published after the backup, and signs nothing until `adopt`, or with `adopt=True` here, which
+        is right only if nothing was written after the backup: else the member's history forks, and the others remove it.
+
+        `NotFoundError` if there is no such file, `InvalidArgumentError` if it is no export, or the directory is there and not empty;
+        `KeyRequiredError` if it needs another key; `CorruptError` if anything of it is damaged; `VersionMismatchError` if a newer version
+        wrote it. Cancelling lets it finish in the background.
+
+        >>> import pathlib, tempfile
+        >>> place = tempfile.TemporaryDirectory()
+        >>> backup, restored = pathlib.Path(place.name, "backup"), pathlib.Path(place.name, "restored")
+        >>> _ = await node.export(backup, "a passphrase")
+        >>> (await kith.Node.import_from(backup, "a passphrase", restored)).moved
+        False
+        >>> async with await kith.Node.open(restored, listen=[], discovery=False) as copy:
+        ...     (await copy.status()).copied
+        True
+        >>> place.cleanup()
+        """
+        own = None if storage_key is None else _storage_key(storage_key)
+        with translated():
+            done = await _native.import_node(_path(file), _storage_key(key), _path(path), storage, own, adopt)
+            return Exported._of(done)
+
+    @classmethod
+    async def adopt(cls, path: str | os.PathLike[str], storage_key: bytes | str | None = None) -> None:
+        """Says that a directory is the only one that signs: one that was moved, or was made of a backup.
+
+        Only its owner can know that the directory that it was made of, and every other copy, is gone for good, and that it holds what
+        was published from there; else the member's history forks, and the others remove it. `BusyError` if a node has it open,
+        `NotFoundError` if no node ever was there. Cancelling lets it finish in the background.
+
+        >>> import pathlib, tempfile
+        >>> place = tempfile.TemporaryDirectory()
+        >>> backup, restored = pathlib.Path(place.name, "backup"), pathlib.Path(place.name, "restored")
+        >>> _ = await node.export(backup, "a passphrase")
+        >>> _ = await kith.Node.import_from(backup, "a passphrase", restored)
+        >>> await kith.Node.adopt(restored)
+        >>> async with await kith.Node.open(restored, listen=[], discovery=False) as mine:
+        ...     (await mine.status()).copied
+        False
+        >>> place.cleanup()
+        """
+        with translated():
+            await _native.adopt_node(_path(path), None if storage_key is None else _storage_key(storage_key))

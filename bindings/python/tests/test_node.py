@@ -392,11 +392,7 @@ async def test_an_application_in_python_runs_on_both_nodes():
 
 
 # scenario: not_there_yet
-async def test_what_is_not_there_yet_says_so(tmp_path):
-    for option in ({"relays": ["/ip4/127.0.0.1/tcp/1"]}, {"storage_key": bytes(32)}):
-        with pytest.raises(kith.UnsupportedError):
-            await kith.Node.open(tmp_path / "node", **option)
-    assert not (tmp_path / "node").exists()
+async def test_what_is_not_there_yet_says_so():
     async with await memory_node() as node:
         context = await node.create_context()
         for call in (

@@ -27,6 +27,10 @@ async def asynchronous() -> None:
         assert_type(await context.entries(limit=3), "list[kith.Entry]")
         assert_type(context.events(), "AsyncIterator[kith.Event]")
         assert_type(await (await context.subscribe()).next(timeout=1), kith.Event)
+        assert_type((await context.security()).epoch, "bytes | None")
+        assert_type((await node.status()).relays, "list[kith.Relay]")
+        assert_type(await kith.Node.import_from("export", b"key", "node", storage_key="words"), kith.Exported)
+        await node.create_context(encryption="rot13")  # type: ignore[arg-type]
         await context.put("milk", b"2 litres")  # type: ignore[arg-type]
         await context.entries(limit="3")  # type: ignore[arg-type]
     async with kith.testing.two_members() as (mine, theirs):
@@ -44,6 +48,9 @@ def blocking() -> None:
         assert_type(context.entries(limit=3), "list[kith.Entry]")
         assert_type(context.events(), "Iterator[kith.Event]")
         assert_type(context.subscribe().next(timeout=1), kith.Event)
+        assert_type((context.security()).suite, kith.Encryption)
+        assert_type(kith.sync.Node.import_from("export", b"key", "node", storage_key="words"), kith.Exported)
+        node.create_context(encryption="rot13")  # type: ignore[arg-type]
         for event in context.subscribe():
             assert_type(event, kith.Event)
         context.put("milk", b"2 litres")  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
 pub use info::{
     ContextInfo, ContextPeer, ContextSecurity, ContextStatus, Entry, Executed, Explanation, InvitationInfo,
-    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, SyncReport, TransactionInfo,
+    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo,
 };
 pub use options::{
     Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Options, Transport,

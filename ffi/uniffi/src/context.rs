@@ -10,8 +10,8 @@ use kith_core::{Error, Result as CoreResult};
 
 use crate::gate::Gated;
 use crate::{
-    Bytes, ContextStatus, Entry, Events, Explanation, Failure, IssuedInvitation, MemberInfo, TransactionInfo,
-    Verification,
+    Bytes, ContextSecurity, ContextStatus, Entry, Events, Explanation, Failure, IssuedInvitation, MemberInfo,
+    TransactionInfo, Verification,
 };
 
 /// The answer to a call.
@@ -314,5 +314,10 @@ impl Context {
     /// New keys for the context.
     pub async fn rotate_keys(&self) -> Result<(), Failure> {
         Ok(self.context.rotate_keys().gated().await?)
+    }
+
+    /// How it stands with the context's keys.
+    pub async fn security(&self) -> Result<ContextSecurity, Failure> {
+        Ok(self.context.security().gated().await?.into())
     }
 }

@@ -30,6 +30,8 @@ pub enum Event {
     PeerDisconnected { peer: String },
     Lagged { missed: u64 },
     Closed { reason: String },
+    KeyTrouble { member: Bytes, transaction: Bytes, what: String },
+    KeyViolation { member: Bytes, transaction: Bytes },
     Unknown { description: String },
 }
 
@@ -73,6 +75,12 @@ impl From<CoreEvent> for Event {
             CoreEvent::PeerDisconnected { peer } => Self::PeerDisconnected { peer },
             CoreEvent::Lagged { missed } => Self::Lagged { missed },
             CoreEvent::Closed { reason } => Self::Closed { reason },
+            CoreEvent::KeyTrouble { member, transaction, what } => {
+                Self::KeyTrouble { member: bytes(member.0), transaction: bytes(transaction.0), what }
+            }
+            CoreEvent::KeyViolation { member, transaction } => {
+                Self::KeyViolation { member: bytes(member.0), transaction: bytes(transaction.0) }
+            }
             other => Self::Unknown { description: format!("{other:?}") },
         }
     }

@@ -262,8 +262,10 @@ pub struct NodeStatus {
     pub id: String,
     pub addresses: Vec<String>,
     pub peers: Vec<PeerInfo>,
+    pub relays: Vec<RelayInfo>,
     pub contexts: Vec<String>,
     pub sealed: bool,
+    pub key_file: bool,
     pub copied: bool,
     pub suspended: bool,
     /// "sled" or "redb"; none: everything is in memory.
@@ -276,11 +278,43 @@ impl From<node::NodeStatus> for NodeStatus {
             id: status.id,
             addresses: status.addresses,
             peers: status.peers.into_iter().map(Into::into).collect(),
+            relays: status.relays.into_iter().map(Into::into).collect(),
             contexts: status.contexts,
             sealed: status.sealed,
+            key_file: status.key_file,
             copied: status.copied,
             suspended: status.suspended,
             storage: status.storage.map(|engine| engine.to_string()),
+        }
+    }
+}
+
+/// How it stands with a relay.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct RelayInfo {
+    pub relay: String,
+    pub address: Option<String>,
+    /// ms.
+    pub longest: Option<u64>,
+    pub most_bytes: Option<u64>,
+    /// The number of the kind of failure.
+    pub reason: Option<u32>,
+    pub last_failure: Option<String>,
+    /// ms.
+    pub next_attempt_in: Option<u64>,
+}
+
+impl From<node::RelayInfo> for RelayInfo {
+    fn from(info: node::RelayInfo) -> Self {
+        Self {
+            relay: info.relay,
+            address: info.address,
+            longest: info.longest,
+            most_bytes: info.most_bytes,
+            reason: info.reason.map(kith_core::ErrorKind::code),
+            last_failure: info.last_failure,
+            next_attempt_in: info.next_attempt_in,
         }
     }
 }
@@ -307,6 +341,7 @@ impl From<node::SyncReport> for SyncReport {
 pub struct PeerInfo {
     pub peer: String,
     pub connected: bool,
+    pub relayed: bool,
     pub addresses: Vec<String>,
     pub last_failure: Option<String>,
     pub next_attempt_in: Option<u64>,
@@ -317,6 +352,7 @@ impl From<node::PeerInfo> for PeerInfo {
         Self {
             peer: info.peer,
             connected: info.connected,
+            relayed: info.relayed,
             addresses: info.addresses,
             last_failure: info.last_failure,
             next_attempt_in: info.next_attempt_in,
@@ -330,6 +366,7 @@ impl From<node::PeerInfo> for PeerInfo {
 pub struct ContextStatus {
     pub transactions: u64,
     pub pending: u64,
+    pub unopened: u64,
     pub waiting: u64,
     pub missing: Vec<String>,
     pub blocked: Option<String>,
@@ -344,6 +381,7 @@ impl From<node::ContextStatus> for ContextStatus {
         Self {
             transactions: status.transactions,
             pending: status.pending,
+            unopened: status.unopened,
             waiting: status.waiting,
             missing: status.missing,
             blocked: status.blocked,

@@ -14,6 +14,7 @@ mod gate;
 mod info;
 mod log;
 mod node;
+mod sealing;
 
 pub use application::{Call, Entry, HostApplication, HostState};
 pub use bench::ApplicationBench;
@@ -24,10 +25,11 @@ pub use events::{Event, Events, Happened};
 pub use gate::{after_fork, close_gate};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Difference, Explanation, InvitationInfo, IssuedInvitation,
-    MemberInfo, Message, NodeStatus, PeerInfo, SyncReport, TransactionInfo, Verification, Written,
+    MemberInfo, Message, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo, Verification, Written,
 };
 pub use log::{LogRecord, LogSink, set_log};
 pub use node::{Hub, JoinProgress, Node, NodeOptions};
+pub use sealing::{ContextSecurity, Exported, StorageKey, adopt_node, import_node};
 
 /// The version of the library; the hand-written layers refuse a library of another version than theirs.
 #[uniffi::export]

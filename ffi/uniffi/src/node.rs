@@ -1,6 +1,6 @@
 //! Nodes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,11 @@ use kith_core::{Error, ErrorKind};
 
 use crate::application::Hosted;
 use crate::gate::{Gated, Guest, enter};
-use crate::{Bytes, Context, ContextInfo, Failure, HostApplication, InvitationInfo, NodeStatus, SyncReport};
+use crate::sealing::encryption;
+use crate::{
+    Bytes, Context, ContextInfo, Exported, Failure, HostApplication, InvitationInfo, NodeStatus, StorageKey,
+    SyncReport,
+};
 
 /// What a node is opened with.
 #[derive(Clone, uniffi::Record)]
@@ -24,12 +28,24 @@ pub struct NodeOptions {
     pub bootstrap: Vec<String>,
     /// Whether to find peers in the local network, and be found.
     pub discovery: bool,
+    /// Relays to be reached through.
+    pub relays: Vec<String>,
+    /// Whether others are dialled through relays.
+    pub through_relays: bool,
+    /// Whether a direct connection is tried where a link goes through a relay.
+    pub hole_punching: bool,
+    /// Whether peers are asked which of the node's addresses they reach.
+    pub autonat: bool,
+    /// Whether contexts with more than 8 members gossip.
+    pub gossip: bool,
     /// "power" or "process".
     pub durability: String,
     /// How many batches of events are kept; none: the default.
     pub event_retention: Option<u64>,
     /// "auto", "sled" or "redb".
     pub storage: String,
+    /// What the directory is sealed under; none: a key file beside the store.
+    pub storage_key: Option<StorageKey>,
     /// Where nodes of one process meet in its memory, instead of over sockets.
     pub hub: Option<Arc<Hub>>,
 }
@@ -78,6 +94,11 @@ impl NodeOptions {
         }
         options.bootstrap = self.bootstrap;
         options.discovery = self.discovery;
+        options.relays = self.relays;
+        options.through_relays = self.through_relays;
+        options.hole_punching = self.hole_punching;
+        options.autonat = self.autonat;
+        options.gossip = self.gossip;
         options.durability = match self.durability.as_str() {
             "power" => Durability::Power,
             "process" => Durability::Process,
@@ -87,6 +108,7 @@ impl NodeOptions {
             }
         };
         options.storage = self.storage.parse()?;
+        options.storage_key = self.storage_key.map(StorageKey::build).transpose()?;
         if let Some(retention) = self.event_retention {
             options.event_retention = retention;
         }
@@ -141,9 +163,11 @@ impl Node {
         application: String,
         arguments: Bytes,
         name: String,
+        encryption: String,
     ) -> Result<Arc<Context>, Failure> {
         let mut options = CreateOptions::default();
         (options.application, options.arguments, options.name) = (application, arguments.0, name);
+        options.encryption = self::encryption(&encryption)?;
         Ok(Context::wrap(self.node.create_context(options).gated().await?))
     }
 
@@ -209,6 +233,17 @@ impl Node {
         Ok(self.node.sync_once(Duration::from_millis(budget_ms)).gated().await?.into())
     }
 
+    /// Seals the directory under another key.
+    pub async fn change_storage_key(&self, key: StorageKey) -> Result<(), Failure> {
+        Ok(self.node.change_storage_key(key.build()?).gated().await?)
+    }
+
+    /// Exports everything to a new file.
+    pub async fn export(&self, path: String, key: StorageKey) -> Result<Exported, Failure> {
+        let key = key.build()?;
+        Ok(self.node.export(Path::new(&path), &key).gated().await?.into())
+    }
+
     /// Closes the node.
     pub async fn shutdown(&self) -> Result<(), Failure> {
         Ok(self.node.shutdown().gated().await?)
@@ -218,5 +253,68 @@ impl Node {
 impl From<uniffi::UnexpectedUniFFICallbackError> for Failure {
     fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
         Self::Failed { kind: ErrorKind::Internal.code(), message: error.reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> NodeOptions {
+        NodeOptions {
+            path: None,
+            listen: Some(Vec::new()),
+            bootstrap: Vec::new(),
+            discovery: false,
+            relays: Vec::new(),
+            through_relays: true,
+            hole_punching: true,
+            autonat: true,
+            gossip: true,
+            durability: "power".into(),
+            event_retention: None,
+            storage: "auto".into(),
+            storage_key: None,
+            hub: None,
+        }
+    }
+
+    /// What the switches do shows only where there are relays and many members: here, that none is lost or taken for another.
+    #[test]
+    fn each_switch_reaches_its_own_option() {
+        let switches = |options: &node::Options| {
+            [options.through_relays, options.hole_punching, options.autonat, options.gossip]
+        };
+        assert_eq!(switches(&plain().build().unwrap()), [true; 4]);
+        for off in 0..4 {
+            let mut options = plain();
+            let mut fields = [
+                &mut options.through_relays,
+                &mut options.hole_punching,
+                &mut options.autonat,
+                &mut options.gossip,
+            ];
+            *fields[off] = false;
+            let mut wanted = [true; 4];
+            wanted[off] = false;
+            assert_eq!(switches(&options.build().unwrap()), wanted);
+        }
+        let mut options = plain();
+        options.relays = vec!["/ip4/127.0.0.1/tcp/1".into()];
+        options.storage_key = Some(StorageKey::Passphrase { text: "a passphrase".into() });
+        let built = options.build().unwrap();
+        assert!(built.relays == ["/ip4/127.0.0.1/tcp/1"] && built.storage_key.is_some());
+    }
+
+    #[test]
+    fn keys_that_are_none_are_refused_before_anything_is_opened() {
+        for key in
+            [StorageKey::Key { bytes: Bytes(vec![0; 31]) }, StorageKey::Passphrase { text: String::new() }]
+        {
+            let mut options = plain();
+            options.storage_key = Some(key);
+            let Err(Failure::Failed { kind, .. }) = options.build() else { panic!("it is taken") };
+            assert_eq!(kind, ErrorKind::InvalidArgument.code());
+        }
     }
 }

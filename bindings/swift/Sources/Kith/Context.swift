@@ -288,6 +288,11 @@ public final class Context: Sendable {
     public func rotateKeys() async throws {
         try await translated { try await native.rotateKeys() }
     }
+
+    /// How it stands with the context's keys: which epoch, how old, who was given it, and what was seen that should not be.
+    public func security() async throws -> ContextSecurity {
+        try ContextSecurity(native: try await translated { try await native.security() })
+    }
 }
 
 extension Context: Identifiable, Hashable, CustomStringConvertible {

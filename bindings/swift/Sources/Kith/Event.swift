@@ -46,6 +46,12 @@ public struct Event: Hashable, Sendable {
         case lagged(missed: Int)
         /// The context is closed here. The last event.
         case closed(reason: String)
+        /// Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that
+        /// one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+        case keyTrouble(member: Data, transaction: Data, what: String)
+        /// A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it
+        /// does so on purpose.
+        case keyViolation(member: Data, transaction: Data)
         /// An event that this version of the package does not know.
         case unknown(description: String)
     }
@@ -79,6 +85,9 @@ extension Event.Kind {
         case .peerDisconnected(let peer): .peerDisconnected(peer: peer)
         case .lagged(let missed): .lagged(missed: Int(clamping: missed))
         case .closed(let reason): .closed(reason: reason)
+        case .keyTrouble(let member, let transaction, let what):
+            .keyTrouble(member: member, transaction: transaction, what: what)
+        case .keyViolation(let member, let transaction): .keyViolation(member: member, transaction: transaction)
         case .unknown(let description): .unknown(description: description)
         }
     }

@@ -12,8 +12,18 @@ public final class Node: Sendable {
         public var listen: [String]?
         /// Peers to connect to, as multiaddresses with `/p2p/…`.
         public var bootstrap: [String]
-        /// Relays. Not there yet: `KithError.unsupported`.
+        /// Relays to be reached through, as multiaddresses with `/p2p/…`; at most 4.
+        ///
+        /// ``NodeStatus/relays`` says how it stands with them. A relay sees neither contexts nor what is said.
         public var relays: [String]
+        /// Whether others are dialled through relays; always where ``relays`` are named.
+        public var throughRelays: Bool
+        /// Whether a direct connection is tried where a link goes through a relay.
+        public var holePunching: Bool
+        /// Whether peers are asked which of the node's addresses they reach, so that others are told of these.
+        public var autonat: Bool
+        /// Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later.
+        public var gossip: Bool
         /// Whether to find peers in the local network, and be found.
         public var discovery: Bool
         /// Whether what was acknowledged survives the loss of power, or only the death of the process.
@@ -22,29 +32,27 @@ public final class Node: Sendable {
         public var eventRetention: Int?
         /// The engine that keeps the directory. A directory of another engine is `KithError.invalidArgument`.
         public var storage: StorageEngine
-        /// What seals the store. Not there yet: `KithError.unsupported`.
-        public var storageKey: Data?
+        /// What everything in the directory is sealed under; another one, or none, is `KithError.keyRequired` from then on. `nil`: a
+        /// key file beside the store, and ``NodeStatus/hasKeyFile`` says so.
+        public var storageKey: StorageKey?
 
         package var hub: KithNative.Hub?
 
         /// The defaults, but for what is given.
         public init(
-            listen: [String]? = nil, bootstrap: [String] = [], relays: [String] = [], discovery: Bool = true,
+            listen: [String]? = nil, bootstrap: [String] = [], relays: [String] = [], throughRelays: Bool = true,
+            holePunching: Bool = true, autonat: Bool = true, gossip: Bool = true, discovery: Bool = true,
             durability: Durability = .power, eventRetention: Int? = nil,
-            storage: StorageEngine = .auto, storageKey: Data? = nil
+            storage: StorageEngine = .auto, storageKey: StorageKey? = nil
         ) {
             (self.listen, self.bootstrap, self.relays, self.discovery) = (listen, bootstrap, relays, discovery)
+            (self.throughRelays, self.holePunching) = (throughRelays, holePunching)
+            (self.autonat, self.gossip) = (autonat, gossip)
             (self.durability, self.eventRetention) = (durability, eventRetention)
             (self.storage, self.storageKey) = (storage, storageKey)
         }
 
         fileprivate func native(path: String?) throws -> NodeOptions {
-            if !relays.isEmpty {
-                throw KithError.unsupported("relays are not there yet")
-            }
-            if storageKey != nil {
-                throw KithError.unsupported("sealing is not there yet")
-            }
             let retention = try eventRetention.map { number in
                 guard let retention = UInt64(exactly: number) else {
                     throw KithError.invalidArgument("eventRetention is \(number)")
@@ -52,12 +60,14 @@ public final class Node: Sendable {
                 return retention
             }
             return NodeOptions(
-                path: path, listen: listen, bootstrap: bootstrap, discovery: discovery,
-                durability: durability.rawValue, eventRetention: retention, storage: storage.rawValue, hub: hub)
+                path: path, listen: listen, bootstrap: bootstrap, discovery: discovery, relays: relays,
+                throughRelays: throughRelays, holePunching: holePunching, autonat: autonat, gossip: gossip,
+                durability: durability.rawValue, eventRetention: retention, storage: storage.rawValue,
+                storageKey: storageKey?.native, hub: hub)
         }
     }
 
-    private let native: KithNative.Node
+    let native: KithNative.Node
 
     private init(native: KithNative.Node) {
         self.native = native
@@ -144,12 +154,13 @@ public final class Node: Sendable {
 
     /// Creates a context with this node as its first member and admin. `name` is what people call it.
     ///
-    /// Cancelling lets it finish in the background: see ``contexts()``.
+    /// `encryption` is how what is written is sealed, for good. Cancelling lets it finish in the background: see ``contexts()``.
     public func createContext(
-        application: String = "kv", arguments: Data = Data(), name: String = ""
+        application: String = "kv", arguments: Data = Data(), name: String = "", encryption: Encryption = .x25519
     ) async throws -> Context {
         let made = try await translated {
-            try await native.createContext(application: application, arguments: arguments, name: name)
+            try await native.createContext(
+                application: application, arguments: arguments, name: name, encryption: encryption.rawValue)
         }
         return Context(native: made)
     }

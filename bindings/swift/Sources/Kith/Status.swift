@@ -7,6 +7,8 @@ public struct Peer: Hashable, Sendable {
     public let peer: String
     /// Whether it is connected.
     public let isConnected: Bool
+    /// Whether the link goes through a relay.
+    public let isRelayed: Bool
     /// Where it may be reached.
     public let addresses: [String]
     /// Why the last dial failed, until one succeeds.
@@ -16,6 +18,35 @@ public struct Peer: Hashable, Sendable {
 
     init(native: KithNative.PeerInfo) {
         (peer, isConnected, addresses) = (native.peer, native.connected, native.addresses)
+        isRelayed = native.relayed
+        (lastFailure, nextAttemptIn) = (native.lastFailure, native.nextAttemptIn.map(duration))
+    }
+}
+
+/// How it stands with a relay. What it carries between members is encrypted from one to the other.
+public struct Relay: Hashable, Sendable {
+    /// The relay's own address, as it was given.
+    public let relay: String
+    /// Where others reach this node through it; `nil` while it gives no place.
+    public let address: String?
+    /// For how long a connection through it may last, if it says so.
+    public let longest: Duration?
+    /// How many bytes may go through one connection, if it says so.
+    public let mostBytes: Int?
+    /// Why it gave no place the last time, until it does.
+    ///
+    /// `.unreachable` (not reached, or lost), `.timeout` (no answer), `.busy` (no room), `.permissionDenied` (it refuses), `.unsupported` (it
+    /// is no relay), `.invalidArgument` (what it says makes no sense).
+    public let reason: KithError.Kind?
+    /// The same for people.
+    public let lastFailure: String?
+    /// When it is asked again; `nil` while it is being asked, and while there is a place.
+    public let nextAttemptIn: Duration?
+
+    init(native: KithNative.RelayInfo) {
+        (relay, address, longest) = (native.relay, native.address, native.longest.map(duration))
+        mostBytes = native.mostBytes.map { Int(clamping: $0) }
+        reason = native.reason.map { KithError.Kind(rawValue: $0) ?? .internal }
         (lastFailure, nextAttemptIn) = (native.lastFailure, native.nextAttemptIn.map(duration))
     }
 }
@@ -28,10 +59,14 @@ public struct NodeStatus: Hashable, Sendable {
     public let addresses: [String]
     /// The peers that it knows.
     public let peers: [Peer]
+    /// The relays that it was given.
+    public let relays: [Relay]
     /// The ids of the contexts that it holds.
     public let contexts: [Data]
-    /// Whether what is kept is sealed. (Sealing is not there yet.)
+    /// Whether everything in the directory is sealed under a key that the host keeps.
     public let isSealed: Bool
+    /// Whether the key lies in a file beside the store, since the host gave none: who can read the directory can read it all.
+    public let hasKeyFile: Bool
     /// Whether the directory is a copy of another node's.
     public let isCopied: Bool
     /// Whether the node is suspended: it has no peers and no addresses then.
@@ -41,8 +76,10 @@ public struct NodeStatus: Hashable, Sendable {
 
     init(native: KithNative.NodeStatus) {
         (id, addresses, peers) = (native.id, native.addresses, native.peers.map(Peer.init(native:)))
+        relays = native.relays.map(Relay.init(native:))
         contexts = native.contexts.map(Data.init(hexadecimal:))
-        (isSealed, isCopied, isSuspended) = (native.sealed, native.copied, native.suspended)
+        (isSealed, hasKeyFile) = (native.sealed, native.keyFile)
+        (isCopied, isSuspended) = (native.copied, native.suspended)
         storage = native.storage.flatMap(StorageEngine.init(rawValue:))
     }
 }
@@ -89,6 +126,8 @@ public struct ContextStatus: Hashable, Sendable {
     public let transactions: Int
     /// Transactions in the order that are not executed.
     public let pending: Int
+    /// Transactions in the order that are sealed and not opened: a member has to share them first.
+    public let unopened: Int
     /// Transactions that wait for their parents.
     public let waiting: Int
     /// Transactions that are known of and missing.
@@ -107,6 +146,7 @@ public struct ContextStatus: Hashable, Sendable {
     init(native: KithNative.ContextStatus) {
         transactions = Int(clamping: native.transactions)
         (pending, waiting) = (Int(clamping: native.pending), Int(clamping: native.waiting))
+        unopened = Int(clamping: native.unopened)
         missing = native.missing.map(Data.init(hexadecimal:))
         (blocked, frozen) = (native.blocked, native.frozen)
         (commitment, digest) = (Data(hexadecimal: native.commitment), Data(hexadecimal: native.digest))

@@ -33,8 +33,12 @@ public class BlockingNode internal constructor(
     public fun register(name: String, application: Application): Unit = node.register(name, application)
 
     @JvmOverloads
-    public fun createContext(application: String = "kv", arguments: ByteArray = ByteArray(0), name: String = ""): BlockingContext =
-        waiting { node.createContext(application, arguments, name) }.blocking()
+    public fun createContext(
+        application: String = "kv",
+        arguments: ByteArray = ByteArray(0),
+        name: String = "",
+        encryption: Encryption = Encryption.X25519,
+    ): BlockingContext = waiting { node.createContext(application, arguments, name, encryption) }.blocking()
 
     public fun inspect(invitation: String): InvitationInfo = node.inspect(invitation)
 
@@ -59,6 +63,10 @@ public class BlockingNode internal constructor(
 
     public fun syncOnce(budget: Duration): SyncReport = waiting { node.syncOnce(budget.toKotlinDuration()) }
 
+    public fun changeStorageKey(key: StorageKey): Unit = waiting { node.changeStorageKey(key) }
+
+    public fun export(path: Path, key: StorageKey): Exported = waiting { node.export(path, key) }
+
     override fun close(): Unit = node.close()
 
     public companion object {
@@ -67,6 +75,23 @@ public class BlockingNode internal constructor(
         @JvmOverloads
         public fun open(path: Path?, options: NodeOptions = NodeOptions()): BlockingNode =
             waiting { Node.open(path, options) }.blocking()
+
+        /** [Node.importFrom]. */
+        @JvmStatic
+        @JvmOverloads
+        public fun importFrom(
+            file: Path,
+            key: StorageKey,
+            path: Path,
+            storage: StorageEngine = StorageEngine.AUTO,
+            storageKey: StorageKey? = null,
+            adopt: Boolean = false,
+        ): Exported = waiting { Node.importFrom(file, key, path, storage, storageKey, adopt) }
+
+        /** [Node.adopt]. */
+        @JvmStatic
+        @JvmOverloads
+        public fun adopt(path: Path, storageKey: StorageKey? = null): Unit = waiting { Node.adopt(path, storageKey) }
     }
 }
 
@@ -169,6 +194,8 @@ public class BlockingContext internal constructor(
         waiting { context.waitSynced(timeout.toKotlinDuration()) }
 
     public fun rotateKeys(): Unit = waiting { context.rotateKeys() }
+
+    public fun security(): ContextSecurity = waiting { context.security() }
 
     public fun verify(): Verification = waiting { context.verify() }
 

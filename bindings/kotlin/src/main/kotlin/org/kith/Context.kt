@@ -212,6 +212,9 @@ public class Context internal constructor(private val native: NativeContext) {
     /** New keys, for this member and for all that is sent from now on: for when a device may have been copied. */
     public suspend fun rotateKeys(): Unit = translated { native.rotateKeys() }
 
+    /** How it stands with the context's keys: which epoch, how old, who was given it, and what was seen that should not be. */
+    public suspend fun security(): ContextSecurity = translated { ContextSecurity.of(native.security()) }
+
     /**
      * Compares everything that is kept of the context with what its history gives, and names the first difference: recomputes the order,
      * every receipt, every value and the state commitment. Nothing is changed. All calls are executed once more, so it takes as long as

@@ -73,6 +73,18 @@ public sealed interface Event {
     /** The context is closed here. The last event. */
     public data class Closed(override val cursor: Long, val reason: String) : Event
 
+    /**
+     * Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that one, as
+     * soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+     */
+    public data class KeyTrouble(override val cursor: Long, val member: Id, val transaction: Id, val what: String) : Event
+
+    /**
+     * A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it does
+     * so on purpose.
+     */
+    public data class KeyViolation(override val cursor: Long, val member: Id, val transaction: Id) : Event
+
     /** An event that this version of the package does not know. */
     public data class Unknown(override val cursor: Long, val description: String) : Event
 
@@ -100,6 +112,8 @@ private fun eventOf(happened: Happened): Event {
         is NativeEvent.PeerDisconnected -> Event.PeerDisconnected(cursor, event.peer)
         is NativeEvent.Lagged -> Event.Lagged(cursor, event.missed.toLong())
         is NativeEvent.Closed -> Event.Closed(cursor, event.reason)
+        is NativeEvent.KeyTrouble -> Event.KeyTrouble(cursor, Id(event.member), Id(event.transaction), event.what)
+        is NativeEvent.KeyViolation -> Event.KeyViolation(cursor, Id(event.member), Id(event.transaction))
         is NativeEvent.Unknown -> Event.Unknown(cursor, event.description)
     }
 }

@@ -2,14 +2,10 @@ package org.kith
 
 import java.time.Instant
 import org.kith.internal.ContextInfo as NativeContextInfo
-import org.kith.internal.ContextPeer as NativeContextPeer
-import org.kith.internal.ContextStatus as NativeContextStatus
 import org.kith.internal.Invitation as NativeInvitation
 import org.kith.internal.InvitationInfo as NativeInvitationInfo
 import org.kith.internal.IssuedInvitation as NativeIssuedInvitation
 import org.kith.internal.MemberInfo
-import org.kith.internal.NodeStatus as NativeNodeStatus
-import org.kith.internal.SyncReport as NativeSyncReport
 import org.kith.internal.TransactionInfo
 
 /** What a member may do. */
@@ -52,8 +48,6 @@ public enum class StorageEngine {
 }
 
 private fun instantOf(millis: ULong): Instant = Instant.ofEpochMilli(millis.toLong().coerceAtLeast(0))
-
-private fun idOf(hex: String): Id = Id(hex.chunked(2).map { it.toInt(16).toByte() }.toByteArray())
 
 /** An invitation, as it is handed to who shall join: mail its text, or show it as a QR code. */
 public class Invitation internal constructor(
@@ -245,122 +239,4 @@ public class Transaction internal constructor(
 /** Something that an application said to the hosts of all members. */
 public class Message internal constructor(public val name: String, public val data: ByteArray) {
     override fun toString(): String = "Message(name=$name)"
-}
-
-/** A peer as the network sees it. */
-public data class Peer(
-    val peer: String,
-    val connected: Boolean,
-    val addresses: List<String>,
-    /** Why the last dial failed, until one succeeds. */
-    val lastFailure: String?,
-    /** In how many ms it is dialled next. */
-    val nextAttemptIn: Long?,
-)
-
-/** How it stands with a node. */
-public data class NodeStatus(
-    val id: String,
-    val addresses: List<String>,
-    val peers: List<Peer>,
-    val contexts: List<Id>,
-    /** Whether what is kept is sealed. (Sealing is not there yet.) */
-    val sealed: Boolean,
-    /** Whether the directory is a copy of another node's. */
-    val copied: Boolean,
-    /** Whether the node is suspended: it has no peers and no addresses then. */
-    val suspended: Boolean,
-    /** The engine that keeps the node's directory; `null`: everything is in memory. */
-    val storage: StorageEngine?,
-) {
-    internal companion object {
-        fun of(status: NativeNodeStatus): NodeStatus =
-            NodeStatus(
-                status.id,
-                status.addresses,
-                status.peers.map { Peer(it.peer, it.connected, it.addresses, it.lastFailure, it.nextAttemptIn?.toLong()) },
-                status.contexts.map(::idOf),
-                status.sealed,
-                status.copied,
-                status.suspended,
-                status.storage?.let { name -> StorageEngine.entries.find { it.name.lowercase() == name } },
-            )
-    }
-}
-
-/** What [Node.syncOnce] came to. */
-public data class SyncReport(
-    /** How many peers are connected at its end. */
-    val peers: Int,
-    /** The contexts that hold what a connected member's node holds, and nothing else is known of. */
-    val synced: List<Id>,
-    /** Those of which that is not known. */
-    val behind: List<Id>,
-) {
-    internal companion object {
-        fun of(report: NativeSyncReport): SyncReport =
-            SyncReport(report.peers.toInt(), report.synced.map(::Id), report.behind.map(::Id))
-    }
-}
-
-/** A connected peer of a context. */
-public data class ContextPeer(
-    val peer: String,
-    /** The member that it proved to be. */
-    val member: Id?,
-    /** Whether both histories are known to be the same. */
-    val equal: Boolean,
-    /** Transactions that it has and this node lacks, by the last comparison. */
-    val lacking: Long,
-    /** Transactions that it lacks, by the last comparison. */
-    val lacks: Long,
-    /** For how many ms it has been connected. */
-    val since: Long,
-) {
-    internal companion object {
-        fun of(peer: NativeContextPeer): ContextPeer =
-            ContextPeer(
-                peer.peer,
-                peer.member?.let(::idOf),
-                peer.equal,
-                peer.lacking.toLong(),
-                peer.lacks.toLong(),
-                peer.since.toLong(),
-            )
-    }
-}
-
-/** How it stands with a context. */
-public data class ContextStatus(
-    val transactions: Long,
-    /** Transactions in the order that are not executed. */
-    val pending: Long,
-    /** Transactions that wait for their parents. */
-    val waiting: Long,
-    /** Transactions that are known of and missing. */
-    val missing: List<Id>,
-    /** Why applying stands still, if it does. */
-    val blocked: String?,
-    /** Why this node writes nothing here, if it does not. */
-    val frozen: String?,
-    /** The state commitment: equal on all members that hold the same history. */
-    val commitment: Id,
-    /** The digest of the history. */
-    val digest: Id,
-    val peers: List<ContextPeer>,
-) {
-    internal companion object {
-        fun of(status: NativeContextStatus): ContextStatus =
-            ContextStatus(
-                status.transactions.toLong(),
-                status.pending.toLong(),
-                status.waiting.toLong(),
-                status.missing.map(::idOf),
-                status.blocked,
-                status.frozen,
-                idOf(status.commitment),
-                idOf(status.digest),
-                status.peers.map(ContextPeer::of),
-            )
-    }
 }

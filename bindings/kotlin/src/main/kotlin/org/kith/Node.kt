@@ -7,6 +7,8 @@ import org.kith.internal.Hub as NativeHub
 import org.kith.internal.JoinProgress
 import org.kith.internal.Node as NativeNode
 import org.kith.internal.NodeOptions as NativeOptions
+import org.kith.internal.adoptNode
+import org.kith.internal.importNode
 import org.slf4j.LoggerFactory
 
 /** What a node is opened with. */
@@ -17,8 +19,23 @@ public class NodeOptions {
     /** Peers to connect to, as multiaddresses with `/p2p/…`. */
     public var bootstrap: List<String> = emptyList()
 
-    /** Not there yet: [KithException.Unsupported] if there are any. */
+    /**
+     * Relays to be reached through, as multiaddresses with `/p2p/…`; at most 4. [NodeStatus.relays] says how it stands with them. A relay sees
+     * neither contexts nor what is said.
+     */
     public var relays: List<String> = emptyList()
+
+    /** Whether others are dialled through relays; always where [relays] are named. */
+    public var throughRelays: Boolean = true
+
+    /** Whether a direct connection is tried where a link goes through a relay. */
+    public var holePunching: Boolean = true
+
+    /** Whether peers are asked which of the node's addresses they reach, so that others are told of these. */
+    public var autonat: Boolean = true
+
+    /** Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later. */
+    public var gossip: Boolean = true
 
     /** Whether to find peers in the local network and be found. */
     public var discovery: Boolean = true
@@ -32,24 +49,31 @@ public class NodeOptions {
     /** The engine that keeps the directory. A directory of another engine is [KithException.InvalidArgument]. */
     public var storage: StorageEngine = StorageEngine.AUTO
 
-    /** Not there yet: [KithException.Unsupported] if there is one. */
-    public var storageKey: ByteArray? = null
+    /**
+     * What everything in the directory is sealed under; another one, or none, is [KithException.KeyRequired] from then on. `null`: a key file
+     * beside the store, and [NodeStatus.keyFile] says so.
+     */
+    public var storageKey: StorageKey? = null
 
     internal var hub: NativeHub? = null
 
     internal fun build(path: Path?): NativeOptions {
-        if (relays.isNotEmpty()) throw KithException.Unsupported("relays are not there yet")
-        if (storageKey != null) throw KithException.Unsupported("sealing the store is not there yet")
         eventRetention?.let { if (it < 0) throw KithException.InvalidArgument("eventRetention is $it") }
         return NativeOptions(
-            path?.toString(),
-            listen?.toList(),
-            bootstrap.toList(),
-            discovery,
-            durability.name.lowercase(),
-            eventRetention?.toULong(),
-            storage.name.lowercase(),
-            hub,
+            path = path?.toString(),
+            listen = listen?.toList(),
+            bootstrap = bootstrap.toList(),
+            discovery = discovery,
+            relays = relays.toList(),
+            throughRelays = throughRelays,
+            holePunching = holePunching,
+            autonat = autonat,
+            gossip = gossip,
+            durability = durability.name.lowercase(),
+            eventRetention = eventRetention?.toULong(),
+            storage = storage.name.lowercase(),
+            storageKey = storageKey?.native,
+            hub = hub,
         )
     }
 }
@@ -92,14 +116,15 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
         translated { native.register(name, Hosted(application)) }
 
     /**
-     * Creates a context with this node as its first member and admin. `name` is what people call it. Cancelling lets it finish in
-     * the background: see [contexts].
+     * Creates a context with this node as its first member and admin. `name` is what people call it; `encryption`: how what is written is
+     * sealed, for good. Cancelling lets it finish in the background: see [contexts].
      */
     public suspend fun createContext(
         application: String = "kv",
         arguments: ByteArray = ByteArray(0),
         name: String = "",
-    ): Context = translated { Context(native.createContext(application, arguments, name)) }
+        encryption: Encryption = Encryption.X25519,
+    ): Context = translated { Context(native.createContext(application, arguments, name, encryption.text)) }
 
     /** Reads an invitation. Joins nothing. */
     public fun inspect(invitation: String): InvitationInfo = translated { InvitationInfo.of(native.inspect(invitation)) }
@@ -167,6 +192,25 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
     public suspend fun syncOnce(budget: Duration): SyncReport =
         translated { SyncReport.of(native.syncOnce(millisOf(budget, "budget"))) }
 
+    /**
+     * Seals the directory under another key, while everything goes on: at once, however much there is, since only the random key that the
+     * records are sealed under is sealed anew. A crash leaves a directory that the old key opens, or the new one; when this has returned only
+     * the new one does, and a key file is gone. [KithException.Unsupported] for a node without a directory. Cancelling lets it finish in the
+     * background.
+     *
+     * Who has a copy of the directory from before and the old key reads that copy, and with the random key in it later ones: after a theft
+     * of both, export the directory and import it into a new one.
+     */
+    public suspend fun changeStorageKey(key: StorageKey): Unit = translated { native.changeStorageKey(key.native) }
+
+    /**
+     * Exports everything to a new file that only its owner can read, sealed under a key: a backup, while the node goes on; changes wait
+     * meanwhile. [importFrom] makes a directory of it, which signs nothing until its owner says that no other does.
+     * [KithException.InvalidArgument] if the file is there already. Cancelling lets it finish in the background.
+     */
+    public suspend fun export(path: Path, key: StorageKey): Exported =
+        translated { Exported.of(native.export(path.toString(), key.native)) }
+
     /** The same node for callers without coroutines. */
     public fun blocking(): BlockingNode = BlockingNode(this)
 
@@ -183,5 +227,39 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
             val native = options.build(path)
             return translated { Node(NativeNode.open(native)) }
         }
+
+        /**
+         * Makes a node's directory of an export that is sealed under [key]. It is there whole or not at all.
+         *
+         * [storage] and [storageKey] are the new directory's, as in [NodeOptions]. What comes of a backup is a copy ([NodeStatus.copied]): it
+         * reads, catches up with what was published after the backup, and signs nothing until [adopt], or with `adopt = true` here, which is
+         * right only if nothing was written after the backup: else the member's history forks, and the others remove it.
+         *
+         * [KithException.NotFound] if there is no such file, [KithException.InvalidArgument] if it is no export, or the directory is there and
+         * not empty; [KithException.KeyRequired] if it needs another key; [KithException.Corrupt] if anything of it is damaged;
+         * [KithException.VersionMismatch] if a newer version wrote it. Cancelling lets it finish in the background.
+         */
+        public suspend fun importFrom(
+            file: Path,
+            key: StorageKey,
+            path: Path,
+            storage: StorageEngine = StorageEngine.AUTO,
+            storageKey: StorageKey? = null,
+            adopt: Boolean = false,
+        ): Exported {
+            val engine = storage.name.lowercase()
+            return translated {
+                Exported.of(importNode(file.toString(), key.native, path.toString(), engine, storageKey?.native, adopt))
+            }
+        }
+
+        /**
+         * Says that a directory is the only one that signs: one that was moved, or was made of a backup. Only its owner can know that the
+         * directory that it was made of, and every other copy, is gone for good, and that it holds what was published from there; else the
+         * member's history forks, and the others remove it. [KithException.Busy] if a node has it open, [KithException.NotFound] if no node
+         * ever was there. Cancelling lets it finish in the background.
+         */
+        public suspend fun adopt(path: Path, storageKey: StorageKey? = null): Unit =
+            translated { adoptNode(path.toString(), storageKey?.native) }
     }
 }

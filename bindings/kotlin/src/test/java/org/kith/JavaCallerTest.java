@@ -47,6 +47,30 @@ final class JavaCallerTest {
     }
 
     @Test
+    void aDirectoryIsSealedAndExported(@TempDir Path folder) {
+        StorageKey key = StorageKey.of(new byte[32]);
+        StorageKey other = StorageKey.passphrase("a passphrase");
+        NodeOptions options = loopback();
+        options.setStorageKey(key);
+        Id id;
+        try (BlockingNode node = BlockingNode.open(folder.resolve("node"), options)) {
+            BlockingContext context = node.createContext("kv", new byte[0], "", Encryption.X_WING);
+            context.put(StateKey.of("notes", "today"), bytes("buy milk"));
+            id = context.getId();
+            assertEquals(Encryption.X_WING, context.security().getSuite());
+            node.changeStorageKey(other);
+            assertTrue(node.export(folder.resolve("backup"), key).getRecords() > 0);
+        }
+        assertThrows(KithException.KeyRequired.class, () -> BlockingNode.open(folder.resolve("node"), options));
+        BlockingNode.importFrom(folder.resolve("backup"), key, folder.resolve("restored"));
+        BlockingNode.adopt(folder.resolve("restored"));
+        try (BlockingNode node = BlockingNode.open(folder.resolve("restored"), loopback())) {
+            assertArrayEquals(bytes("buy milk"), node.context(id).get(StateKey.of("notes", "today")));
+            node.context(id).put(StateKey.of("notes", "today"), bytes("bread"));
+        }
+    }
+
+    @Test
     void twoNodesShareAContext(@TempDir Path folder) throws Exception {
         try (BlockingNode one = BlockingNode.open(folder.resolve("one"), loopback());
                 BlockingNode other = BlockingNode.open(null, loopback())) {
