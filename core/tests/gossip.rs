@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kith_core::encryption::{Envelope, Scope, Secret, Suite, envelope_tag, first_envelope_key, gossip_topic};
-use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
+use kith_core::node::{Context, CreateOptions, Engine, InviteOptions, JoinOptions, Node, Options};
 use kith_core::replica::ContextId;
-use kith_core::storage::MemoryStore;
-use nodes::{PATIENCE, envelope_keys, equal, key, log, watch};
+use kith_core::storage::{MemoryStore, Store};
+use nodes::{PATIENCE, envelope_keys, equal, key, log};
 use stranger::Stranger;
 
 struct Member {
@@ -93,11 +93,25 @@ impl World {
     }
 }
 
-fn options() -> (Options, Arc<MemoryStore>) {
+fn options_on(store: &Arc<MemoryStore>) -> Options {
     let mut options = Options::default();
     options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
-    let store = watch(&mut options);
-    (options, store)
+    options.engine = Engine::Given(Arc::clone(store) as Arc<dyn Store>);
+    options
+}
+
+fn options() -> (Options, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::new());
+    (options_on(&store), store)
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it does not come to that");
 }
 
 /// How many of the envelopes somebody recognises by their tags, and how many it opens.
@@ -117,12 +131,7 @@ fn topics(scope: &Scope, keys: &[Secret]) -> BTreeSet<String> {
 
 async fn listening(world: &World) -> Stranger {
     let stranger = Stranger::beside(&world.members[0].node.addresses()[0]).await;
-    let wait = async {
-        while stranger.topics().is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("nobody gossips");
+    until(|| !stranger.topics().is_empty()).await;
     stranger
 }
 
@@ -188,6 +197,14 @@ async fn who_was_removed_recognises_no_tag_and_opens_no_envelope() {
     // Nor does a context of another id, or who has the id alone, name a topic.
     let elsewhere = Scope { context: ContextId([7; 32]), ..scope };
     assert!(topics(&elsewhere, &stayed).is_disjoint(&seen));
+    // After a restart a member is on its topics at once: the keys are where the epochs' other keys are.
+    let Member { node, store, .. } = world.members.remove(1);
+    node.shutdown().await.unwrap();
+    let node = Node::open(options_on(&Arc::new(store.fork()))).await.unwrap();
+    let beside = Stranger::beside(&node.addresses()[0]).await;
+    until(|| !beside.topics().is_empty()).await;
+    assert!(beside.topics().iter().all(|topic| topics(&scope, &stayed).contains(topic)));
+    node.shutdown().await.unwrap();
     for member in world.members.into_iter().chain([removed]) {
         member.node.shutdown().await.unwrap();
     }
