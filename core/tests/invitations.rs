@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use kith_core::ErrorKind;
 use kith_core::network::Hub;
-use kith_core::node::{CreateOptions, Event, InviteOptions, JoinOptions, Level};
+use kith_core::node::{CreateOptions, Encryption, Event, InviteOptions, JoinOptions, Level};
 use kith_core::replica::Role;
-use nodes::{PATIENCE, equal, join, key, open, peer, until};
+use nodes::{PATIENCE, equal, join, key, open, peer, sign, until};
 
 fn invite(uses: u32) -> InviteOptions {
     let mut options = InviteOptions::default();
@@ -184,4 +184,42 @@ async fn the_last_admin_names_another_one_before_it_leaves() {
     // The last one of all takes the context with it.
     tokio::time::timeout(PATIENCE, at_ben.leave()).await.unwrap().unwrap();
     assert_eq!(ben.contexts().unwrap().len(), 0);
+}
+
+/// Whoever knows the context's id and where its members are has nothing: the handshake wants the access key, and the admission the invite key.
+/// Both are in the token, with the suite of the joiner's first keys.
+#[tokio::test]
+async fn the_contexts_id_alone_gives_nothing() {
+    for encryption in [Encryption::X25519, Encryption::XWing] {
+        let hub = Hub::new();
+        let (anna, ben) = (open(&hub).await, open(&hub).await);
+        let mut options = CreateOptions::default();
+        options.encryption = encryption;
+        let context = anna.create_context(options).await.unwrap();
+        context.put(key("a"), b"secret").await.unwrap();
+        let token = context.invite(invite(1)).await.unwrap();
+        assert_eq!(token.suite, encryption.suite());
+        let before = context.status().await.unwrap();
+
+        let mut without_access = token.clone();
+        without_access.access_key = [9; 32];
+        let error = ben.join(&sign(without_access), hurry()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "nobody answers: {error}");
+        let mut without_invite_key = token.clone();
+        without_invite_key.secret = [9; 32];
+        let error = ben.join(&sign(without_invite_key), hurry()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvitationInvalid, "{error}");
+        assert!(ben.contexts().unwrap().is_empty(), "nothing was received");
+        let after = context.status().await.unwrap();
+        assert_eq!((after.digest, context.members().await.unwrap().len()), (before.digest, 1));
+
+        // Control: the whole token is enough.
+        let joined = ben.join(&token.to_text(), JoinOptions::default()).await.unwrap();
+        assert_eq!(joined.get(key("a"), Level::Tentative).await.unwrap().unwrap(), b"secret");
+        joined.put(key("b"), b"sealed").await.unwrap();
+        equal(&context, &joined).await;
+        for node in [anna, ben] {
+            node.shutdown().await.unwrap();
+        }
+    }
 }

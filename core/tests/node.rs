@@ -5,8 +5,8 @@ mod nodes;
 use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Event, Level, Node, Options};
-use kith_core::replica::Role;
-use kith_core::storage::{HighWater, StorageEngine};
+use kith_core::replica::{Header, Role};
+use kith_core::storage::{ContextTables, HighWater, StorageEngine};
 use kith_core::{ErrorKind, limits};
 use nodes::{PATIENCE, copy, equal, join as joined, key, open, until};
 
@@ -121,7 +121,7 @@ async fn a_member_that_signs_two_histories_is_found_out() {
 
     let ben = Node::open(Options::local(directories[1].path())).await.unwrap();
     let at_ben = ben.context(id).unwrap();
-    at_ben.put(key("one history"), b"1").await.unwrap();
+    let one = at_ben.put(key("one history"), b"1").await.unwrap();
     equal(&at_anna, &at_ben).await;
     ben.shutdown().await.unwrap();
 
@@ -150,7 +150,7 @@ async fn a_member_that_signs_two_histories_is_found_out() {
     drop(HighWater::open_beside(&backup, false, store.sealing()).unwrap());
     store.close().unwrap();
     let restored = Node::open(alone).await.unwrap();
-    restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap();
+    let other = restored.context(id).unwrap().put(key("other history"), b"2").await.unwrap();
     restored.shutdown().await.unwrap();
 
     let anna = Node::open(Options::local(directories[0].path())).await.unwrap();
@@ -163,6 +163,20 @@ async fn a_member_that_signs_two_histories_is_found_out() {
     assert_eq!(at_anna.members().await.unwrap().len(), 1);
     anna.shutdown().await.unwrap();
     restored.shutdown().await.unwrap();
+
+    // Both are sealed under one position of one chain. What sets their key streams apart is the nonce, which hangs on what they say.
+    let store = kith_core::storage::open(directories[0].path(), StorageEngine::Auto, None, None).unwrap();
+    let headers = [one, other].map(|id| {
+        let snapshot = store.snapshot().unwrap();
+        let tables = ContextTables::new(&*snapshot, 1);
+        kith_core::replica::transaction(&tables, &id).unwrap().expect("Anna has both, as a proof").header
+    });
+    let [first, second] = &headers;
+    assert!(first.is_sealed());
+    let position = |header: &Header| (header.author, header.sequence, header.epoch, header.counter);
+    assert_eq!(position(first), position(second));
+    assert_ne!(first.commitment, second.commitment);
+    store.close().unwrap();
 }
 
 /// Somebody who leaves while nobody is connected is gone for its host at once, and tells the others when it meets them, also after a

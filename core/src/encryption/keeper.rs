@@ -33,6 +33,8 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 const FORGET: u64 = 7 * DAY;
 /// How long between two looks at what can be forgotten.
 const TIDY: u64 = 60_000;
+/// Under how many usable epochs envelopes are listened for: the best, and those under which members send that have not seen it yet.
+const ENVELOPES: usize = 4;
 /// How many outcomes of the rules are kept.
 const JUDGED: usize = 64;
 
@@ -310,6 +312,20 @@ impl Keeper {
             None => Some(Rotate::NoneFits),
         };
         seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
+    }
+
+    /// What envelopes are sealed with in the usable epochs whose keys are here, the best first; few. An epoch that a removal has spoilt is not
+    /// among them, so who was removed has none of these keys.
+    pub(crate) fn envelopes(&self, past: &Past<'_>) -> Result<Vec<Secret>> {
+        let scope = self.scope(past.replica)?;
+        let rows = Stored::new(past.tables);
+        let seen = Seen::new(past, scope, &self.known);
+        let held = Self::book(past.tables)?.held.into_iter().map(|(epoch, _)| epoch);
+        let usable: Vec<TransactionId> = rules::usable_of(&seen, held).take(ENVELOPES).collect();
+        let usable = seen.or_failure(usable)?;
+        let ring = self.ring(scope, &rows);
+        let keys = usable.iter().map(|epoch| rows.told(ring.envelope(epoch)));
+        keys.filter_map(Result::transpose).collect()
     }
 
     /// A transaction as it goes to somebody: as it was sent to who has the keys, as shared history to a member that has not, and never what it says

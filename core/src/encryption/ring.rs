@@ -291,6 +291,11 @@ impl<R: Rows> Ring<'_, R> {
         Ok(chain.map(|chain| chain.next().unwrap_or(super::MESSAGES)))
     }
 
+    /// What envelopes are sealed with in an epoch, if it is held.
+    pub(crate) fn envelope(&self, epoch: &TransactionId) -> Result<Option<Secret>, Trouble> {
+        self.read(&Key::Envelope(*epoch))
+    }
+
     /// The first ratchet key, as it is published.
     pub(crate) fn first_public(&self) -> Result<Vec<u8>, Trouble> {
         self.scope.suite.public(&self.first_key()?)
@@ -313,7 +318,7 @@ impl<R: Rows> Ring<'_, R> {
             .iter()
             .map(|author| Ok((*author, self.chain(epoch, author)?.for_joiner())))
             .collect::<Result<_, Trouble>>()?;
-        let envelope = self.read(&Key::Envelope(*epoch))?.ok_or(Trouble::NoKeys)?;
+        let envelope = self.envelope(epoch)?.ok_or(Trouble::NoKeys)?;
         Ok(super::EpochKeys { epoch: *epoch, envelope, chains })
     }
 

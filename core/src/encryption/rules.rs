@@ -81,9 +81,17 @@ pub fn best(view: &impl View, member: &MemberId, last: Option<&TransactionId>) -
 
 /// The best of all that are usable, whoever its recipients are.
 pub fn best_usable(view: &impl View) -> Option<TransactionId> {
-    let mut epochs = view.epochs();
+    usable_of(view, view.epochs()).next()
+}
+
+/// Those of these epochs that are usable, the best first.
+pub(crate) fn usable_of<'a>(
+    view: &'a impl View,
+    epochs: impl IntoIterator<Item = TransactionId>,
+) -> impl Iterator<Item = TransactionId> + 'a {
+    let mut epochs: Vec<_> = epochs.into_iter().collect();
     epochs.sort_by_key(|epoch| std::cmp::Reverse(rank(view, epoch)));
-    epochs.into_iter().find(|epoch| usable(view, epoch).is_ok())
+    epochs.into_iter().filter(|epoch| usable(view, epoch).is_ok())
 }
 
 fn fits(

@@ -131,7 +131,11 @@ impl Actor {
         }
         actor.make_first_keys()?;
         actor.check_high_water();
-        actor.note_gossip();
+        {
+            let store = Arc::clone(&actor.start.store);
+            let snapshot = store.snapshot()?;
+            actor.note_gossip(&ContextTables::new(&*snapshot, actor.start.shared.number))?;
+        }
         actor.show();
         Ok(actor)
     }
@@ -221,6 +225,7 @@ impl Actor {
             // What is in memory is not what the store holds.
             (self.leaving, self.pruned) = (leaving, pruned);
             self.keeper = Keeper::new(self.start.shared.id, self.start.shared.me);
+            self.gossiping.look_anew();
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),

@@ -13,8 +13,14 @@ pub(crate) struct EnvelopeKeys {
 }
 
 impl EnvelopeKeys {
-    /// Before there is an epoch: what follows from the access key.
-    pub(crate) fn first(scope: Scope, access_key: &[u8; 32]) -> Self {
+    /// Of usable epochs, the best first: that one seals. `None` if there is none.
+    pub(crate) fn of_epochs(scope: Scope, keys: Vec<Secret>) -> Option<Self> {
+        let mut keys = keys.into_iter();
+        Some(Self { scope, seal: keys.next()?, older: keys.collect() })
+    }
+
+    /// Where payloads are not sealed there are no epochs: what follows from the access key. Whoever was ever a member has it.
+    pub(crate) fn unsealed(scope: Scope, access_key: &[u8; 32]) -> Self {
         let seal = first_envelope_key(&scope, &Secret::new(*access_key));
         Self { scope, seal, older: Vec::new() }
     }
@@ -62,7 +68,7 @@ mod tests {
 
     fn keys(context: u8, access_key: u8) -> EnvelopeKeys {
         let scope = Scope { suite: Suite::X25519, context: ContextId([context; 32]) };
-        EnvelopeKeys::first(scope, &[access_key; 32])
+        EnvelopeKeys::unsealed(scope, &[access_key; 32])
     }
 
     #[test]
@@ -82,10 +88,14 @@ mod tests {
         }
         // An epoch later the old key still opens.
         let later =
-            EnvelopeKeys { seal: Secret::new([9; 32]), older: vec![mine.seal.clone()], ..mine.clone() };
+            EnvelopeKeys::of_epochs(mine.scope, vec![Secret::new([9; 32]), mine.seal.clone()]).unwrap();
         assert_eq!(later.open(topic, &bytes).unwrap(), b"a transaction");
         assert_ne!(later.seal(b"x").unwrap().0, topic);
         assert!(mine != later && mine == keys(1, 2));
+        // Once it is dropped, as after a removal, it does not.
+        let cut = EnvelopeKeys::of_epochs(mine.scope, vec![Secret::new([9; 32])]).unwrap();
+        assert!(cut.open(topic, &bytes).is_none() && !cut.topics().contains(&topic));
+        assert!(EnvelopeKeys::of_epochs(mine.scope, Vec::new()).is_none());
     }
 
     #[test]

@@ -2,14 +2,17 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use kith_core::Result;
+use kith_core::encryption::{Key, Secret};
 use kith_core::invitation::{Invitation, Unsigned};
 use kith_core::network::{Hub, PeerId};
-use kith_core::node::{Context, Event, Events, InviteOptions, JoinOptions, Node, Options};
-use kith_core::replica::{Role, StateKey};
+use kith_core::node::{Context, Engine, Event, Events, InviteOptions, JoinOptions, Node, Options};
+use kith_core::replica::{Role, StateKey, TransactionId};
+use kith_core::storage::{Keyspace, MemoryStore, Store};
 
 /// How long a test waits for something that has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +30,23 @@ pub fn log() {
 pub async fn open(hub: &Hub) -> Node {
     log();
     Node::open(Options::in_memory(hub)).await.unwrap()
+}
+
+/// A store that the test can look into, for a node to keep everything in.
+pub fn watch(options: &mut Options) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    options.engine = Engine::Given(Arc::clone(&store) as Arc<dyn Store>);
+    store
+}
+
+/// What a node's only context holds of envelopes' keys.
+pub fn envelope_keys(store: &MemoryStore) -> Vec<Secret> {
+    let beginning =
+        [b"ring/".to_vec(), Key::Envelope(TransactionId::default()).encode()[..1].to_vec()].concat();
+    let rows = store.snapshot().unwrap().scan(Keyspace::Keys, &[], None, false, usize::MAX).unwrap();
+    let keys = rows.iter().filter(|(row, _)| row.windows(beginning.len()).any(|part| part == beginning));
+    // A version, and the key.
+    keys.map(|(_, value)| Secret::new(value[1..].try_into().unwrap())).collect()
 }
 
 /// A key.

@@ -332,8 +332,8 @@ impl Actor {
         // Every session hears of everything: it knows itself what its own peer has delivered.
         let ids = std::mem::take(&mut stage.added);
         if !ids.is_empty() {
-            self.note_gossip();
-            self.push_added(&ids, tables, stage)?;
+            let new_keys = self.note_gossip(tables)?;
+            self.push_added(&ids, new_keys, tables, stage)?;
         }
         // Last: who left or was removed is to hear of that; what is sealed goes to it as it was sent.
         if std::mem::take(&mut stage.membership_changed) {
