@@ -29,7 +29,7 @@ use kith::testing::*;
 
 use self::reading::touch;
 use self::words::{Call, NOTHING, Pick, STRANGER, Token};
-use crate::{Defect, defect};
+use crate::{Defect, defect, show};
 
 /// Most calls of an input.
 const STEPS: usize = 40;
@@ -40,6 +40,9 @@ pub fn play(input: &[u8]) {
     let mut program = Program::start();
     for _ in 0..STEPS {
         let Ok(call) = Call::arbitrary(&mut input) else { break };
+        if show() {
+            eprintln!("{call:?}");
+        }
         program.call(&call);
         if input.is_empty() {
             break;

@@ -30,6 +30,12 @@ pub fn defect() -> Defect {
     })
 }
 
+/// Whether to say what an input does (`KITH_FUZZ_SHOW`), for who looks at one that was found.
+pub fn show() -> bool {
+    static SHOW: OnceLock<bool> = OnceLock::new();
+    *SHOW.get_or_init(|| std::env::var_os("KITH_FUZZ_SHOW").is_some())
+}
+
 /// An input of a target of decoders. What it takes of memory has a bound that hangs on the length of the input alone.
 pub fn decoders(target: &str, input: &[u8]) {
     let most = heap::FIXED + heap::EACH * input.len();

@@ -17,7 +17,7 @@ use kith_core::replica::{
 
 use self::words::{Pick, Runs, Said, Step, What};
 use crate::world::{Founder, KEYS, member, package};
-use crate::{Defect, defect};
+use crate::{Defect, defect, show};
 
 /// Most steps of an input.
 const STEPS: usize = 48;
@@ -29,6 +29,7 @@ pub fn play(input: &[u8]) {
     }
     let mut input = Unstructured::new(input);
     let sealed = bool::arbitrary(&mut input).unwrap_or_default();
+    let greeting = u8::arbitrary(&mut input).unwrap_or_default();
     let mut far = Far {
         founder: Founder::new(sealed),
         heard: Heard::default(),
@@ -37,9 +38,19 @@ pub fn play(input: &[u8]) {
     };
     far.all = far.founder.bag.iter().map(|known| (known.header.id(), known.clone())).collect();
     far.founder.connect();
+    far.greet(greeting);
     for _ in 0..STEPS {
         let Ok(step) = Step::arbitrary(&mut input) else { break };
+        if far.founder.channel.is_none() && greeting % 8 != 0 {
+            far.founder.connect();
+            far.heard = Heard::default();
+            far.greet(greeting);
+        }
         far.step(&step);
+        if show() {
+            let (open, held) = (far.founder.channel.is_some(), far.founder.held());
+            eprintln!("{step:?}\n  channel open: {open}; the founder holds {held} transactions");
+        }
         if input.is_empty() {
             break;
         }
@@ -71,16 +82,15 @@ impl Far {
                 }
             }
             Step::Raw(bytes) => self.send(bytes.clone()),
-            Step::Polite => self.polite(),
+            Step::Polite(who) => self.polite(key(*who)),
             Step::Author { who, what, previous, parents, lamport, sequence, sign } => {
                 self.author(*who, what, *previous, parents, (*lamport, *sequence), *sign);
+                if sign % 4 != 0 {
+                    self.push(1);
+                }
             }
             Step::Alter { which, how, by } => self.alter(*which, *how, *by),
-            Step::Push(count) => {
-                let count = self.founder.bag.len().min(usize::from(count % 8) + 1);
-                let runs = (0..count).map(|last| self.run_of(last, 1, 0)).collect();
-                self.speak(&Saying::Batch { purpose: 1, runs });
-            }
+            Step::Push(count) => self.push(usize::from(count % 8) + 1),
             Step::Wait(ms) => self.founder.wait(u64::from(*ms) * 8),
             Step::Write(number) => {
                 self.founder.write(*number).expect("the founder writes");
@@ -90,9 +100,30 @@ impl Far {
                 self.heard = Heard::default();
             }
         }
+        self.listen();
+    }
+
+    /// In three of four inputs sessions begin behind the proof of a membership and the first comparison.
+    fn greet(&mut self, greeting: u8) {
+        if greeting % 4 != 0 {
+            for _ in 0..2 {
+                self.polite(KEYS[usize::from(greeting / 4) % 3]);
+                self.listen();
+            }
+        }
+    }
+
+    fn listen(&mut self) {
         for message in std::mem::take(&mut self.founder.said) {
             self.heard.hear(&message);
         }
+    }
+
+    /// The newest.
+    fn push(&mut self, count: usize) {
+        let count = self.founder.bag.len().min(count);
+        let runs = (0..count).map(|last| self.run_of(last, 1, 0)).collect();
+        self.speak(&Saying::Batch { purpose: 1, runs });
     }
 
     fn send(&mut self, message: Vec<u8>) {
@@ -106,9 +137,9 @@ impl Far {
         }
     }
 
-    fn polite(&mut self) {
+    fn polite(&mut self, key: [u8; 32]) {
         match self.heard.hello.take() {
-            None => self.speak(&Saying::Prove { key: KEYS[0], supporting: Vec::new() }),
+            None => self.speak(&Saying::Prove { key, supporting: Vec::new() }),
             Some((round, digest)) => {
                 self.speak(&Saying::Hello { version: VERSION, round, digest });
                 let wanted = std::mem::take(&mut self.heard.wanted);
@@ -267,7 +298,7 @@ impl Far {
             sequence: before
                 .as_ref()
                 .map_or(1, |before| before.header.sequence + 1)
-                .saturating_add_signed(i64::from(shift.1 / 32)),
+                .saturating_add_signed(i64::from(shift.1 / 100)),
             previous: before.as_ref().map(|before| before.header.id()).unwrap_or_default(),
             parents: named
                 .values()
@@ -277,7 +308,7 @@ impl Far {
                     id: known.header.id(),
                 })
                 .collect(),
-            lamport: (seen + 1).saturating_add_signed(i64::from(shift.0 / 16)),
+            lamport: (seen + 1).saturating_add_signed(i64::from(shift.0 / 100)),
             timestamp: 7,
             kind: Kind::Call,
             plaintext,

@@ -274,6 +274,11 @@ impl Founder {
         self.machine.replica().digest()
     }
 
+    /// How many transactions the founder holds.
+    pub fn held(&self) -> u64 {
+        self.machine.replica().transactions()
+    }
+
     /// All that the founder holds.
     pub fn history(&self) -> Vec<Transaction> {
         let snapshot = self.store.snapshot().expect("memory");

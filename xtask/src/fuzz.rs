@@ -190,6 +190,9 @@ impl Built {
             format!("-artifact_prefix={}/", scratch.display()),
             // By the clock on the wall, on a machine that may be busy.
             "-timeout=120".into(),
+            // Short inputs reach little of sessions and of C programs.
+            format!("-len_control={}", if DECODERS.contains(&job.target) { 100 } else { 0 }),
+            format!("-max_len={}", if DECODERS.contains(&job.target) { 4096 } else { 700 }),
             "-malloc_limit_mb=256".into(),
             "-rss_limit_mb=3000".into(),
             "-print_final_stats=1".into(),

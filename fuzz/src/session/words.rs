@@ -14,7 +14,7 @@ pub(super) enum Step {
     /// Bytes.
     Raw(Vec<u8>),
     /// Goes on as the protocol has it: proves its key, answers a hello, sends what is asked for.
-    Polite,
+    Polite(Pick),
     /// Signs something.
     Author { who: Pick, what: What, previous: Pick, parents: Vec<Pick>, lamport: i8, sequence: i8, sign: u8 },
     /// Alters something that was signed.
