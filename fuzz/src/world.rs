@@ -16,9 +16,7 @@ use kith_core::replica::{
     ContextId, Creation, MemberId, MemoryTables, Payload, Place, Replica, Role, Signer, StateKey,
     Transaction, TransactionId,
 };
-use kith_core::storage::{
-    Batch, ContextTables, Durability, Mark, MemoryStore, Store, add_writes,
-};
+use kith_core::storage::{Batch, ContextTables, Durability, Mark, MemoryStore, Store, add_writes};
 use kith_core::sync::Binding;
 use kith_core::{Result, limits};
 use kith_oracle::oracle::{Oracle, Verdict};

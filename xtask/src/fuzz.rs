@@ -7,8 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::count::Count;
 use crate::tools::{
-    During, Failed, Result, capture, cargo, command, empty_folder, found, headline, root, run, start,
-    target,
+    During, Failed, Result, capture, cargo, command, empty_folder, found, headline, root, run, start, target,
 };
 
 /// The targets of decoders, whose memory has a bound that hangs on the input; and the others.
@@ -207,7 +206,10 @@ impl Built {
     /// Adds to the corpus in the repository what reaches more than is reached with it.
     fn merge(&self, name: &'static str) -> Result<()> {
         headline(&format!("merging the corpus of {name}"));
-        run(self.command(name).arg("-set_cover_merge=1").args([corpus(name), folder().join("corpus").join(name)]))
+        run(self
+            .command(name)
+            .arg("-set_cover_merge=1")
+            .args([corpus(name), folder().join("corpus").join(name)]))
     }
 }
 

@@ -4,7 +4,7 @@ use libp2p::Multiaddr;
 
 use super::address;
 use super::peer::PeerId;
-use super::wire::{self, ALIVE, CONTROL, Code, Control, Goodbye, HEADER, Hello, Next};
+use super::wire::{self, ALIVE, CONTROL, Code, Control, Goodbye, HEADER, Hello, Next, TEXT};
 use crate::fuzzing::{Decoder, Input};
 use crate::invitation::fuzzing as invitation;
 use crate::limits;
@@ -34,7 +34,7 @@ fn control(input: &Input<'_>) {
     match input.comes_back(decode, encode) {
         Some(Control::Hello(hello)) => assert!(hello.alive.len() <= ALIVE),
         Some(Control::Goodbye(goodbye)) => {
-            assert!(goodbye.text.len() <= 3 * CONTROL);
+            assert!(goodbye.text.len() <= TEXT);
             let _ = (goodbye.heard(), goodbye.said());
         }
         _ => {}
