@@ -235,10 +235,23 @@ pub(crate) struct Instrumented<'a> {
 impl Instrumented<'_> {
     /// Builds and runs one test program with it.
     pub(crate) fn run(&self, source: &Path, program: &Path) -> Result<Count> {
+        counted(self.built(source, program)?, program).map(|(count, _)| count)
+    }
+
+    /// What a program says on its way to a failure.
+    pub(crate) fn fails(&self, source: &Path, program: &Path) -> Result<String> {
+        let output = self.built(source, program)?.output().during("running a program")?;
+        if output.status.success() {
+            return Err(Failed("it succeeds".into()));
+        }
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn built(&self, source: &Path, program: &Path) -> Result<Command> {
         link("gcc", source, &["-fsanitize=address", "-fno-omit-frame-pointer"], self.library, program)?;
         let mut test = command(program);
         test.env("ASAN_OPTIONS", "detect_odr_violation=0");
-        counted(test, program).map(|(count, _)| count)
+        Ok(test)
     }
 }
 

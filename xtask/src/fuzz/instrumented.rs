@@ -5,13 +5,21 @@ use std::path::Path;
 
 use crate::c::{Instrumented, sources};
 use crate::count::Count;
-use crate::tools::{Failed, Result, empty_folder, headline};
+use crate::tools::{During, Failed, Result, empty_folder, headline};
 
 /// The library comes out of the build of the fuzz targets.
 pub(super) fn test(output: &Path) -> Result<Count> {
     let library = output.join("libkith.a");
     let programs = empty_folder("c-asan")?;
     let mut count = Count::default();
+    headline("the control: a program that lends the library a byte too few");
+    match control(&library, &programs) {
+        Ok(()) => count.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("failed: {message}");
+            count.failed += 1;
+        }
+    }
     for source in sources()? {
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         headline(&format!("{name}.c, with an instrumented library"));
@@ -23,4 +31,25 @@ pub(super) fn test(output: &Path) -> Result<Count> {
         );
     }
     Ok(count)
+}
+
+const SHORT: &str = "\
+#include <kith.h>
+#include <stdlib.h>
+
+int main(void) {
+    return (int)kith_state_key_random(malloc(31));
+}
+";
+
+/// What the library itself writes is looked at, and not only what it calls.
+fn control(library: &Path, programs: &Path) -> Result<()> {
+    let (source, program) = (programs.join("short.c"), programs.join("short"));
+    std::fs::write(&source, SHORT).during("writing the control")?;
+    let said = Instrumented { library }.fails(&source, &program)?;
+    if said.contains("heap-buffer-overflow") && said.contains("kith_state_key_random") {
+        Ok(())
+    } else {
+        Err(Failed(format!("it is not found: {said}")))
+    }
 }
