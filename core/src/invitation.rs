@@ -1,5 +1,7 @@
 //! Invitations as they travel: a token that fits a QR code, as text (`kith1…`) or bytes.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod qr;
 
 use bech32::{Bech32m, Hrp};

@@ -32,6 +32,9 @@
 pub mod application;
 pub mod encryption;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod invitation;
 pub mod limits;
 pub mod network;

@@ -100,16 +100,8 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         }
     }
     let programs = empty_folder("c-test")?;
-    let mut sources: Vec<PathBuf> = std::fs::read_dir(root().join("ffi/capi/tests"))
-        .during("reading ffi/capi/tests")?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c") || is_cpp(path))
-        // That one is only looked at by compilers.
-        .filter(|path| path.file_name().is_some_and(|name| name != "header.cpp"))
-        .collect();
-    sources.sort();
     let mut ran = Ran::default();
-    for source in sources {
+    for source in sources()? {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
             headline(&format!("{name}, {}", way.name));
@@ -129,6 +121,19 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("the C API again and again: nothing may grow");
     count += soak(&installed, false)?;
     Ok(count)
+}
+
+/// The programs that test the C API.
+pub(crate) fn sources() -> Result<Vec<PathBuf>> {
+    let mut sources: Vec<PathBuf> = std::fs::read_dir(root().join("ffi/capi/tests"))
+        .during("reading ffi/capi/tests")?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c") || is_cpp(path))
+        // That one is only looked at by compilers.
+        .filter(|path| path.file_name().is_some_and(|name| name != "header.cpp"))
+        .collect();
+    sources.sort();
+    Ok(sources)
 }
 
 /// The test for leaks: once, and plain, since the sanitizers and valgrind have heaps of their own.
@@ -176,20 +181,14 @@ const WAYS: [Way; 5] = [
     Way { name: "valgrind", short: "valgrind", compiler: "gcc", flags: &[], shared: true, valgrind: true },
 ];
 
-/// Builds and runs one test program one way, in an empty folder of its own.
+/// Builds and runs one test program one way.
 fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
     if way.shared {
         installed.compile(way.compiler, source, program, way.flags)?;
     } else {
-        run(strict(way.compiler, source, way.flags)
-            .arg(installed.folder.join("libkith.a"))
-            .args(STATIC_NEEDS)
-            .arg("-o")
-            .arg(program))?;
+        link(way.compiler, source, way.flags, &installed.folder.join("libkith.a"), program)?;
     }
-    let scratch = program.with_extension("scratch");
-    std::fs::create_dir(&scratch).during("making a folder for the test")?;
-    let mut command = if way.valgrind {
+    let command = if way.valgrind {
         let mut valgrind = command("valgrind");
         valgrind
             .args([
@@ -206,6 +205,18 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     } else {
         command(program)
     };
+    counted(command, program)
+}
+
+/// Compiles a program against a static library.
+fn link(compiler: &str, source: &Path, flags: &[&str], library: &Path, program: &Path) -> Result<()> {
+    run(strict(compiler, source, flags).arg(library).args(STATIC_NEEDS).arg("-o").arg(program))
+}
+
+/// Runs a test program in an empty folder of its own.
+fn counted(mut command: Command, program: &Path) -> Result<(Count, Ran)> {
+    let scratch = program.with_extension("scratch");
+    std::fs::create_dir(&scratch).during("making a folder for the test")?;
     let (succeeded, lines) = tee(command.arg(&scratch))?;
     std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
     let count = Count::of(&lines, succeeded, count::plain);
@@ -213,6 +224,34 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
         Err(Failed("no test ran".into()))
     } else {
         Ok((count, Ran::plain(&lines)))
+    }
+}
+
+/// A static library that is built with AddressSanitizer.
+pub(crate) struct Instrumented<'a> {
+    pub(crate) library: &'a Path,
+}
+
+impl Instrumented<'_> {
+    /// Builds and runs one test program with it.
+    pub(crate) fn run(&self, source: &Path, program: &Path) -> Result<Count> {
+        counted(self.built(source, program)?, program).map(|(count, _)| count)
+    }
+
+    /// What a program says on its way to a failure.
+    pub(crate) fn fails(&self, source: &Path, program: &Path) -> Result<String> {
+        let output = self.built(source, program)?.output().during("running a program")?;
+        if output.status.success() {
+            return Err(Failed("it succeeds".into()));
+        }
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn built(&self, source: &Path, program: &Path) -> Result<Command> {
+        link("gcc", source, &["-fsanitize=address", "-fno-omit-frame-pointer"], self.library, program)?;
+        let mut test = command(program);
+        test.env("ASAN_OPTIONS", "detect_odr_violation=0");
+        Ok(test)
     }
 }
 
@@ -262,7 +301,7 @@ fn exports(Installed { folder, .. }: &Installed) -> Result<()> {
 }
 
 /// The names of the functions that a header declares: what stands before the first parenthesis of a line of code.
-fn declarations(header: &str) -> BTreeSet<&str> {
+pub(crate) fn declarations(header: &str) -> BTreeSet<&str> {
     let code = header.lines().filter(|line| !line.trim_start().starts_with(['*', '/', '#']));
     code.filter_map(|line| {
         let (before, _) = line.split_once('(')?;

@@ -8,6 +8,7 @@ mod c;
 mod count;
 mod demo;
 mod errors;
+mod fuzz;
 mod guides;
 mod install;
 mod kotlin;
@@ -36,6 +37,8 @@ cargo xtask board                 nodes in five languages share an application o
 cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
+cargo xtask fuzz [WORD …]         the fuzz targets: TARGET --seconds N, --control, --merge, --seeds (nightly; see docs/testing.md)
+cargo xtask asan                  the tests of the C API on a library that is built with AddressSanitizer (nightly)
 cargo xtask netns [WORD …]        five processes in network namespaces, in a bad network: --minutes N --seed S (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
@@ -76,6 +79,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["simulate", words @ ..] => simulate::simulate(words),
         ["powerloss", words @ ..] => powerloss::powerloss(words),
         ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
+        ["fuzz", words @ ..] => fuzz::fuzz(words),
+        ["asan"] => fuzz::asan(),
         ["netns"] => netns::test(&options).map(|count| println!("{count}")),
         ["netns", words @ ..] => netns::netns(words),
         ["bench", words @ ..] => bench::measure(words),

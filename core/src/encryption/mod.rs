@@ -6,6 +6,8 @@
 mod chain;
 mod envelope;
 mod epoch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod ring;
 pub mod rules;

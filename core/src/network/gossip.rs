@@ -189,6 +189,13 @@ impl Engine {
     }
 }
 
+/// Names of topics as peers send them.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn topic_text(input: &crate::fuzzing::Input<'_>) {
+    let decode = |bytes: &[u8]| Topic::of(&TopicHash::from_raw(std::str::from_utf8(bytes).ok()?));
+    input.canonical(decode, |topic| topic.ident().hash().into_string().into_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

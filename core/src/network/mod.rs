@@ -12,6 +12,8 @@ mod closing;
 mod config;
 mod dial;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gossip;
 mod handle;
 mod hints;

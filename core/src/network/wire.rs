@@ -12,7 +12,7 @@ pub(super) const CONTROL: usize = 1024;
 /// Bytes in front of every frame.
 pub(super) const HEADER: usize = 4;
 /// The longest text in a goodbye, in bytes.
-const TEXT: usize = 256;
+pub(super) const TEXT: usize = 256;
 /// The most streams that a hello says are alive: more than any peer may have.
 pub(super) const ALIVE: usize = 32;
 
@@ -163,11 +163,7 @@ impl Control {
             }
             Self::Goodbye(goodbye) => {
                 bytes.extend([GOODBYE, goodbye.code as u8]);
-                let mut end = goodbye.text.len().min(TEXT);
-                while !goodbye.text.is_char_boundary(end) {
-                    end -= 1;
-                }
-                bytes.extend(&goodbye.text.as_bytes()[..end]);
+                bytes.extend(clipped(&goodbye.text).as_bytes());
             }
         }
         let word = OWN | (bytes.len() - HEADER) as u32;
@@ -193,12 +189,22 @@ impl Control {
             GOODBYE => {
                 let [code] = take(&mut rest).ok_or_else(malformed)?;
                 let text = String::from_utf8_lossy(&rest[..rest.len().min(TEXT)]);
-                let text = text.chars().filter(|c| !c.is_control()).collect();
+                let text: String = text.chars().filter(|c| !c.is_control()).collect();
+                // What stands for a wrong byte takes three.
+                let text = clipped(&text).to_owned();
                 Ok(Self::Goodbye(Goodbye { code: Code::of(code), text }))
             }
             _ => Err(malformed()),
         }
     }
+}
+
+fn clipped(text: &str) -> &str {
+    let mut end = text.len().min(TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Both sides see both ranges and come to the same answer: the highest version that both speak. There is only one so far.
@@ -239,6 +245,17 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A peer's reason for ending a stream is cut to `TEXT` bytes before bytes that are no UTF-8 are replaced, and each replacement takes three
+    /// bytes: so what the host was shown could be three times as long as the limit says. Found by the fuzz target `outside`.
+    #[test]
+    fn a_reason_of_wrong_bytes_is_no_longer_than_another() {
+        let said = [&[GOODBYE, Code::Busy as u8][..], &[0xa8; TEXT]].concat();
+        let heard = Control::decode(&said).unwrap();
+        let Control::Goodbye(goodbye) = &heard else { panic!("a goodbye") };
+        assert!(goodbye.text.len() <= TEXT && goodbye.text.len() > TEXT - 3);
+        assert_eq!(Control::decode(&heard.encode()[HEADER..]).unwrap(), heard);
+    }
 
     fn split(bytes: &[u8]) -> (Next, &[u8]) {
         (next(bytes[..HEADER].try_into().unwrap(), 100).unwrap(), &bytes[HEADER..])

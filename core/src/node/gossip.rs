@@ -60,6 +60,49 @@ impl PartialEq for EnvelopeKeys {
     }
 }
 
+/// What is gossiped, as it comes, and sealed by a member around anything.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    use super::{EnvelopeKeys, Scope};
+    use crate::encryption::{Envelope, Suite};
+    use crate::fuzzing::{Input, encoded};
+    use crate::limits;
+    use crate::replica::ContextId;
+
+    fn keys() -> EnvelopeKeys {
+        EnvelopeKeys::first(Scope { suite: Suite::X25519, context: ContextId([1; 32]) }, &[2; 32])
+    }
+
+    pub(crate) fn envelope(input: &Input<'_>) {
+        let (really, input) = input.choose();
+        let keys = keys();
+        let topic = keys.topics()[0];
+        if really % 2 == 0 {
+            let opened = input.canonical(
+                |bytes| keys.open(topic, bytes),
+                |content| keys.seal(content).map(|(_, sealed)| sealed).unwrap_or_default(),
+            );
+            assert!(opened.is_none() || input.bytes.len() <= limits::GOSSIP);
+            return;
+        }
+        let Some((named, sealed)) = keys.seal(input.bytes) else {
+            assert!(input.bytes.len() > limits::GOSSIP / 2, "it would have fitted");
+            return;
+        };
+        assert_eq!(named, topic);
+        let envelope: Envelope = borsh::from_slice(&sealed).expect("it was just encoded");
+        assert_eq!(encoded(&envelope), sealed);
+        let mut opened = keys.open(topic, &sealed).expect("what was sealed opens");
+        opened.truncate(opened.len() - usize::from(input.lenient && !opened.is_empty()));
+        assert_eq!(opened, input.bytes);
+    }
+
+    pub(crate) fn envelopes() -> Vec<Vec<u8>> {
+        let (_, sealed) = keys().seal(b"a batch").unzip();
+        vec![[&[0][..], &sealed.unwrap_or_default()].concat(), [&[1][..], b"a batch"].concat()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,8 @@ use crate::{Error, ErrorKind, Result};
 pub use context::Context;
 pub use directory::default_directory;
 pub use events::{Cursor, Event, Events};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use gossip::fuzzing as gossip_fuzzing;
 pub use info::{
     ContextInfo, ContextPeer, ContextSecurity, ContextStatus, Entry, Executed, Explanation, InvitationInfo,
     IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo,
@@ -41,6 +43,8 @@ pub use options::{
     Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Options, Transport,
 };
 use registry::Registry;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use registry::fuzzing as rows_fuzzing;
 #[doc(hidden)]
 pub use registry::inspection;
 

@@ -1,5 +1,7 @@
 //! What a node holds: its store, its contexts, its peers, its runtime.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod inspection;
 mod joining;
 mod leaving;

@@ -20,6 +20,8 @@ mod engine;
 mod execution;
 mod explaining;
 pub mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod governance;
 mod history;
 mod ids;

@@ -526,6 +526,9 @@ fn open_used(directory: &Path, key: Option<StorageKey>) -> Result<(Arc<dyn Store
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+
 impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").field("number", &self.number).finish_non_exhaustive()

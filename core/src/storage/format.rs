@@ -58,7 +58,7 @@ impl Verify {
 const MAGIC: [u8; 8] = *b"KITHFORM";
 /// What lies where, and how. Layouts 1 and 2 had no sealed records, and were never released.
 const LAYOUT: u32 = 3;
-const HASH: usize = 32;
+pub(super) const HASH: usize = 32;
 
 /// The format record. It exists twice; one that verifies is enough.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -149,6 +149,15 @@ impl Format {
         Self { seal: Seal::Sealed(wrap), ..self.clone() }
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) const fn of(schema: u32, engine: EngineName, wrap: Option<Wrap>) -> Self {
+        let seal = match wrap {
+            Some(wrap) => Seal::Sealed(wrap),
+            None => Seal::Plain([3; 32]),
+        };
+        Self { layout: LAYOUT, schema, engine, seal }
+    }
+
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let mut bytes = MAGIC.to_vec();
         let body =
@@ -160,7 +169,7 @@ impl Format {
     }
 
     /// `None` if the record does not verify. Another layout verifies in its first fields only.
-    fn decode(bytes: &[u8]) -> Option<Result<Self>> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Result<Self>> {
         let (body, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH)?)?;
         if blake3::derive_key("kith 2026 format record", body) != hash {
             return None;

@@ -4,6 +4,8 @@
 //! The file `high-water` in the node's directory has two slots, written in turn and in place: one sync for a write. Only when
 //! it has to grow is it written anew: to a new file, synced, renamed, the directory synced.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod slots;
 
 use std::collections::BTreeMap;

@@ -140,7 +140,7 @@ impl Progress {
     }
 }
 
-fn slot_checksum(sealer: &Sealer, slot: &[u8]) -> [u8; 8] {
+pub(super) fn slot_checksum(sealer: &Sealer, slot: &[u8]) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new_keyed(sealer.mac());
     hasher.update(b"acknowledged").update(slot);
     let mut sum = [0; 8];
@@ -148,7 +148,7 @@ fn slot_checksum(sealer: &Sealer, slot: &[u8]) -> [u8; 8] {
     sum
 }
 
-fn encode_slot(sealer: &Sealer, writes: u64, acknowledged: &Acknowledged) -> [u8; SLOT] {
+pub(super) fn encode_slot(sealer: &Sealer, writes: u64, acknowledged: &Acknowledged) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     slot[..8].copy_from_slice(&writes.to_le_bytes());
     slot[8..16].copy_from_slice(&acknowledged.batch.to_le_bytes());
@@ -159,7 +159,7 @@ fn encode_slot(sealer: &Sealer, writes: u64, acknowledged: &Acknowledged) -> [u8
     slot
 }
 
-fn decode_slot(sealer: &Sealer, bytes: &[u8]) -> Option<(u64, Acknowledged)> {
+pub(super) fn decode_slot(sealer: &Sealer, bytes: &[u8]) -> Option<(u64, Acknowledged)> {
     let slot = bytes.first_chunk::<SLOT>()?;
     let number = |at: usize| slot[at..].first_chunk().copied().map(u64::from_le_bytes);
     let acknowledged =

@@ -8,6 +8,8 @@ mod engine_name;
 mod export;
 mod files;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod high_water;
 mod lock;
 mod marker;

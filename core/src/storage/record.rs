@@ -32,8 +32,8 @@ use crate::{Error, Result};
 const PLAIN: u8 = 1;
 const SEALED: u8 = 2;
 /// Bytes before the payload of a plain record.
-const HEADER: usize = 14;
-const NONCE: usize = 24;
+pub(super) const HEADER: usize = 14;
+pub(super) const NONCE: usize = 24;
 const TAG: usize = 16;
 /// The most that a record has beside its payload.
 #[cfg(test)]
@@ -147,7 +147,7 @@ pub(crate) fn encode(
     Ok(record)
 }
 
-fn seal(
+pub(super) fn seal(
     sealed: &Sealed,
     nonce: [u8; NONCE],
     kind: Kind,
@@ -194,14 +194,14 @@ pub(crate) fn unverified(place: &Place<'_>, bytes: &[u8]) -> Result<Record> {
 }
 
 /// A record in its parts.
-struct Frame<'a> {
-    kind: Kind,
-    nonce: Option<[u8; NONCE]>,
-    body: &'a [u8],
+pub(super) struct Frame<'a> {
+    pub(super) kind: Kind,
+    pub(super) nonce: Option<[u8; NONCE]>,
+    pub(super) body: &'a [u8],
     checksum: [u8; 8],
 }
 
-fn parse<'a>(place: &Place<'_>, bytes: &'a [u8]) -> Result<Frame<'a>> {
+pub(super) fn parse<'a>(place: &Place<'_>, bytes: &'a [u8]) -> Result<Frame<'a>> {
     let short = || place.corrupt("it is shorter than a record");
     let kind = match bytes.get(1).ok_or_else(short)? {
         0 => Kind::Inline,

@@ -271,14 +271,24 @@ fn read_file(node: &Path) -> Result<Option<Secret>> {
         _ => io_error("reading the key file", &error),
     })?;
     let Some(bytes) = read.map(Zeroizing::new) else { return Ok(None) };
-    let text = std::str::from_utf8(&bytes).map_err(|_| damaged_file())?;
-    let (key, sum) =
-        text.strip_suffix('\n').and_then(|text| text.split_once(' ')).ok_or_else(damaged_file)?;
-    let key = unhex(key).ok_or_else(damaged_file)?;
-    if sum != sum_of(&key) {
-        return Err(damaged_file());
+    parse_file(&bytes).map(Some).ok_or_else(damaged_file)
+}
+
+fn parse_file(bytes: &[u8]) -> Option<Secret> {
+    let (key, sum) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    unhex(key).filter(|key| sum == sum_of(key))
+}
+
+fn file_of(key: &Secret) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(96));
+    for byte in key.iter() {
+        // Writing to a string cannot fail.
+        let _ = fmt::Write::write_fmt(&mut *text, format_args!("{byte:02x}"));
     }
-    Ok(Some(key))
+    text.push(' ');
+    text.push_str(&sum_of(key));
+    text.push('\n');
+    text
 }
 
 fn damaged_file() -> Error {
@@ -296,14 +306,7 @@ fn obtain_file(node: &Path, files: &Files) -> Result<Secret> {
         return Ok(key);
     }
     let key = random()?;
-    let mut text = Zeroizing::new(String::with_capacity(96));
-    for byte in key.iter() {
-        // Writing to a string cannot fail.
-        let _ = fmt::Write::write_fmt(&mut *text, format_args!("{byte:02x}"));
-    }
-    text.push(' ');
-    text.push_str(&sum_of(&key));
-    text.push('\n');
+    let text = file_of(&key);
     let written = files.replace_private(&file_in(node), text.as_bytes());
     written.map_err(|error| io_error("writing the key file", &error))?;
     Ok(key)
@@ -333,6 +336,9 @@ fn unhex(text: &str) -> Option<Secret> {
     }
     Some(key)
 }
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use crate::replica::ContextId;
 pub type Channel = u32;
 
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-enum Frame {
+pub(super) enum Frame {
     Hello { nonce: [u8; 32] },
     Open { channel: Channel, mac: [u8; 32] },
     Answer { channel: Channel, mac: [u8; 32] },
@@ -25,7 +25,7 @@ enum Frame {
 }
 
 impl Frame {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         // Writing into a vector cannot fail.
         borsh::to_vec(self).unwrap_or_default()
     }

@@ -20,6 +20,8 @@ mod vector;
 mod verified;
 mod window;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -19,9 +19,9 @@ use crate::{Error, ErrorKind, Result};
 
 const MAGIC: [u8; 8] = *b"KITHMARK";
 const VERSION: u32 = 2;
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 const HEAD: usize = 28;
-const SUM: usize = 16;
+pub(super) const SUM: usize = 16;
 const ROOM: usize = BLOCK - HEAD - SUM;
 /// The slots lie in different pages, since a page is what the system writes at once.
 const PAGE: usize = 4096 / BLOCK;
@@ -77,7 +77,7 @@ impl Layout {
     }
 }
 
-fn checksum(block: &[u8]) -> [u8; SUM] {
+pub(super) fn checksum(block: &[u8]) -> [u8; SUM] {
     let mut sum = [0; SUM];
     sum.copy_from_slice(&blake3::derive_key("kith 2026 high-water block", block)[..SUM]);
     sum

@@ -32,10 +32,10 @@ struct Plan {
 
 /// The part of an [`Op`] that is written down in an intent.
 #[derive(BorshSerialize, BorshDeserialize)]
-struct IntentOp {
-    tree: u8,
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
+pub(super) struct IntentOp {
+    pub(super) tree: u8,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
 }
 
 impl Writer {

@@ -7,6 +7,8 @@ mod chunks;
 mod commit;
 mod create;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod read;
 mod recover;
 #[cfg_attr(not(feature = "fault-switches"), allow(unreachable_pub))]

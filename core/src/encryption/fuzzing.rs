@@ -1,0 +1,356 @@
+//! The decoders of keys and of what they seal. What is sealed is tried as it is, and sealed with keys that the receiver has around
+//! bytes of the fuzzer's choice: so what lies behind the seal is looked at, too.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::chain::Chain;
+use super::epoch::Pair;
+use super::ring::{Change, Key, Ring, Rows};
+use super::suite::Terms;
+use super::{
+    Envelope, Epoch, EpochKeys, Leaf, Opened, RatchetKey, Recipient, Scope, SealedWelcome, Secret, Share,
+    Suite, Trouble, Welcome, Wraps, check_package, secret,
+};
+use crate::fuzzing::{Decoder, Input, encoded, signing_key};
+use crate::limits;
+use crate::replica::payload::{Add, KeyPackage};
+use crate::replica::{ContextId, Draft, Header, Kind, MemberId, Parent, Role, Transaction, TransactionId};
+
+pub(crate) const DECODERS: &[Decoder] = &[
+    Decoder { name: "epoch", check: epoch, seeds: epochs },
+    Decoder { name: "receive", check: receive, seeds: epochs },
+    Decoder { name: "leaf", check: leaf, seeds: leaves },
+    Decoder { name: "share", check: share, seeds: shares },
+    Decoder { name: "envelope", check: envelope, seeds: envelopes },
+    Decoder { name: "envelope-content", check: envelope_content, seeds: || vec![vec![7; 30]] },
+    Decoder { name: "sealed-welcome", check: sealed_welcome, seeds: sealed_welcomes },
+    Decoder { name: "welcome", check: welcome, seeds: welcomes },
+    Decoder { name: "package", check: package, seeds: packages },
+    Decoder { name: "sealed-call", check: sealed_call, seeds: sealed_calls },
+    Decoder { name: "keys", check: keys, seeds: stored_keys },
+];
+
+const ADD: TransactionId = TransactionId([3; 32]);
+const EPOCH: TransactionId = TransactionId([4; 32]);
+
+const fn scope(suite: Suite) -> Scope {
+    Scope { suite, context: ContextId([1; 32]) }
+}
+
+const fn suite_of(choice: u8) -> Suite {
+    if choice % 2 == 0 { Suite::X25519 } else { Suite::XWing }
+}
+
+fn member(number: u8) -> MemberId {
+    MemberId(signing_key(number).verifying_key().to_bytes())
+}
+
+/// Rows in memory.
+#[derive(Default)]
+struct Table(RefCell<BTreeMap<Key, Zeroizing<Vec<u8>>>>);
+
+impl Rows for Table {
+    fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        Ok(self.0.borrow().get(key).cloned())
+    }
+}
+
+impl Table {
+    fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => self.0.borrow_mut().insert(key, value),
+                None => self.0.borrow_mut().remove(&key),
+            };
+        }
+    }
+}
+
+/// A member with a first ratchet key, and that key.
+fn started(suite: Suite, number: u8) -> (Table, RatchetKey) {
+    let table = Table::default();
+    let ring = Ring { scope: scope(suite), me: member(number), rows: &table };
+    let (key, change) = ring.start(&Secret::new([number; 32]));
+    table.apply([change]);
+    (table, key)
+}
+
+fn epoch(input: &Input<'_>) {
+    let (suite, input) = input.choose();
+    let scope = scope(suite_of(suite));
+    let Some(epoch) = input.canonical(|bytes| Epoch::decode(&scope, bytes).ok(), encoded) else { return };
+    assert!((epoch.recipients as usize) < limits::MEMBERS);
+    if let Wraps::Inline(wraps) = &epoch.wraps {
+        assert_eq!(wraps.len(), epoch.recipients as usize * scope.suite.wrap());
+    }
+}
+
+/// An epoch that decodes, taken in by a member: it opens it or says why not, and then nothing has changed.
+fn receive(input: &Input<'_>) {
+    let (suite, input) = input.choose();
+    let suite = suite_of(suite);
+    let Ok(epoch) = Epoch::decode(&scope(suite), input.bytes) else { return };
+    let mut members: Vec<MemberId> = [1, 2].map(member).into();
+    members.sort_unstable();
+    let (table, _) = started(suite, 2);
+    let ring = Ring { scope: scope(suite), me: member(2), rows: &table };
+    match ring.receive_epoch(&EPOCH, &member(1), &epoch, &members, None) {
+        Ok(changes) => {
+            // The control takes an epoch that opens for one that must not.
+            assert!(!input.lenient && !changes.is_empty(), "opened");
+            table.apply(changes);
+            let again = ring.receive_epoch(&EPOCH, &member(1), &epoch, &members, None);
+            assert!(again.is_ok_and(|changes| changes.is_empty()), "the same epoch twice");
+        }
+        Err(_) => assert_eq!(table.0.borrow().len(), 1),
+    }
+}
+
+fn leaf(input: &Input<'_>) {
+    let Some(leaf) = input.borsh::<Leaf>() else { return };
+    let scope = scope(Suite::X25519);
+    let epoch = Epoch {
+        suite: scope.suite as u8,
+        commit: [1; 32],
+        ratchet_key: RatchetKey { index: 0, key: vec![9; 32] },
+        recipients: 400,
+        wraps: Wraps::Root([0; 32]),
+    };
+    for index in [0, 399, 400] {
+        assert!(epoch.wrap(&scope, &member(1), index, Some(&leaf)).is_err(), "a leaf of a root of zeros");
+    }
+}
+
+fn share(input: &Input<'_>) {
+    let Some(share) = input.borsh::<Share>() else { return };
+    if let Ok(id) = share.check(&scope(Suite::X25519)) {
+        assert_eq!(share.headers.first().map(Header::id), Some(id));
+        assert!(share.headers.len() <= limits::RUN);
+        assert_eq!(share.opened.plaintext().len() + 16, share.headers[0].payload_len as usize);
+    }
+}
+
+fn envelope(input: &Input<'_>) {
+    let (key, scope) = (Secret::new([5; 32]), scope(Suite::X25519));
+    let Some(envelope) = input.borsh::<Envelope>() else { return };
+    if let Ok(content) = envelope.open(&scope, &key) {
+        assert_eq!(Envelope::seal(&scope, &key, &content).ok(), Some(envelope), "sealed by another rule");
+    }
+}
+
+/// Any content comes back, in a size that says little about it.
+fn envelope_content(input: &Input<'_>) {
+    let (key, scope) = (Secret::new([5; 32]), scope(Suite::X25519));
+    let Ok(sealed) = Envelope::seal(&scope, &key, input.bytes) else { return };
+    let mut opened = sealed.open(&scope, &key).expect("what was sealed opens");
+    opened.truncate(opened.len() - usize::from(input.lenient && !opened.is_empty()));
+    assert_eq!(opened, input.bytes);
+    assert!(sealed.open(&scope, &Secret::new([6; 32])).is_err());
+}
+
+fn sealed_welcome(input: &Input<'_>) {
+    let Some(welcome) = input.borsh::<SealedWelcome>() else { return };
+    let (table, _) = started(Suite::X25519, 2);
+    let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
+    let _ = welcome.open(&ring, &ADD);
+}
+
+/// A welcome that really opens, with anything in it.
+fn welcome(input: &Input<'_>) {
+    let (suite, input) = input.choose();
+    let suite = suite_of(suite);
+    let (table, key) = started(suite, 2);
+    let ring = Ring { scope: scope(suite), me: member(2), rows: &table };
+    let terms = Terms {
+        info: ring.scope.info("welcome", &[&member(1).0, &member(2).0]),
+        aad: ring.scope.info("welcome", &[&member(1).0, &member(2).0, &ADD.0]),
+        psk: None,
+    };
+    let (sealed, _) = ring
+        .scope
+        .seal_to(&key.key, &terms, input.bytes, &Secret::new([8; 32]))
+        .expect("the key is a right one");
+    let hash = ring.scope.hash("welcome-by", &[&member(1).0, &ADD.0, &sealed]);
+    let signature = ed25519_dalek::Signer::sign(&signing_key(1), &hash).to_bytes();
+    let sealed = SealedWelcome { add: ADD, from: member(1), sealed, signature };
+    let Ok(welcome) = sealed.open(&ring, &ADD) else { return };
+    let again = secret::encode(&welcome);
+    assert!(again[..] == input.bytes[usize::from(input.lenient)..], "another encoding of the same welcome");
+    assert!(welcome.members.len() <= limits::MEMBERS);
+    let changes = ring.accept(&welcome, |_| true).expect("the rows are readable");
+    table.apply(changes);
+    for keys in &welcome.epochs {
+        let members: Vec<MemberId> = keys.chains.iter().map(|(author, _)| *author).collect();
+        let _ = ring.for_joiner(&keys.epoch, &members);
+    }
+}
+
+fn package(input: &Input<'_>) {
+    let (suite, input) = input.choose();
+    let Some(package) = input.borsh::<KeyPackage>() else { return };
+    let scope = scope(suite_of(suite));
+    let add = Add::request(&scope.context, &signing_key(2), Role::Writer, package.clone(), None);
+    if check_package(&scope, &add, 5, false).is_ok() {
+        assert_eq!(package.suite, scope.suite as u8);
+        assert!(package.not_after == 0 || package.not_after >= 5);
+        // What was let in can be sealed to.
+        let terms = Terms { info: Vec::new(), aad: Vec::new(), psk: None };
+        assert!(scope.seal_to(&package.ratchet_key, &terms, b"seed", &Secret::new([8; 32])).is_ok());
+    }
+}
+
+/// A transaction whose payload is sealed, or not, against a chain that is here.
+fn sealed_call(input: &Input<'_>) {
+    let Some(transaction) = input.canonical(|bytes| Transaction::decode(bytes).ok(), Transaction::encode)
+    else {
+        return;
+    };
+    let (table, _) = started(Suite::X25519, 2);
+    table.apply([Change::put(Key::Chain(EPOCH, member(1)), &first_chain())]);
+    let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
+    if let Ok((opened, change)) = ring.open(&transaction) {
+        assert!(opened.check(&transaction.header).is_ok());
+        table.apply([change]);
+        assert_eq!(ring.open(&transaction).err(), Some(Trouble::Used), "a key is good once");
+    }
+}
+
+fn first_chain() -> Chain {
+    Chain::start(&scope(Suite::X25519), &Secret::new([9; 32]), &EPOCH, &member(1))
+}
+
+/// What is stored, or comes in a welcome.
+fn keys(input: &Input<'_>) {
+    let (which, input) = input.choose();
+    match which % 6 {
+        0 => drop(input.borsh::<Pair>()),
+        1 => drop(input.borsh::<EpochKeys>()),
+        2 => drop(input.borsh::<RatchetKey>()),
+        3 => drop(input.borsh::<Opened>()),
+        4 => drop(input.borsh::<Key>()),
+        _ => {
+            // A row of one's own keys, whatever is in it: an error, or a key that is used.
+            let (table, _) = started(Suite::X25519, 2);
+            table.0.borrow_mut().insert(Key::Ratchet, Zeroizing::new(input.bytes.to_vec()));
+            let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
+            let _ = (ring.refresh(&Secret::new([1; 32])), ring.wants_refresh(), ring.forget_keys(7));
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------ seeds
+
+/// An epoch of member 1 for member 2.
+fn epochs() -> Vec<Vec<u8>> {
+    [Suite::X25519, Suite::XWing]
+        .into_iter()
+        .filter_map(|suite| {
+            let (table, _) = started(suite, 1);
+            let (_, key) = started(suite, 2);
+            let ring = Ring { scope: scope(suite), me: member(1), rows: &table };
+            let recipient = Recipient { member: member(2), added: ADD, key };
+            let draft = ring.draft_epoch(&[recipient], &Secret::new([7; 32])).ok()?;
+            Some([vec![u8::from(suite == Suite::XWing)], encoded(&draft.epoch)].concat())
+        })
+        .collect()
+}
+
+fn leaves() -> Vec<Vec<u8>> {
+    let scope = scope(Suite::X25519);
+    let wraps = vec![1; 400 * scope.suite.wrap()];
+    Leaf::of(&scope, &member(1), &wraps, 399).iter().map(encoded).collect()
+}
+
+fn call(author: u8) -> Transaction {
+    let draft = Draft {
+        context: scope(Suite::X25519).context,
+        sequence: 1,
+        previous: TransactionId::default(),
+        parents: vec![Parent { author: member(3), sequence: 1, id: ADD }],
+        lamport: 2,
+        timestamp: 7,
+        kind: Kind::Call,
+        plaintext: b"a call".to_vec(),
+        commitment_key: [3; 32],
+    };
+    draft.sign(&signing_key(author))
+}
+
+fn sealed() -> Option<(Transaction, Opened)> {
+    let chain = first_chain();
+    let scope = scope(Suite::X25519);
+    let (sealed, opened, _) = chain.seal(&scope, EPOCH, call(1).header, b"a call", &signing_key(1)).ok()?;
+    Some((sealed, opened))
+}
+
+fn sealed_calls() -> Vec<Vec<u8>> {
+    sealed().iter().map(|(sealed, _)| sealed.encode()).collect()
+}
+
+fn shares() -> Vec<Vec<u8>> {
+    let share = |(sealed, opened): (Transaction, Opened)| Share {
+        headers: vec![sealed.header],
+        signature: sealed.signature.unwrap_or([0; 64]),
+        opened,
+    };
+    sealed().map(share).iter().map(encoded).collect()
+}
+
+fn envelopes() -> Vec<Vec<u8>> {
+    let sealed = Envelope::seal(&scope(Suite::X25519), &Secret::new([5; 32]), &call(1).encode());
+    sealed.iter().map(encoded).collect()
+}
+
+fn a_welcome() -> Welcome {
+    let (_, key) = started(Suite::X25519, 1);
+    Welcome {
+        frontier: vec![Parent { author: member(1), sequence: 1, id: ADD }],
+        members: vec![(member(1), key)],
+        epochs: vec![EpochKeys {
+            epoch: EPOCH,
+            envelope: Secret::new([5; 32]),
+            chains: vec![(member(1), first_chain())],
+        }],
+        snapshot: None,
+    }
+}
+
+fn welcomes() -> Vec<Vec<u8>> {
+    vec![[&[0][..], &secret::encode(&a_welcome())].concat()]
+}
+
+fn sealed_welcomes() -> Vec<Vec<u8>> {
+    let (_, key) = started(Suite::X25519, 2);
+    let package = KeyPackage { suite: Suite::X25519 as u8, ratchet_key: key.key, not_after: 0 };
+    let scope = scope(Suite::X25519);
+    let add = Add::request(&scope.context, &signing_key(2), Role::Writer, package, None);
+    let sealed = a_welcome().seal(&scope, &signing_key(1), (&ADD, &add), &Secret::new([8; 32]));
+    sealed.iter().map(encoded).collect()
+}
+
+fn packages() -> Vec<Vec<u8>> {
+    [Suite::X25519, Suite::XWing]
+        .into_iter()
+        .map(|suite| {
+            let (_, key) = started(suite, 2);
+            let package = KeyPackage { suite: suite as u8, ratchet_key: key.key, not_after: 9 };
+            [vec![u8::from(suite == Suite::XWing)], encoded(&package)].concat()
+        })
+        .collect()
+}
+
+fn stored_keys() -> Vec<Vec<u8>> {
+    let (table, key) = started(Suite::X25519, 2);
+    let own = table.0.borrow().get(&Key::Ratchet).map(|row| row.to_vec()).unwrap_or_default();
+    let keys = a_welcome().epochs.remove(0);
+    vec![
+        [vec![0], encoded(&Pair::default())].concat(),
+        [vec![1], encoded(&keys)].concat(),
+        [vec![2], encoded(&key)].concat(),
+        [vec![4], encoded(&Key::Chain(EPOCH, member(1)))].concat(),
+        [vec![5], own].concat(),
+    ]
+}

@@ -1,0 +1,302 @@
+//! The fuzz targets in `fuzz/`: built with nightly as cargo-fuzz builds them, so that nothing else has to be installed; run two at a time.
+
+mod instrumented;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::count::Count;
+use crate::tools::{
+    During, Failed, Result, capture, cargo, command, empty_folder, found, headline, root, run, start, target,
+};
+
+/// The targets of decoders, whose memory has a bound that hangs on the input; and the others.
+const DECODERS: [&str; 5] = ["replica", "sync", "outside", "storage", "encryption"];
+const OTHERS: [&str; 2] = ["session", "capi"];
+/// Unless told otherwise.
+const SECONDS: u64 = 60;
+/// With `--short`.
+const SHORT: u64 = 10;
+/// A planted defect has to be found within so many.
+const CONTROL_SECONDS: u64 = 120;
+/// What is asked of the compiler: libFuzzer's counters and comparisons, and AddressSanitizer.
+const FLAGS: [&str; 7] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+    "-Zsanitizer=address",
+];
+/// The checks of the decoders on the stable build, which also write the seeds.
+const STABLE: [&str; 4] = ["--package", "kith-core", "--lib", "fuzzing::"];
+
+const HELP: &str = "\
+cargo xtask fuzz [TARGET …] [--seconds N]   runs the targets, 60 s each unless told otherwise
+cargo xtask fuzz --control [TARGET …]        plants a defect for each target, which it has to find
+cargo xtask fuzz --short [TARGET …]          the same, and a run of 10 s each
+cargo xtask fuzz --merge [TARGET …]         takes what was found to be new into fuzz/corpus, as little of it as reaches everything
+cargo xtask fuzz --seeds                    writes the seeds of the decoders into fuzz/corpus
+TARGET is replica, sync, outside, storage, encryption, session or capi";
+
+pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
+    let (mut seconds, mut targets, mut control, mut short, mut merge) =
+        (SECONDS, Vec::new(), false, false, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--seconds" => {
+                let number = words.next().and_then(|number| number.parse().ok());
+                seconds = number.ok_or_else(|| Failed("--seconds needs a number".into()))?;
+            }
+            "--control" => control = true,
+            "--short" => (control, seconds, short) = (true, SHORT, true),
+            "--merge" => merge = true,
+            "--seeds" => return run(cargo("test").args(STABLE).env("KITH_FUZZ_SEEDS", "1")),
+            name => match all().find(|known| *known == name) {
+                Some(known) => targets.push(known),
+                None => return Err(Failed(format!("`{name}` is no target\n\n{HELP}"))),
+            },
+        }
+    }
+    if targets.is_empty() {
+        targets = all().collect();
+    }
+    let built = Built::new()?;
+    if merge {
+        return targets.iter().try_for_each(|target| built.merge(target));
+    }
+    let mut jobs = Vec::new();
+    if control {
+        jobs.extend(targets.iter().flat_map(|target| Job::controls(target)));
+    }
+    if short || !control {
+        jobs.extend(targets.iter().map(|target| Job { target, defect: None, seconds }));
+    }
+    let count = built.run(&jobs)?;
+    told(&count)
+}
+
+fn told(count: &Count) -> Result<()> {
+    println!("{count}");
+    if count.failed == 0 { Ok(()) } else { Err(Failed("something was found, or a control was not".into())) }
+}
+
+/// The tests of the C API on a library that is built with AddressSanitizer.
+pub(crate) fn asan() -> Result<()> {
+    told(&instrumented::test(&Built::new()?.output)?)
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    DECODERS.into_iter().chain(OTHERS)
+}
+
+/// One run of one target.
+struct Job {
+    target: &'static str,
+    /// What is planted, which then has to be found.
+    defect: Option<&'static str>,
+    seconds: u64,
+}
+
+impl Job {
+    fn controls(target: &'static str) -> Vec<Self> {
+        let greedy = DECODERS.contains(&target).then_some("greedy");
+        let control = |defect| Self { target, defect: Some(defect), seconds: CONTROL_SECONDS };
+        ["broken"].into_iter().chain(greedy).map(control).collect()
+    }
+
+    fn name(&self) -> String {
+        format!("{}{}", self.target, self.defect.map(|defect| format!("-{defect}")).unwrap_or_default())
+    }
+}
+
+/// The targets, built.
+struct Built {
+    /// Where the programs are.
+    output: PathBuf,
+}
+
+impl Built {
+    fn new() -> Result<Self> {
+        crate::setup::programs()?;
+        nightly()?;
+        headline("building the fuzz targets, with AddressSanitizer");
+        let version = capture(command("rustup").args(["run", "nightly", "rustc", "-vV"]))?;
+        let version = String::from_utf8_lossy(&version);
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        let host = host.ok_or_else(|| Failed("rustc does not say what it builds for".into()))?;
+        let mut build = command("rustup");
+        build
+            .args(["run", "nightly", "cargo", "build", "--locked", "--release", "--workspace"])
+            .args(["--manifest-path", "fuzz/Cargo.toml"])
+            // With a target, what runs while building is not instrumented.
+            .args(["--target", host])
+            .arg("--target-dir")
+            .arg(folder())
+            .env("RUSTFLAGS", FLAGS.join(" "));
+        run(&mut build)?;
+        Ok(Self { output: folder().join(host).join("release") })
+    }
+
+    fn command(&self, target: &str) -> Command {
+        let mut command = command(self.output.join(target));
+        // The same static may be in several crates' objects.
+        command.env("ASAN_OPTIONS", "detect_odr_violation=0").env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    /// Two at a time.
+    fn run(&self, jobs: &[Job]) -> Result<Count> {
+        let mut count = Count::default();
+        for pair in jobs.chunks(2) {
+            let names: Vec<String> = pair.iter().map(Job::name).collect();
+            headline(&format!("fuzzing: {}", names.join(", ")));
+            let started: Vec<_> = pair.iter().map(|job| self.start(job)).collect::<Result<_>>()?;
+            for (job, (mut child, log)) in pair.iter().zip(started) {
+                let status = child.0.wait().during("waiting for a fuzz target")?;
+                let said = std::fs::read(&log).during(format!("reading {}", log.display()))?;
+                match judge(job, status.success(), &String::from_utf8_lossy(&said)) {
+                    Ok(summary) => {
+                        println!("{}: {summary}", job.name());
+                        count.passed += 1;
+                    }
+                    Err(Failed(why)) => {
+                        eprintln!("{}: {why}\n(all of it: {})", job.name(), log.display());
+                        count.failed += 1;
+                    }
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn start(&self, job: &Job) -> Result<(crate::tools::Guarded, PathBuf)> {
+        let scratch = empty_folder(&format!("fuzz/{}", job.name()))?;
+        // What a run finds to be new stays, but for a control's.
+        let news = if job.defect.is_some() {
+            scratch.join("corpus")
+        } else {
+            folder().join("corpus").join(job.target)
+        };
+        std::fs::create_dir_all(&news).during(format!("making {}", news.display()))?;
+        let log = scratch.join("log");
+        let file = std::fs::File::create(&log).during(format!("making {}", log.display()))?;
+        let mut command = self.command(job.target);
+        command.args([&news, &corpus(job.target)]).args([
+            format!("-max_total_time={}", job.seconds),
+            format!("-artifact_prefix={}/", scratch.display()),
+            // By the clock on the wall, on a machine that may be busy.
+            "-timeout=120".into(),
+            // Short inputs reach little of sessions and of C programs.
+            format!("-len_control={}", if DECODERS.contains(&job.target) { 100 } else { 0 }),
+            format!("-max_len={}", if DECODERS.contains(&job.target) { 4096 } else { 700 }),
+            "-malloc_limit_mb=256".into(),
+            "-rss_limit_mb=3000".into(),
+            "-print_final_stats=1".into(),
+        ]);
+        if let Some(defect) = job.defect {
+            command.env("KITH_FUZZ_DEFECT", defect);
+        }
+        let output = file.try_clone().during("a second handle of the log")?;
+        Ok((start(command.stdout(Stdio::from(output)).stderr(Stdio::from(file)))?, log))
+    }
+
+    /// Adds to the corpus in the repository what reaches more than is reached with it.
+    fn merge(&self, name: &'static str) -> Result<()> {
+        headline(&format!("merging the corpus of {name}"));
+        run(self
+            .command(name)
+            .arg("-set_cover_merge=1")
+            .args([corpus(name), folder().join("corpus").join(name)]))
+    }
+}
+
+/// What became of a run: a summary, or what is wrong.
+fn judge(job: &Job, succeeded: bool, said: &str) -> Result<String> {
+    let found = |what: &str| said.lines().rev().find_map(|line| line.strip_prefix(what)).map(str::trim);
+    let tail = || -> String {
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    };
+    let runs = found("stat::number_of_executed_units:");
+    match (job.defect, succeeded) {
+        (None, true) => match runs.and_then(|runs| runs.parse::<u64>().ok()) {
+            Some(runs) if runs > 1 => Ok(format!("{runs} inputs, nothing found")),
+            _ => Err(Failed(format!("it says not how many inputs it ran\n{}", tail()))),
+        },
+        (None, false) => Err(Failed(format!("it found something\n{}", tail()))),
+        (Some(defect), true) => Err(Failed(format!("it does not find the defect `{defect}`"))),
+        // It has to be the defect that ends it, and not that it cannot be started.
+        (Some(_), false) if said.contains("Test unit written to") => Ok("the planted defect is found".into()),
+        (Some(_), false) => Err(Failed(format!("it failed, and not at an input\n{}", tail()))),
+    }
+}
+
+fn folder() -> PathBuf {
+    target().join("fuzz")
+}
+
+fn corpus(name: &str) -> PathBuf {
+    root().join("fuzz/corpus").join(name)
+}
+
+/// The compiler that has the sanitizers.
+fn nightly() -> Result<()> {
+    if !found("rustup") {
+        return Err(Failed(
+            "fuzzing needs the nightly compiler, and rustup to have it beside the stable one".into(),
+        ));
+    }
+    let there = |words: &[&str]| {
+        let mut version = command("rustup");
+        version.args(["run", "nightly"]).args(words).stderr(Stdio::null());
+        version.output().is_ok_and(|output| output.status.success())
+    };
+    if !there(&["rustc", "--version"]) {
+        headline("installing the nightly compiler");
+        run(command("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"])).map_err(
+            |Failed(why)| Failed(format!("fuzzing needs the nightly compiler, which cannot be had: {why}")),
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CRASH: &str = "==1== ERROR: libFuzzer: deadly signal\nTest unit written to x/crash-1\n";
+    const DONE: &str = "#9 DONE\nstat::number_of_executed_units: 1234\n";
+
+    fn judged(defect: Option<&'static str>, succeeded: bool, said: &str) -> bool {
+        judge(&Job { target: "sync", defect, seconds: 1 }, succeeded, said).is_ok()
+    }
+
+    #[test]
+    fn a_run_is_good_if_it_ran_and_found_nothing_and_a_control_if_it_found_what_was_planted() {
+        assert!(judged(None, true, DONE));
+        assert!(!judged(None, true, "nothing ran"));
+        assert!(!judged(None, false, CRASH));
+        assert!(judged(Some("broken"), false, CRASH));
+        assert!(!judged(Some("broken"), true, DONE));
+        assert!(!judged(Some("broken"), false, "no such file"));
+    }
+
+    /// What it calls is chosen by inputs; that it can choose each function is looked for in its source.
+    #[test]
+    fn the_c_target_has_a_call_for_every_function_of_the_header() {
+        let header = std::fs::read_to_string(root().join("include/kith.h")).unwrap();
+        let mut calls = String::new();
+        for entry in std::fs::read_dir(root().join("fuzz/src/capi")).unwrap() {
+            calls += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        }
+        calls += &std::fs::read_to_string(root().join("fuzz/src/capi.rs")).unwrap();
+        let words: std::collections::BTreeSet<&str> =
+            calls.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let declared = crate::c::declarations(&header);
+        let missing: Vec<_> = declared.iter().filter(|name| !words.contains(**name)).collect();
+        assert!(declared.len() > 100 && missing.is_empty(), "never called: {missing:?}");
+    }
+}
