@@ -23,7 +23,7 @@ int main() {
     other.register_application("guests", std::make_shared<guests>());
     kith::context mine = one.create_context("guests"), theirs = other.join(mine.invite());
     mine.execute("sign", "anna");
-    theirs.wait_synced();
+    mine.wait_synced();
     theirs.execute("sign", "ben");
     try {
         theirs.execute("sign", "anna");

@@ -460,10 +460,11 @@ class Context:
     async def wait_synced(self, timeout: float | datetime.timedelta = 60) -> None:
         """Waits until a connected member's node is known to hold the same history and none is known to hold another.
 
-        `TimeoutError` otherwise. What a peer is writing right now is not waited for. Cancelling drops the wait.
+        `TimeoutError` otherwise. What a peer is writing right now is not waited for: who has written waits. Cancelling drops the wait.
 
         >>> async with kith.testing.two_members() as (mine, theirs):
-        ...     await theirs.wait_synced(timeout=30)
+        ...     _ = await mine.put(kith.StateKey.of("shopping", "milk"), b"2 litres")
+        ...     await mine.wait_synced(timeout=30)
         """
         with translated():
             await self._native.wait_synced(milliseconds(timeout, "timeout"))

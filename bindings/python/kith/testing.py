@@ -105,7 +105,7 @@ async def two_members(
     >>> milk = kith.StateKey.of("shopping", "milk")
     >>> async with kith.testing.two_members() as (mine, theirs):
     ...     _ = await mine.put(milk, b"2 litres")
-    ...     await theirs.wait_synced()
+    ...     await mine.wait_synced()
     ...     await theirs.commitment() == await mine.commitment()
     True
     """
