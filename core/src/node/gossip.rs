@@ -70,7 +70,7 @@ pub(crate) mod fuzzing {
     use crate::replica::ContextId;
 
     fn keys() -> EnvelopeKeys {
-        EnvelopeKeys::first(Scope { suite: Suite::X25519, context: ContextId([1; 32]) }, &[2; 32])
+        EnvelopeKeys::unsealed(Scope { suite: Suite::X25519, context: ContextId([1; 32]) }, &[2; 32])
     }
 
     pub(crate) fn envelope(input: &Input<'_>) {
