@@ -41,7 +41,7 @@ const fn scope(suite: Suite) -> Scope {
 }
 
 const fn suite_of(choice: u8) -> Suite {
-    if choice % 2 == 0 { Suite::X25519 } else { Suite::XWing }
+    if choice.is_multiple_of(2) { Suite::X25519 } else { Suite::XWing }
 }
 
 fn member(number: u8) -> MemberId {
