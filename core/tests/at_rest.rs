@@ -154,6 +154,7 @@ async fn a_directory_shows_no_value_and_no_name() {
     }
 }
 
+// scenario: storage_key_changed
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_opens_with_its_key_only_and_changes_it_at_work() {
     for storage in [StorageEngine::Sled, StorageEngine::Redb] {

@@ -11,7 +11,7 @@ use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, InviteOptions, JoinOptions, Level};
 use kith_core::storage::{self, ImportOptions, Purpose, StorageEngine, StorageKey};
 use kith_core::{ErrorKind, Node, Options};
-use nodes::key;
+use nodes::{equal, key};
 
 fn options(hub: &Hub, path: &Path) -> Options {
     let mut options = Options::in_memory(hub);
@@ -25,6 +25,7 @@ fn into(engine: StorageEngine) -> ImportOptions {
     import
 }
 
+// scenario: export_import
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
     let hub = Hub::new();
@@ -44,6 +45,7 @@ async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
     notes.put(key("one"), b"1").await.unwrap();
 
     // While it runs and is written to.
+    let commitment = notes.commitment().await.unwrap();
     let backup = anna.export(&at("backup"), &export_key).await.unwrap();
     assert!(backup.records > 5 && !backup.moved);
     assert_eq!(
@@ -71,7 +73,8 @@ async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
     assert_eq!(notes.get(key("two"), Level::Tentative).await.unwrap().unwrap(), b"2");
     notes.put(key("three"), b"3").await.unwrap();
     assert!(notes.verify().await.unwrap().difference.is_none());
-    copy.wait_synced(Duration::from_secs(60)).await.unwrap();
+    // What a peer is writing right now `wait_synced` does not wait for.
+    equal(&notes, &copy).await;
     assert_eq!(copy.get(key("three"), Level::Tentative).await.unwrap().unwrap(), b"3");
     assert_eq!(copy.members().await.unwrap().len(), 2, "nobody takes it for a fork");
     anna.shutdown().await.unwrap();
@@ -82,6 +85,8 @@ async fn a_node_moves_between_engines_and_a_backup_waits_for_its_owner() {
         // Where nobody can tell it anything.
         let node = Node::open(options(&Hub::new(), &at(place))).await.unwrap();
         assert!(node.status().await.unwrap().copied, "{place}");
+        let same = node.context(id).unwrap().commitment().await.unwrap() == commitment;
+        assert_eq!(same, place == "restored", "the other one was written to since");
         let refused = node.context(id).unwrap().put(key("other"), b"2").await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Blocked, "{place}");
         let kept = node.context(id).unwrap().get(key("one"), Level::Tentative).await.unwrap();

@@ -110,6 +110,7 @@ async fn contexts_that_are_not_sealed_stay_as_they_are() {
     anna.shutdown().await.unwrap();
 }
 
+// scenario: security_report
 #[tokio::test]
 async fn who_joins_late_reads_all_epochs_and_who_is_removed_gets_no_more_keys() {
     let hub = Hub::new();
@@ -133,6 +134,13 @@ async fn who_joins_late_reads_all_epochs_and_who_is_removed_gets_no_more_keys() 
     );
     let security = mine.security().await.unwrap();
     assert_eq!((security.members_able, security.pending.as_deref()), (1, Some("somebody has joined")));
+    assert_eq!((security.members, security.violations, security.unopened), (3, 0, 0));
+    let aging = async {
+        while mine.security().await.unwrap().age <= security.age {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, aging).await.expect("the epoch ages");
 
     // What Carl writes is under an epoch for all three, and so is what follows.
     his.put(key("carl"), b"hello").await.unwrap();
@@ -199,6 +207,7 @@ async fn what_comes_with_a_removal_does_not_go_to_the_removed() {
     }
 }
 
+// scenario: rotate_keys
 #[tokio::test]
 async fn rotating_replaces_the_members_own_key_and_the_epoch() {
     let hub = Hub::new();

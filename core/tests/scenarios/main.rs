@@ -7,6 +7,7 @@ mod invitations;
 mod life;
 #[path = "../nodes/mod.rs"]
 mod nodes;
+mod sealing;
 mod sharing;
 mod state;
 
