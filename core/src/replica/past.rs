@@ -33,13 +33,16 @@ struct Outcomes {
 impl Outcomes {
     /// Keeps one more; where there are too many, the others go.
     fn keep(&mut self, part: Numbers, outcome: Arc<Governance>) {
+        // Another thread may have been quicker.
+        if self.by_part.contains_key(&part) {
+            return;
+        }
         let (kept, acts) = (self.by_part.len(), part.count());
         if kept >= KEPT || kept >= KEPT_LEAST && self.acts + acts > KEPT_ACTS {
             *self = Self::default();
         }
-        if self.by_part.insert(part, outcome).is_none() {
-            self.acts += acts;
-        }
+        self.acts += acts;
+        self.by_part.insert(part, outcome);
     }
 }
 
