@@ -33,6 +33,21 @@
 #define KITH_VERSION_PATCH 0
 
 /**
+ * Payloads of the context are not sealed. Between nodes everything is encrypted by the links all the same.
+ */
+#define KITH_ENCRYPTION_OFF 0
+
+/**
+ * A group double ratchet over X25519.
+ */
+#define KITH_ENCRYPTION_X25519 1
+
+/**
+ * The same over X-Wing, which also withstands quantum computers; its keys are about 13 times as large.
+ */
+#define KITH_ENCRYPTION_X_WING 2
+
+/**
  * A call was executed at its place (transaction, member; again). It may come again with another outcome after KITH_EVENT_REORDERED.
  */
 #define KITH_EVENT_EXECUTED 1
@@ -121,6 +136,18 @@
  * A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
  */
 #define KITH_EVENT_RENAMED 18
+
+/**
+ * Keys or a message that a member made cannot be opened here (member, transaction, text: what). Nothing is lost: what it says comes from another member, or
+ * from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+ */
+#define KITH_EVENT_KEY_TROUBLE 19
+
+/**
+ * A member sent a message under keys that were not to be used (member, transaction): a removed member may be able to read it. Its build is at fault, or it
+ * does so on purpose.
+ */
+#define KITH_EVENT_KEY_VIOLATION 20
 
 /**
  * An event that this version of the header does not know.
@@ -606,6 +633,40 @@ typedef struct {
 } kith_transaction;
 
 /**
+ * What a context is created with. Filled by kith_create_options_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_create_options), set by kith_create_options_init.
+     */
+    size_t struct_size;
+    /**
+     * The application: "kv" (or NULL for it), or one that was registered.
+     */
+    const char *application;
+    /**
+     * What the application is set up with; NULL with a length of 0: nothing, as "kv" needs it.
+     */
+    const uint8_t *arguments;
+    /**
+     * How many bytes there are.
+     */
+    size_t arguments_length;
+    /**
+     * What people call the context, at most 128 bytes; NULL: nothing.
+     */
+    const char *name;
+    /**
+     * KITH_ENCRYPTION_…: how what is written is sealed, for good. At first KITH_ENCRYPTION_X25519.
+     */
+    uint32_t encryption;
+    /**
+     * Not used; zeros.
+     */
+    uint8_t reserved[4];
+} kith_create_options;
+
+/**
  * Told how far joining is: transactions received, and transactions expected. It runs on a thread of the node's, must not block, and the library
  * refuses calls from inside it (KITH_UNSUPPORTED), but for kith_cancel_fire.
  */
@@ -772,6 +833,47 @@ typedef struct {
      * KITH_INVALID_ARGUMENT.
      */
     uint32_t storage;
+    /**
+     * What everything in the directory is sealed under: 32 bytes that the host keeps, best in the system's keystore. A directory that is sealed
+     * under another key, or under one where none is given, is KITH_KEY_REQUIRED. NULL, and no passphrase: a key file beside the store (`storage-key`, readable
+     * by its owner only), which is made with it; kith_node_status says so. kith_node_change_storage_key seals it under another one. Of a node without a
+     * directory it is not looked at. The library keeps a copy while the node lives, and wipes that; these bytes are the caller's to wipe.
+     */
+    const uint8_t *storage_key;
+    /**
+     * In the place of the key: a passphrase of 1 to 1,024 bytes, from which it is worked out whenever the store is opened (32 MiB and some tenths
+     * of a second). The bytes count: normalise what people type (NFC). NULL: none. Both are KITH_INVALID_ARGUMENT.
+     */
+    const char *storage_passphrase;
+    /**
+     * Relays to be reached through, as multiaddresses with /p2p/…; at most 4. The node keeps a place at each, names them in invitations, and says in
+     * kith_node_status how it stands with them. A relay sees neither contexts nor what is said. At first NULL: none.
+     */
+    const char *const *relays;
+    /**
+     * How many there are.
+     */
+    size_t relays_count;
+    /**
+     * Whether others are dialled through relays; always where `relays` are named. At first true.
+     */
+    bool through_relays;
+    /**
+     * Whether a direct connection is tried where a link goes through a relay. At first true.
+     */
+    bool hole_punching;
+    /**
+     * Whether peers are asked which of the node's addresses they reach (AutoNAT), so that others are told of these. At first true.
+     */
+    bool autonat;
+    /**
+     * Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later. At first true.
+     */
+    bool gossip;
+    /**
+     * Not used; zeros.
+     */
+    uint8_t reserved[4];
 } kith_node_options;
 
 /**
@@ -829,6 +931,98 @@ typedef struct {
      */
     char name[129];
 } kith_context_info;
+
+/**
+ * What was exported or imported.
+ */
+typedef struct {
+    /**
+     * How many records there are.
+     */
+    uint64_t records;
+    /**
+     * How many bytes they have, keys and values.
+     */
+    uint64_t bytes;
+    /**
+     * Whether it is a move, so that what is imported signs.
+     */
+    bool moved;
+} kith_exported;
+
+/**
+ * How an export is taken in. Filled by kith_import_options_init, then changed.
+ */
+typedef struct {
+    /**
+     * sizeof(kith_import_options), set by kith_import_options_init.
+     */
+    size_t struct_size;
+    /**
+     * What the new directory is sealed under, as in kith_node_options.
+     */
+    const uint8_t *storage_key;
+    /**
+     * The same, as a passphrase.
+     */
+    const char *storage_passphrase;
+    /**
+     * KITH_ENGINE_…: what keeps the new directory. At first KITH_ENGINE_AUTO: redb.
+     */
+    uint32_t storage;
+    /**
+     * Whether the new directory signs although the export is a backup. At first false. Only the owner can know that the directory it was made of, and every
+     * other copy, is gone for good, and that nothing was written there after the backup: else its history is forked, and the others remove the
+     * member. Without it, the directory catches up with what was published after the backup, and kith_node_adopt is safe then.
+     */
+    bool adopt;
+    /**
+     * Not used; zeros.
+     */
+    uint8_t reserved[3];
+} kith_import_options;
+
+/**
+ * How it stands with a context's keys.
+ */
+typedef struct {
+    /**
+     * The epoch under whose keys this member would send now: the transaction that made it.
+     */
+    uint8_t epoch[32];
+    /**
+     * Whether there is one; else it is made first, and `epoch` and `age` are zeros.
+     */
+    bool has_epoch;
+    /**
+     * KITH_ENCRYPTION_…: how what is written is sealed.
+     */
+    uint32_t suite;
+    /**
+     * For how many ms this node has known that epoch.
+     */
+    uint64_t age;
+    /**
+     * How many members were given its keys, this one included. The others read by shared history.
+     */
+    uint64_t members_able;
+    /**
+     * How many members there are.
+     */
+    uint64_t members;
+    /**
+     * How many calls were sent under keys that were not to be used, by anybody.
+     */
+    uint64_t violations;
+    /**
+     * How many calls are sealed and not opened here.
+     */
+    uint64_t unopened;
+    /**
+     * Why new keys are made before this member's next call, for people; empty: they are not.
+     */
+    char pending[129];
+} kith_security;
 
 /**
  * Told of an event. It runs on a thread named kith-events, one for each subscription, one event after another, and may take its time and call
@@ -926,12 +1120,28 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Sets everything to NULL, and the size.
+ * Sets the members that this struct had first to NULL, for programs that were built when it had no others. With this header the macro of the
+ * same name is used, which says how long the struct is.
  *
  * Needs:
  * `application` is NULL or may be written.
  */
 void kith_application_init(kith_application *application);
+
+/**
+ * Sets all members of a struct of this size to NULL: what kith_application_init is in this header. `size` is sizeof(kith_application), as the
+ * caller's header has it; no more is written.
+ *
+ * Needs:
+ * `application` is NULL, or `size` bytes may be written there.
+ */
+void kith_application_init_sized(kith_application *application,
+                                 size_t size);
+
+/**
+ * Sets a `kith_application` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_application_init(place) kith_application_init_sized((place), sizeof(kith_application))
 
 /**
  * Registers an application of the host's own under a name of 1 to 64 bytes. Contexts of that application that wait for it begin to
@@ -1312,8 +1522,9 @@ kith_status kith_context_history(const kith_context *context,
 kith_status kith_context_commitment(const kith_context *context, uint8_t *commitment);
 
 /**
- * How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
- * peers: of each connected one peer, member, equal, lacking, lacks, since.
+ * How it stands with the context, as a JSON object: transactions, pending, unopened (sealed, in the order, and not opened: nothing that they say is known
+ * here, until a member shares it), waiting, missing, blocked, frozen, commitment, digest, and peers: of each connected one peer, member, equal,
+ * lacking, lacks, since.
  *
  * Needs:
  * `context` is a context of this library or NULL.
@@ -1330,6 +1541,32 @@ kith_status kith_context_status(const kith_context *context,
  */
 kith_status kith_context_wait_synced(const kith_context *context,
                                      uint64_t timeout_ms);
+
+/**
+ * Sets all options of a struct of this size to their defaults: what kith_create_options_init is in this header. `size` is sizeof(kith_create_options), as
+ * the caller's header has it; no more is written.
+ *
+ * Needs:
+ * `options` is NULL, or `size` bytes may be written there.
+ */
+void kith_create_options_init_sized(kith_create_options *options,
+                                    size_t size);
+
+/**
+ * Sets a `kith_create_options` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_create_options_init(place) kith_create_options_init_sized((place), sizeof(kith_create_options))
+
+/**
+ * Creates a context like kith_node_create_context, with options. NULL: the defaults.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `options` is NULL or was filled by kith_create_options_init, its texts end in NUL, and its `arguments` have
+ * `arguments_length` bytes.
+ */
+kith_status kith_node_create_context_with(kith_node *node,
+                                          const kith_create_options *options,
+                                          kith_context **context);
 
 /**
  * A stream of the events from now on, or, if `after` is not NULL, of those after that cursor and then from now on.
@@ -1466,12 +1703,28 @@ uint64_t kith_event_done(const kith_event *event);
 uint64_t kith_event_total(const kith_event *event);
 
 /**
- * Sets all options to their defaults.
+ * Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+ * same name is used, which says how long the struct is.
  *
  * Needs:
  * `options` is NULL or may be written.
  */
 void kith_join_options_init(kith_join_options *options);
+
+/**
+ * Sets all options of a struct of this size to their defaults: what kith_join_options_init is in this header. `size` is sizeof(kith_join_options), as the
+ * caller's header has it; no more is written.
+ *
+ * Needs:
+ * `options` is NULL, or `size` bytes may be written there.
+ */
+void kith_join_options_init_sized(kith_join_options *options,
+                                  size_t size);
+
+/**
+ * Sets a `kith_join_options` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_join_options_init(place) kith_join_options_init_sized((place), sizeof(kith_join_options))
 
 /**
  * Joins a context like kith_node_join, with options. NULL: the defaults.
@@ -1815,7 +2068,9 @@ kith_status kith_context_skip(kith_context *context,
                               uint8_t *transaction);
 
 /**
- * New keys for the context. KITH_UNSUPPORTED while contexts are not sealed.
+ * Makes new keys: for this member, and for all that is sent from now on, by anybody who has heard of it. For when a device may have been copied: who has
+ * the copy, and no more than listens, opens nothing that follows. Durable and on its way when it returns. KITH_UNSUPPORTED in a context whose payloads
+ * are not sealed. How it stands with the keys: kith_context_security.
  *
  * Needs:
  * `context` is a context of this library or NULL.
@@ -1911,9 +2166,17 @@ kith_status kith_node_id(const kith_node *node, kith_buffer *id);
 kith_status kith_node_addresses(const kith_node *node, kith_buffer *addresses);
 
 /**
- * How it stands with the node and the peers it knows, as a JSON object: id, addresses, contexts, peers (peer, connected,
- * addresses, last_failure, next_attempt_in), sealed, copied, suspended (then there are no peers and no addresses), storage ("sled", "redb", or null: in
- * memory).
+ * How it stands with the node and the peers it knows, as a JSON object:
+ *  - id; addresses; contexts: their ids;
+ *  - peers: of each peer, connected, relayed (the link goes through a relay), addresses, last_failure, next_attempt_in (ms);
+ *  - relays: of each of kith_node_options.relays relay (as it was given), address (where others reach this node through it; null: it gives no
+ *    place), longest (ms that a connection through it may last, if it says so), most_bytes (that may go through one), reason (why it gave no place the last
+ *    time, as a kind: "Unreachable", "Timeout", "Busy" …), last_failure (the same for people), next_attempt_in (ms);
+ *  - sealed: whether everything in the directory is sealed under a key that the host keeps; key_file: whether that key lies in a file beside the store, since
+ *    the host gave none, so that whoever can read the directory can read everything in it;
+ *  - copied: whether the directory is a copy of another node's, or an import that nobody has adopted: it signs nothing (kith_node_adopt);
+ *  - suspended: then there are no peers and no addresses;
+ *  - storage: "sled", "redb", or null: in memory.
  *
  * Needs:
  * `node` is a node of this library or NULL.
@@ -1933,6 +2196,7 @@ kith_status kith_node_connect(const kith_node *node,
 /**
  * Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it) or one that
  * was registered; `arguments` are what the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
+ * What is written there is sealed as by default (KITH_ENCRYPTION_X25519): kith_node_create_context_with for another way.
  *
  * Needs:
  * `node` is a node of this library or NULL; texts end in NUL; `arguments` has `arguments_length` bytes.
@@ -1994,7 +2258,8 @@ kith_status kith_node_context(const kith_node *node,
                               kith_context **context);
 
 /**
- * Sets all options to their defaults.
+ * Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+ * same name is used, which says how long the struct is.
  *
  * Needs:
  * `options` is NULL or may be written.
@@ -2002,12 +2267,43 @@ kith_status kith_node_context(const kith_node *node,
 void kith_node_options_init(kith_node_options *options);
 
 /**
- * Sets all options to their defaults.
+ * Sets all options of a struct of this size to their defaults: what kith_node_options_init is in this header. `size` is sizeof(kith_node_options), as the
+ * caller's header has it; no more is written.
+ *
+ * Needs:
+ * `options` is NULL, or `size` bytes may be written there.
+ */
+void kith_node_options_init_sized(kith_node_options *options,
+                                  size_t size);
+
+/**
+ * Sets a `kith_node_options` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_node_options_init(place) kith_node_options_init_sized((place), sizeof(kith_node_options))
+
+/**
+ * Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+ * same name is used, which says how long the struct is.
  *
  * Needs:
  * `options` is NULL or may be written.
  */
 void kith_invite_options_init(kith_invite_options *options);
+
+/**
+ * Sets all options of a struct of this size to their defaults: what kith_invite_options_init is in this header. `size` is sizeof(kith_invite_options), as the
+ * caller's header has it; no more is written.
+ *
+ * Needs:
+ * `options` is NULL, or `size` bytes may be written there.
+ */
+void kith_invite_options_init_sized(kith_invite_options *options,
+                                    size_t size);
+
+/**
+ * Sets a `kith_invite_options` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_invite_options_init(place) kith_invite_options_init_sized((place), sizeof(kith_invite_options))
 
 /**
  * The directory for a program's node on this system, for kith_node_open; nothing is made there. `name` is the program's, 1 to 64 bytes that
@@ -2097,6 +2393,94 @@ kith_status kith_receipt_emitted_at(const kith_receipt *receipt,
                                     const char **name,
                                     const uint8_t **data,
                                     size_t *length);
+
+/**
+ * Seals the directory under another key of 32 bytes, or under a passphrase (the other one is NULL), while everything goes on: at once, however much
+ * there is, since only the random key that the records are sealed under is sealed anew. A crash leaves a directory that the old key opens, or the
+ * new one. When this has returned only the new one does, and a key file is gone. KITH_UNSUPPORTED for a node without a directory, KITH_CLOSED
+ * while it is suspended. Cancelling it lets it finish in the background.
+ *
+ * Who has a copy of the directory from before and the old key reads that copy, and with the random key in it later ones: after a theft of both, export the
+ * directory and import it into a new one.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `key` is NULL or has 32 bytes; `passphrase` is NULL or ends in NUL.
+ */
+kith_status kith_node_change_storage_key(kith_node *node,
+                                         const uint8_t *key,
+                                         const char *passphrase);
+
+/**
+ * Exports everything to a new file that only its owner can read, sealed under a key of 32 bytes or a passphrase (the other one is NULL): a backup,
+ * while the node goes on; changes wait meanwhile. Blocks while it is written. kith_node_import makes a directory of it. KITH_INVALID_ARGUMENT if the file is
+ * there already. `exported` may be NULL. Cancelling it lets it finish in the background.
+ *
+ * Needs:
+ * `node` is a node of this library or NULL; `path` ends in NUL; `key` is NULL or has 32 bytes; `passphrase` is NULL or ends in NUL; `exported`
+ * is NULL or may be written.
+ */
+kith_status kith_node_export(const kith_node *node,
+                             const char *path,
+                             const uint8_t *key,
+                             const char *passphrase,
+                             kith_exported *exported);
+
+/**
+ * Sets all options of a struct of this size to their defaults: what kith_import_options_init is in this header. `size` is sizeof(kith_import_options), as
+ * the caller's header has it; no more is written.
+ *
+ * Needs:
+ * `options` is NULL, or `size` bytes may be written there.
+ */
+void kith_import_options_init_sized(kith_import_options *options,
+                                    size_t size);
+
+/**
+ * Sets a `kith_import_options` to its defaults, as long as it is in this header. NULL: nothing happens.
+ */
+#define kith_import_options_init(place) kith_import_options_init_sized((place), sizeof(kith_import_options))
+
+/**
+ * Makes a node's directory at `path` of the export at `from`, which is sealed under a key of 32 bytes or a passphrase (the other one is NULL). It is there whole
+ * or not at all: on an error nothing is. A node that is opened in it is the same member, and signs nothing (kith_node_status: copied) until kith_node_adopt, unless
+ * the export is a move. Blocks while it is written; it needs no node, and cannot be cancelled.
+ *
+ * KITH_NOT_FOUND if the file is not there; KITH_INVALID_ARGUMENT if the directory is there and not empty, or the file is no export; KITH_KEY_REQUIRED if it needs
+ * another key; KITH_VERSION_MISMATCH if a newer library has written it; KITH_CORRUPT if anything of it is damaged, missing or too much.
+ *
+ * `options` may be NULL: the defaults, which seal the directory under a key file. `imported` may be NULL.
+ *
+ * Needs:
+ * Texts end in NUL; `key` is NULL or has 32 bytes; `passphrase` is NULL or ends in NUL; `options` is NULL or was filled by kith_import_options_init, and its
+ * key and passphrase are as these; `imported` is NULL or may be written.
+ */
+kith_status kith_node_import(const char *from,
+                             const uint8_t *key,
+                             const char *passphrase,
+                             const char *path,
+                             const kith_import_options *options,
+                             kith_exported *imported);
+
+/**
+ * Says that a directory is the only one that signs as its members, which only its owner can know: after it was copied to where it belongs by other means, or for
+ * a backup whose origin is gone for good, with the dangers of kith_import_options.adopt. `key` (32 bytes) or `passphrase` is the directory's own; both
+ * NULL: it has a key file. Blocks while the store is opened; it needs no node, and cannot be cancelled. KITH_BUSY if a node has the directory open,
+ * KITH_NOT_FOUND if there never was one, KITH_KEY_REQUIRED for another key.
+ *
+ * Needs:
+ * `path` ends in NUL; `key` is NULL or has 32 bytes; `passphrase` is NULL or ends in NUL.
+ */
+kith_status kith_node_adopt(const char *path,
+                            const uint8_t *key,
+                            const char *passphrase);
+
+/**
+ * How it stands with the context's keys.
+ *
+ * Needs:
+ * `context` is a context of this library or NULL; `security` is NULL or may be written.
+ */
+kith_status kith_context_security(const kith_context *context, kith_security *security);
 
 /**
  * The name of a status as it stands in this header, for logs: "KITH_NOT_FOUND". Never NULL; lives forever.

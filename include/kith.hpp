@@ -13,7 +13,8 @@
  *  - Classes that hold something of the library's can be moved and not copied, and give it back in their destructor, which never
  *    blocks: call node::shutdown to wait until a node has closed. One that was moved from may only be destroyed or assigned to.
  *  - Which functions block, may be called from callbacks and from several threads: as in kith.h, whose functions are named like those
- *    here. (`kith_context_delete` is context::erase, `kith_node_register` is node::register_application.)
+ *    here. (`kith_context_delete` is context::erase, `kith_node_register` is node::register_application, `kith_node_export` and `kith_node_import` are
+ *    node::export_to and node::import_from.)
  *  - No exception leaves a callback towards C: each kind of callback says what becomes of one.
  */
 
@@ -424,7 +425,8 @@ private:
 } // namespace kith
 
 #include "kith/application.hpp"
-#include "kith/events.hpp" // before those that use it
+#include "kith/events.hpp"  // before those that use it
+#include "kith/sealing.hpp" // before those that use it
 
 #include "kith/context.hpp"
 #include "kith/node.hpp"

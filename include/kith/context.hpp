@@ -451,6 +451,13 @@ public:
     }
     /** New keys for the context (see kith_context_rotate_keys). */
     void rotate_keys() { detail::check(kith_context_rotate_keys(get())); }
+    /** How it stands with the context's keys. */
+    kith::security security() const {
+        kith_security raw;
+        detail::check(kith_context_security(get(), &raw));
+        return {static_cast<encryption>(raw.suite), raw.has_epoch ? std::optional(detail::array<32>(raw.epoch)) : std::nullopt,
+                std::chrono::milliseconds(raw.age), raw.members_able, raw.members, raw.pending, raw.violations, raw.unopened};
+    }
     /** The handle of kith.h. */
     kith_context *get() const noexcept { return handle_.get(); }
 

@@ -47,6 +47,18 @@ struct node_options {
     std::uint64_t event_retention = 0;
     /** What keeps the directory: KITH_ENGINE_AUTO, KITH_ENGINE_SLED or KITH_ENGINE_REDB. */
     std::uint32_t storage = KITH_ENGINE_AUTO;
+    /** What everything in the directory is sealed under; nothing: a key file beside the store, which node::status shows. */
+    std::optional<kith::storage_key> storage_key;
+    /** Relays to be reached through, as multiaddresses with /p2p/…; at most 4. */
+    std::vector<std::string> relays;
+    /** Whether others are dialled through relays; always where `relays` are named. */
+    bool through_relays = true;
+    /** Whether a direct connection is tried where a link goes through a relay. */
+    bool hole_punching = true;
+    /** Whether peers are asked which of the node's addresses they reach (AutoNAT). */
+    bool autonat = true;
+    /** Whether contexts with more than 8 members gossip. */
+    bool gossip = true;
     /** Not NULL: the node meets only the nodes of this hub, which has to live until the node is open. */
     const kith::hub *hub = nullptr;
 };
@@ -144,6 +156,34 @@ public:
     std::vector<std::string> addresses() const { return detail::lines(text(kith_node_addresses)); }
     /** How it stands with the node and the peers it knows, as a JSON object (see kith_node_status). */
     std::string status() const { return text(kith_node_status); }
+    /** Seals the directory under another key, while everything goes on. When this has returned only the new one opens it. */
+    void change_storage_key(const storage_key &key) {
+        detail::check(kith_node_change_storage_key(get(), key.key(), key.passphrase()));
+    }
+    /** Exports everything to a new file, sealed under this key: a backup, while the node goes on. */
+    exported export_to(const std::string &path, const storage_key &key) const {
+        kith_exported raw;
+        detail::check(kith_node_export(get(), path.c_str(), key.key(), key.passphrase(), &raw));
+        return {raw.records, raw.bytes, raw.moved};
+    }
+    /** Makes a node's directory at `path` of the export at `from`. It signs nothing until `adopt`, unless the export is a move. */
+    static exported import_from(const std::string &from, const storage_key &key, const std::string &path, const import_options &options = {}) {
+        kith_import_options raw;
+        kith_import_options_init(&raw);
+        if (options.storage_key) {
+            raw.storage_key = options.storage_key->key();
+            raw.storage_passphrase = options.storage_key->passphrase();
+        }
+        raw.storage = options.storage;
+        raw.adopt = options.adopt;
+        kith_exported done;
+        detail::check(kith_node_import(from.c_str(), key.key(), key.passphrase(), path.c_str(), &raw, &done));
+        return {done.records, done.bytes, done.moved};
+    }
+    /** Says that a directory is the only one that signs as its members (see kith_node_adopt: a danger). `key` is the directory's own. */
+    static void adopt(const std::string &path, const std::optional<storage_key> &key = {}) {
+        detail::check(kith_node_adopt(path.c_str(), key ? key->key() : nullptr, key ? key->passphrase() : nullptr));
+    }
     /** Connects to a peer by a multiaddress with /p2p/…, and keeps it connected from then on. */
     void connect(const std::string &address) const { detail::check(kith_node_connect(get(), address.c_str())); }
 
@@ -173,6 +213,19 @@ public:
         detail::check(kith_node_create_context(get(), application.c_str(), detail::in(arguments), arguments.size(),
                                                name.empty() ? nullptr : name.c_str(), &raw));
         return context(raw);
+    }
+    /** The same, with options. */
+    context create_context(const create_options &options) {
+        kith_create_options raw;
+        kith_create_options_init(&raw);
+        raw.application = options.application.c_str();
+        raw.arguments = detail::in(options.arguments);
+        raw.arguments_length = options.arguments.size();
+        raw.name = options.name.empty() ? nullptr : options.name.c_str();
+        raw.encryption = static_cast<std::uint32_t>(options.encryption);
+        kith_context *created = nullptr;
+        detail::check(kith_node_create_context_with(get(), &raw, &created));
+        return context(created);
     }
     /** Reads an invitation. Joins nothing. */
     invitation_info inspect(const std::string &invitation) const {
@@ -256,7 +309,7 @@ private:
             return list;
         };
         const std::vector<const char *> listen = options.listen ? pointers(*options.listen) : std::vector<const char *>();
-        const std::vector<const char *> bootstrap = pointers(options.bootstrap);
+        const std::vector<const char *> bootstrap = pointers(options.bootstrap), relays = pointers(options.relays);
         kith_node_options raw;
         kith_node_options_init(&raw);
         if (options.listen) {
@@ -269,6 +322,16 @@ private:
         raw.durability = options.durability;
         raw.event_retention = options.event_retention;
         raw.storage = options.storage;
+        if (options.storage_key) {
+            raw.storage_key = options.storage_key->key();
+            raw.storage_passphrase = options.storage_key->passphrase();
+        }
+        raw.relays = relays.data();
+        raw.relays_count = relays.size() - 1;
+        raw.through_relays = options.through_relays;
+        raw.hole_punching = options.hole_punching;
+        raw.autonat = options.autonat;
+        raw.gossip = options.gossip;
         raw.hub = options.hub == nullptr ? nullptr : options.hub->get();
         kith_node *opened = nullptr;
         detail::check(kith_node_open(path, &raw, &opened));

@@ -9,8 +9,15 @@ use crate::tools::{During, Failed, Options, Result, cargo, command, empty_folder
 pub(crate) const STATIC_NEEDS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
 
 /// What is for programs in C and C++.
-pub(crate) const HEADERS: [&str; 6] =
-    ["kith.h", "kith.hpp", "kith/application.hpp", "kith/context.hpp", "kith/events.hpp", "kith/node.hpp"];
+pub(crate) const HEADERS: [&str; 7] = [
+    "kith.h",
+    "kith.hpp",
+    "kith/application.hpp",
+    "kith/context.hpp",
+    "kith/events.hpp",
+    "kith/node.hpp",
+    "kith/sealing.hpp",
+];
 
 /// Builds the library in the release profile (or the one that was named) and installs it.
 pub(crate) fn install(options: &Options, prefix: &str) -> Result<()> {

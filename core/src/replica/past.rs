@@ -11,12 +11,40 @@ use super::state_read::StateRead;
 use super::{MemberId, TransactionId};
 use crate::Result;
 
-/// How many outcomes are kept; of each there is a list of the members.
+/// How many outcomes are kept at most.
 const KEPT: usize = 64;
+/// Of how many governing transactions they are together, at most: an outcome says something of each, about 300 bytes, also of those that are over, so
+/// that as many outcomes of a long history would take many times what the history does.
+const KEPT_ACTS: usize = 4096;
+/// How many are kept of a history that is longer than that: what one message is judged by, for a few authors.
+const KEPT_LEAST: usize = 8;
 
 /// What was judged of parts of the history. What a part leads to never changes.
 #[derive(Debug, Default)]
-pub(crate) struct Judged(Mutex<HashMap<Numbers, Arc<Governance>>>);
+pub(crate) struct Judged(Mutex<Outcomes>);
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    by_part: HashMap<Numbers, Arc<Governance>>,
+    /// How many governing transactions are in the parts together.
+    acts: usize,
+}
+
+impl Outcomes {
+    /// Keeps one more; where there are too many, the others go.
+    fn keep(&mut self, part: Numbers, outcome: Arc<Governance>) {
+        // Another thread may have been quicker.
+        if self.by_part.contains_key(&part) {
+            return;
+        }
+        let (kept, acts) = (self.by_part.len(), part.count());
+        if kept >= KEPT || kept >= KEPT_LEAST && self.acts + acts > KEPT_ACTS {
+            *self = Self::default();
+        }
+        self.acts += acts;
+        self.by_part.insert(part, outcome);
+    }
+}
 
 /// See the module.
 pub(crate) struct Past<'a> {
@@ -53,16 +81,13 @@ impl Replica {
     fn judged(&self, tables: &dyn StateRead, numbers: &Numbers) -> Result<Arc<Governance>> {
         let deciding = self.acts.deciding(numbers);
         // Each entry is whole, so a thread that died has spoilt nothing.
-        if let Some(found) = self.judged.0.lock().unwrap_or_else(PoisonError::into_inner).get(&deciding) {
+        let outcomes = || self.judged.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = outcomes().by_part.get(&deciding) {
             return Ok(Arc::clone(found));
         }
         let chains = StoredChains { tables, tips: &self.tips, walked: &self.walked };
         let anew = Arc::new(Governance::judge_only(&self.acts, &chains, |number| deciding.contains(number))?);
-        let mut kept = self.judged.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(deciding, Arc::clone(&anew));
+        outcomes().keep(deciding, Arc::clone(&anew));
         Ok(anew)
     }
 }
@@ -199,5 +224,33 @@ const fn of((number, act): (u32, &Act)) -> KeyAct {
         author: act.author,
         lamport: act.place.lamport,
         epoch: matches!(act.what, What::Epoch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first so many governing transactions, and one more that tells the parts apart.
+    fn part(acts: u32, last: u32) -> Numbers {
+        let mut part = Numbers::default();
+        (1..acts).chain([10_000 + last]).for_each(|number| part.insert(number));
+        part
+    }
+
+    #[test]
+    fn outcomes_of_a_long_history_are_few() {
+        for (acts, most) in [(1, KEPT), (64, KEPT), (128, 32), (512, KEPT_LEAST), (5000, KEPT_LEAST)] {
+            let mut outcomes = Outcomes::default();
+            let mut seen = 0;
+            for last in 0..200 {
+                outcomes.keep(part(acts, last), Arc::default());
+                outcomes.keep(part(acts, last), Arc::default());
+                assert!(outcomes.by_part.contains_key(&part(acts, last)), "what was judged last is kept");
+                assert_eq!(outcomes.acts, outcomes.by_part.len() * acts as usize);
+                seen = seen.max(outcomes.by_part.len());
+            }
+            assert_eq!(seen, most, "{acts}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::call::{Asked, kith_call, kith_state, lend};
 use crate::handle::borrow;
 use crate::inside::{self, Callback};
 use crate::node::kith_node;
-use crate::options::check_size;
+use crate::sized::{fill, fill_shortest, growing, read};
 use crate::status::kith_status;
 
 /// A function of an application. It reads the call (kith_call_…), uses the state (kith_state_…), sets an answer if there is one
@@ -49,6 +49,7 @@ pub type kith_free_callback = Option<unsafe extern "C" fn(user_data: *mut c_void
 
 /// An application of the host's own. Filled by kith_application_init, then changed.
 #[allow(non_camel_case_types)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct kith_application {
     /// sizeof(kith_application), set by kith_application_init.
@@ -66,25 +67,35 @@ pub struct kith_application {
     pub query: kith_application_callback,
 }
 
-/// Sets everything to NULL, and the size.
+growing!(kith_application, filled_by: "kith_application_init", last: query: kith_application_callback, since: [], kith_application {
+    struct_size: size_of::<kith_application>(),
+    user_data: std::ptr::null_mut(),
+    free_user_data: None,
+    initialise: None,
+    execute: None,
+    query: None,
+});
+
+/// Sets the members that this struct had first to NULL, for programs that were built when it had no others. With this header the macro of the
+/// same name is used, which says how long the struct is.
 ///
 /// # Safety
 /// `application` is NULL or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_application_init(application: *mut kith_application) {
-    if application.is_null() {
-        return;
-    }
-    let empty = kith_application {
-        struct_size: size_of::<kith_application>(),
-        user_data: std::ptr::null_mut(),
-        free_user_data: None,
-        initialise: None,
-        execute: None,
-        query: None,
-    };
-    // SAFETY: not NULL, and the caller vouches for the rest.
-    unsafe { application.write(empty) };
+    // SAFETY: the caller vouches for it.
+    unsafe { fill_shortest(application) };
+}
+
+/// Sets all members of a struct of this size to NULL: what kith_application_init is in this header. `size` is sizeof(kith_application), as the
+/// caller's header has it; no more is written.
+///
+/// # Safety
+/// `application` is NULL, or `size` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_application_init_sized(application: *mut kith_application, size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { fill(application, size) };
 }
 
 /// Registers an application of the host's own under a name of 1 to 64 bytes. Contexts of that application that wait for it begin to
@@ -134,11 +145,8 @@ impl Hosted {
         if application.is_null() {
             return Err(Error::invalid_argument("application is NULL"));
         }
-        // SAFETY: the first field is always there.
-        let size = unsafe { application.cast::<usize>().read() };
-        check_size(size, size_of::<kith_application>(), "kith_application")?;
-        // SAFETY: the size says that it is whole.
-        let application = unsafe { &*application };
+        // SAFETY: passed on.
+        let application = unsafe { read(application)? };
         Ok(Self {
             user_data: application.user_data,
             free_user_data: application.free_user_data,

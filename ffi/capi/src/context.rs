@@ -350,8 +350,9 @@ pub unsafe extern "C" fn kith_context_commitment(
     }
 }
 
-/// How it stands with the context, as a JSON object: transactions, pending, waiting, missing, blocked, frozen, commitment, digest, and
-/// peers: of each connected one peer, member, equal, lacking, lacks, since.
+/// How it stands with the context, as a JSON object: transactions, pending, unopened (sealed, in the order, and not opened: nothing that they say is known
+/// here, until a member shares it), waiting, missing, blocked, frozen, commitment, digest, and peers: of each connected one peer, member, equal,
+/// lacking, lacks, since.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL.

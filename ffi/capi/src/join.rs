@@ -12,7 +12,8 @@ use crate::context::kith_context;
 use crate::handle::{borrow, give};
 use crate::inside::{self, Callback};
 use crate::node::kith_node;
-use crate::options::{check_size, timeout_of};
+use crate::options::timeout_of;
+use crate::sized::{fill, fill_shortest, growing, read};
 use crate::status::kith_status;
 use crate::wait::wait;
 
@@ -23,6 +24,7 @@ pub type kith_progress_callback = Option<unsafe extern "C" fn(user_data: *mut c_
 
 /// How to join. Filled by kith_join_options_init, then changed.
 #[allow(non_camel_case_types)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct kith_join_options {
     /// sizeof(kith_join_options), set by kith_join_options_init.
@@ -35,23 +37,33 @@ pub struct kith_join_options {
     pub user_data: *mut c_void,
 }
 
-/// Sets all options to their defaults.
+growing!(kith_join_options, filled_by: "kith_join_options_init", last: user_data: *mut c_void, since: [], kith_join_options {
+    struct_size: size_of::<kith_join_options>(),
+    timeout_ms: 60_000,
+    on_progress: None,
+    user_data: std::ptr::null_mut(),
+});
+
+/// Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+/// same name is used, which says how long the struct is.
 ///
 /// # Safety
 /// `options` is NULL or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_join_options_init(options: *mut kith_join_options) {
-    if options.is_null() {
-        return;
-    }
-    let defaults = kith_join_options {
-        struct_size: size_of::<kith_join_options>(),
-        timeout_ms: 60_000,
-        on_progress: None,
-        user_data: std::ptr::null_mut(),
-    };
-    // SAFETY: not NULL, and the caller vouches for the rest.
-    unsafe { options.write(defaults) };
+    // SAFETY: the caller vouches for it.
+    unsafe { fill_shortest(options) };
+}
+
+/// Sets all options of a struct of this size to their defaults: what kith_join_options_init is in this header. `size` is sizeof(kith_join_options), as the
+/// caller's header has it; no more is written.
+///
+/// # Safety
+/// `options` is NULL, or `size` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_join_options_init_sized(options: *mut kith_join_options, size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { fill(options, size) };
 }
 
 /// Joins a context like kith_node_join, with options. NULL: the defaults.
@@ -104,11 +116,8 @@ unsafe fn join_options(options: *const kith_join_options) -> Result<(JoinOptions
     if options.is_null() {
         return Ok((built, shared));
     }
-    // SAFETY: the first field is always there.
-    let size = unsafe { options.cast::<usize>().read() };
-    check_size(size, size_of::<kith_join_options>(), "kith_join_options")?;
-    // SAFETY: the size says that it is whole.
-    let options = unsafe { &*options };
+    // SAFETY: passed on.
+    let options = unsafe { read(options)? };
     built.timeout = Some(timeout_of(options.timeout_ms));
     if let Some(callback) = options.on_progress {
         let listener = Listener { callback, user_data: options.user_data };

@@ -211,7 +211,9 @@ pub unsafe extern "C" fn kith_context_skip(
     }
 }
 
-/// New keys for the context. KITH_UNSUPPORTED while contexts are not sealed.
+/// Makes new keys: for this member, and for all that is sent from now on, by anybody who has heard of it. For when a device may have been copied: who has
+/// the copy, and no more than listens, opens nothing that follows. Durable and on its way when it returns. KITH_UNSUPPORTED in a context whose payloads
+/// are not sealed. How it stands with the keys: kith_context_security.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL.

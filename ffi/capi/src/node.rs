@@ -104,9 +104,17 @@ pub unsafe extern "C" fn kith_node_addresses(
     }
 }
 
-/// How it stands with the node and the peers it knows, as a JSON object: id, addresses, contexts, peers (peer, connected,
-/// addresses, last_failure, next_attempt_in), sealed, copied, suspended (then there are no peers and no addresses), storage ("sled", "redb", or null: in
-/// memory).
+/// How it stands with the node and the peers it knows, as a JSON object:
+///  - id; addresses; contexts: their ids;
+///  - peers: of each peer, connected, relayed (the link goes through a relay), addresses, last_failure, next_attempt_in (ms);
+///  - relays: of each of kith_node_options.relays relay (as it was given), address (where others reach this node through it; null: it gives no
+///    place), longest (ms that a connection through it may last, if it says so), most_bytes (that may go through one), reason (why it gave no place the last
+///    time, as a kind: "Unreachable", "Timeout", "Busy" …), last_failure (the same for people), next_attempt_in (ms);
+///  - sealed: whether everything in the directory is sealed under a key that the host keeps; key_file: whether that key lies in a file beside the store, since
+///    the host gave none, so that whoever can read the directory can read everything in it;
+///  - copied: whether the directory is a copy of another node's, or an import that nobody has adopted: it signs nothing (kith_node_adopt);
+///  - suspended: then there are no peers and no addresses;
+///  - storage: "sled", "redb", or null: in memory.
 ///
 /// # Safety
 /// `node` is a node of this library or NULL.
@@ -135,6 +143,7 @@ pub unsafe extern "C" fn kith_node_connect(node: *const kith_node, address: *con
 
 /// Creates a context with this node as its first member and admin. `application` is "kv" (or NULL for it) or one that
 /// was registered; `arguments` are what the application is set up with, none for "kv"; `name` is what people call the context, at most 128 bytes, or NULL.
+/// What is written there is sealed as by default (KITH_ENCRYPTION_X25519): kith_node_create_context_with for another way.
 ///
 /// # Safety
 /// `node` is a node of this library or NULL; texts end in NUL; `arguments` has `arguments_length` bytes.

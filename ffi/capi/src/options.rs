@@ -1,4 +1,4 @@
-//! Structs of options. Each begins with its size, by which later versions know what a program has filled.
+//! Structs of options. Each begins with its size, by which later versions know what a program has filled ([`crate::sized`]).
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use kith_core::{Error, Result};
 use crate::border::border;
 use crate::bytes::{kith_buffer, optional_text, output, text};
 use crate::handle::borrow;
+use crate::sealing::storage_key;
+use crate::sized::{fill, fill_shortest, growing, read};
 use crate::status::kith_status;
 use crate::testing::kith_hub;
 
@@ -52,12 +54,22 @@ pub(crate) fn role_of(number: u32) -> Result<Role> {
     }
 }
 
+pub(crate) fn engine_of(number: u32) -> Result<StorageEngine> {
+    match number {
+        KITH_ENGINE_AUTO => Ok(StorageEngine::Auto),
+        KITH_ENGINE_SLED => Ok(StorageEngine::Sled),
+        KITH_ENGINE_REDB => Ok(StorageEngine::Redb),
+        other => Err(Error::invalid_argument(format!("{other} is no storage engine"))),
+    }
+}
+
 pub(crate) fn timeout_of(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
 /// What a node is opened with. Filled by kith_node_options_init, then changed.
 #[allow(non_camel_case_types)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct kith_node_options {
     /// sizeof(kith_node_options), set by kith_node_options_init.
@@ -82,35 +94,79 @@ pub struct kith_node_options {
     /// KITH_ENGINE_AUTO (at first), KITH_ENGINE_SLED or KITH_ENGINE_REDB: what keeps the directory. A directory of another engine is
     /// KITH_INVALID_ARGUMENT.
     pub storage: u32,
+    /// What everything in the directory is sealed under: 32 bytes that the host keeps, best in the system's keystore. A directory that is sealed
+    /// under another key, or under one where none is given, is KITH_KEY_REQUIRED. NULL, and no passphrase: a key file beside the store (`storage-key`, readable
+    /// by its owner only), which is made with it; kith_node_status says so. kith_node_change_storage_key seals it under another one. Of a node without a
+    /// directory it is not looked at. The library keeps a copy while the node lives, and wipes that; these bytes are the caller's to wipe.
+    pub storage_key: *const u8,
+    /// In the place of the key: a passphrase of 1 to 1,024 bytes, from which it is worked out whenever the store is opened (32 MiB and some tenths
+    /// of a second). The bytes count: normalise what people type (NFC). NULL: none. Both are KITH_INVALID_ARGUMENT.
+    pub storage_passphrase: *const c_char,
+    /// Relays to be reached through, as multiaddresses with /p2p/…; at most 4. The node keeps a place at each, names them in invitations, and says in
+    /// kith_node_status how it stands with them. A relay sees neither contexts nor what is said. At first NULL: none.
+    pub relays: *const *const c_char,
+    /// How many there are.
+    pub relays_count: usize,
+    /// Whether others are dialled through relays; always where `relays` are named. At first true.
+    pub through_relays: bool,
+    /// Whether a direct connection is tried where a link goes through a relay. At first true.
+    pub hole_punching: bool,
+    /// Whether peers are asked which of the node's addresses they reach (AutoNAT), so that others are told of these. At first true.
+    pub autonat: bool,
+    /// Whether contexts with more than 8 members gossip. Without it they are in step a few seconds later. At first true.
+    pub gossip: bool,
+    /// Not used; zeros.
+    pub reserved: [u8; 4],
 }
 
-/// Sets all options to their defaults.
+// 0 first had the options up to `storage`.
+growing!(kith_node_options, filled_by: "kith_node_options_init", last: reserved: [u8; 4], since: [storage_key], kith_node_options {
+    struct_size: size_of::<kith_node_options>(),
+    listen: std::ptr::null(),
+    listen_count: 0,
+    bootstrap: std::ptr::null(),
+    bootstrap_count: 0,
+    discovery: true,
+    durability: KITH_DURABLE_POWER,
+    event_retention: 0,
+    hub: std::ptr::null(),
+    storage: KITH_ENGINE_AUTO,
+    storage_key: std::ptr::null(),
+    storage_passphrase: std::ptr::null(),
+    relays: std::ptr::null(),
+    relays_count: 0,
+    through_relays: true,
+    hole_punching: true,
+    autonat: true,
+    gossip: true,
+    reserved: [0; 4],
+});
+
+/// Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+/// same name is used, which says how long the struct is.
 ///
 /// # Safety
 /// `options` is NULL or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kith_node_options_init(options: *mut kith_node_options) {
-    if options.is_null() {
-        return;
-    }
-    let defaults = kith_node_options {
-        struct_size: size_of::<kith_node_options>(),
-        listen: std::ptr::null(),
-        listen_count: 0,
-        bootstrap: std::ptr::null(),
-        bootstrap_count: 0,
-        discovery: true,
-        durability: KITH_DURABLE_POWER,
-        event_retention: 0,
-        hub: std::ptr::null(),
-        storage: KITH_ENGINE_AUTO,
-    };
-    // SAFETY: not NULL, and the caller vouches for the rest.
-    unsafe { options.write(defaults) };
+    // SAFETY: the caller vouches for it.
+    unsafe { fill_shortest(options) };
+}
+
+/// Sets all options of a struct of this size to their defaults: what kith_node_options_init is in this header. `size` is sizeof(kith_node_options), as the
+/// caller's header has it; no more is written.
+///
+/// # Safety
+/// `options` is NULL, or `size` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_node_options_init_sized(options: *mut kith_node_options, size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { fill(options, size) };
 }
 
 /// What an invitation allows. Filled by kith_invite_options_init, then changed.
 #[allow(non_camel_case_types)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct kith_invite_options {
     /// sizeof(kith_invite_options), set by kith_invite_options_init.
@@ -125,40 +181,39 @@ pub struct kith_invite_options {
     pub note: *const c_char,
 }
 
-/// Sets all options to their defaults.
-///
-/// # Safety
-/// `options` is NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kith_invite_options_init(options: *mut kith_invite_options) {
-    if options.is_null() {
-        return;
-    }
+growing!(kith_invite_options, filled_by: "kith_invite_options_init", last: note: *const c_char, since: [], {
     let defaults = InviteOptions::default();
-    let expires_in = defaults
-        .expires_in
-        .map_or(KITH_FOREVER, |time| u64::try_from(time.as_millis()).unwrap_or(KITH_FOREVER));
-    let defaults = kith_invite_options {
+    let expires_in =
+        defaults.expires_in.map_or(KITH_FOREVER, |time| u64::try_from(time.as_millis()).unwrap_or(KITH_FOREVER));
+    kith_invite_options {
         struct_size: size_of::<kith_invite_options>(),
         role: defaults.role as u32,
         max_uses: defaults.max_uses,
         expires_in,
         note: std::ptr::null(),
-    };
-    // SAFETY: not NULL, and the caller vouches for the rest.
-    unsafe { options.write(defaults) };
+    }
+});
+
+/// Sets the options that this struct had first to their defaults, for programs that were built when it had no others. With this header the macro of the
+/// same name is used, which says how long the struct is.
+///
+/// # Safety
+/// `options` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invite_options_init(options: *mut kith_invite_options) {
+    // SAFETY: the caller vouches for it.
+    unsafe { fill_shortest(options) };
 }
 
-/// Refuses a struct of another size: smaller, its later fields would be read past its end; larger, its later fields
-/// would be ignored.
-pub(crate) fn check_size(given: usize, known: usize, name: &str) -> Result<()> {
-    if given == known {
-        Ok(())
-    } else {
-        Err(Error::invalid_argument(format!(
-            "{name}.struct_size is {given}, not {known}: it was not filled by {name}_init of this library"
-        )))
-    }
+/// Sets all options of a struct of this size to their defaults: what kith_invite_options_init is in this header. `size` is sizeof(kith_invite_options), as the
+/// caller's header has it; no more is written.
+///
+/// # Safety
+/// `options` is NULL, or `size` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_invite_options_init_sized(options: *mut kith_invite_options, size: usize) {
+    // SAFETY: the caller vouches for it.
+    unsafe { fill(options, size) };
 }
 
 /// # Safety
@@ -169,11 +224,8 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
     if options.is_null() {
         return Ok(built);
     }
-    // SAFETY: the first field is always there.
-    let size = unsafe { options.cast::<usize>().read() };
-    check_size(size, size_of::<kith_node_options>(), "kith_node_options")?;
-    // SAFETY: the size says that it is whole.
-    let options = unsafe { &*options };
+    // SAFETY: passed on.
+    let options = unsafe { read(options)? };
     if !options.hub.is_null() {
         // SAFETY: passed on.
         let within = Options::in_memory(unsafe { borrow(options.hub)? });
@@ -192,12 +244,16 @@ pub(crate) unsafe fn node_options(path: Option<&str>, options: *const kith_node_
         KITH_DURABLE_PROCESS => Durability::Process,
         other => return Err(Error::invalid_argument(format!("{other} is no durability"))),
     };
-    built.storage = match options.storage {
-        KITH_ENGINE_AUTO => StorageEngine::Auto,
-        KITH_ENGINE_SLED => StorageEngine::Sled,
-        KITH_ENGINE_REDB => StorageEngine::Redb,
-        other => return Err(Error::invalid_argument(format!("{other} is no storage engine"))),
-    };
+    built.storage = engine_of(options.storage)?;
+    // SAFETY: passed on.
+    unsafe {
+        built.storage_key = storage_key(options.storage_key, options.storage_passphrase)?;
+        built.relays = texts(options.relays, options.relays_count, "relays")?;
+    }
+    built.through_relays = options.through_relays;
+    built.hole_punching = options.hole_punching;
+    built.autonat = options.autonat;
+    built.gossip = options.gossip;
     if options.event_retention > 0 {
         built.event_retention = options.event_retention;
     }
@@ -227,11 +283,8 @@ pub(crate) unsafe fn invite_options(options: *const kith_invite_options) -> Resu
     if options.is_null() {
         return Ok(built);
     }
-    // SAFETY: the first field is always there.
-    let size = unsafe { options.cast::<usize>().read() };
-    check_size(size, size_of::<kith_invite_options>(), "kith_invite_options")?;
-    // SAFETY: the size says that it is whole.
-    let options = unsafe { &*options };
+    // SAFETY: passed on.
+    let options = unsafe { read(options)? };
     built.role = role_of(options.role)?;
     built.max_uses = options.max_uses;
     built.expires_in = (options.expires_in != KITH_FOREVER).then(|| timeout_of(options.expires_in));

@@ -84,6 +84,12 @@ static void what_is_needed_is_asked_for(void) {
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_test_nodes(NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_partition(NULL, NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_hub_heal(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_change_storage_key(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_export(NULL, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_import(NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_adopt(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_create_context_with(NULL, NULL, NULL));
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_security(NULL, NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_suspend(NULL, 0));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_resume(NULL));
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_node_is_suspended(NULL, NULL));
@@ -108,6 +114,17 @@ static void frees_and_inits_do_nothing(void) {
     kith_node_free(NULL);
     kith_node_options_init(NULL);
     kith_invite_options_init(NULL);
+    kith_application_init_sized(NULL, 0);
+    kith_join_options_init_sized(NULL, 1);
+    kith_node_options_init_sized(NULL, SIZE_MAX);
+    kith_invite_options_init_sized(NULL, sizeof(kith_invite_options));
+    kith_create_options_init_sized(NULL, 0);
+    kith_import_options_init_sized(NULL, 0);
+    /* The functions themselves, which have macros of the same names in front of them. */
+    (kith_application_init)(NULL);
+    (kith_join_options_init)(NULL);
+    (kith_node_options_init)(NULL);
+    (kith_invite_options_init)(NULL);
     kith_receipt_free(NULL);
     kith_subscription_free(NULL);
     kith_hub_free(NULL);

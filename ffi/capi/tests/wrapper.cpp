@@ -408,6 +408,56 @@ static void an_invitation_has_text_bytes_and_id() {
     CHECK(kith::invitation_id(token) == context.invitations().at(0).id);
 }
 
+static void directories_and_contexts_are_sealed_as_they_are_told() {
+    const kith::storage_key first(std::array<std::byte, 32>{std::byte{1}}), second(std::array<std::byte, 32>{std::byte{2}});
+    kith::node_options options = alone();
+    options.storage_key = first;
+    options.gossip = options.autonat = options.hole_punching = options.through_relays = false;
+    kith::create_options create;
+    create.name = "sealed";
+    create.encryption = kith::encryption::x_wing;
+    kith::id context_id;
+    {
+        kith::node node = kith::node::open(scratch + "/sealed", options);
+        kith::context context = node.create_context(create);
+        context_id = context.id();
+        const kith::security before = context.security();
+        CHECK(before.suite == kith::encryption::x_wing && !before.epoch && before.age == 0ms && !before.pending.empty());
+        context.put(milk, "2 litres");
+        const kith::security now = context.security();
+        CHECK(now.epoch && now.pending.empty() && now.members == 1 && now.members_able == 1 && now.violations == 0 && now.unopened == 0);
+        context.rotate_keys();
+        CHECK(context.security().epoch != now.epoch && context.name() == "sealed");
+        CHECK(kind_of([&] { node.change_storage_key(kith::storage_key("")); }) == KITH_INVALID_ARGUMENT);
+        node.change_storage_key(second);
+        CHECK(kind_of([&] { node.export_to(scratch + "/export", kith::storage_key("")); }) == KITH_INVALID_ARGUMENT);
+        const kith::exported done = node.export_to(scratch + "/export", first);
+        CHECK(done.records > 0 && done.bytes > done.records && !done.moved);
+        node.shutdown();
+    }
+    CHECK(kind_of([&] { kith::node::open(scratch + "/sealed", options); }) == KITH_KEY_REQUIRED);
+    options.storage_key = second;
+    kith::node::open(scratch + "/sealed", options).shutdown();
+    kith::import_options import;
+    import.storage_key = second;
+    import.storage = KITH_ENGINE_SLED;
+    CHECK(kind_of([&] { kith::node::import_from(scratch + "/export", second, scratch + "/imported", import); }) == KITH_KEY_REQUIRED);
+    CHECK(kith::node::import_from(scratch + "/export", first, scratch + "/imported", import).records > 0);
+    {
+        kith::node node = kith::node::open(scratch + "/imported", options);
+        CHECK(kind_of([&] { node.context_by_id(context_id).put(milk, "none"); }) == KITH_BLOCKED);
+        node.shutdown();
+    }
+    CHECK(kind_of([&] { kith::node::adopt(scratch + "/imported"); }) == KITH_KEY_REQUIRED);
+    kith::node::adopt(scratch + "/imported", second);
+    kith::node node = kith::node::open(scratch + "/imported", options);
+    CHECK(kith::bytes_view(*node.context_by_id(context_id).get(milk)).text() == "2 litres");
+    node.context_by_id(context_id).put(milk, "none");
+    node.shutdown();
+    options.relays = {"nowhere"};
+    CHECK(kind_of([&] { kith::node::in_memory(options); }) == KITH_INVALID_ARGUMENT);
+}
+
 static void nodes_of_a_hub_and_of_sockets_meet() {
     const kith::hub hub;
     kith::node_options options;
@@ -463,6 +513,7 @@ int main(int count, char **arguments) {
     RUN(a_node_rests_and_goes_on);
     RUN(a_context_is_verified_and_explained);
     RUN(an_invitation_has_text_bytes_and_id);
+    RUN(directories_and_contexts_are_sealed_as_they_are_told);
     RUN(nodes_of_a_hub_and_of_sockets_meet);
     RUN(logs_are_told_and_what_they_throw_is_dropped);
     return check_finish();

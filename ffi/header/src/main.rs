@@ -54,7 +54,31 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
     bindings.write(&mut header);
     let header = String::from_utf8(header).map_err(|error| error.to_string())?;
     // What Rust calls safety is for C what each call needs of its caller.
-    Ok(header.replace(" * # Safety\n", " * Needs:\n").replace(OF_HOST, "kith_status").into_bytes())
+    let header = header.replace(" * # Safety\n", " * Needs:\n").replace(OF_HOST, "kith_status");
+    Ok(with_sizes(&header).into_bytes())
+}
+
+/// Puts a macro behind each function that is told the size of a struct, by which programs pass the size that it has in their header. Where
+/// there is a function of the macro's own name, it stands before, for programs that were built without the macro.
+fn with_sizes(header: &str) -> String {
+    let mut whole = String::new();
+    let mut sized = None;
+    for line in header.lines() {
+        whole.push_str(line);
+        whole.push('\n');
+        if let Some((name, _)) = line.strip_prefix("void ").and_then(|rest| rest.split_once("_init_sized(")) {
+            sized = Some(name);
+        }
+        if line.ends_with(");")
+            && let Some(name) = sized.take()
+        {
+            whole.push_str(&format!(
+                "\n/**\n * Sets a `{name}` to its defaults, as long as it is in this header. NULL: nothing happens.\n */\n\
+                 #define {name}_init(place) {name}_init_sized((place), sizeof({name}))\n"
+            ));
+        }
+    }
+    whole
 }
 
 /// The version of the header, from the workspace's Cargo.toml.
@@ -73,4 +97,20 @@ fn version_macros() -> String {
         env!("CARGO_PKG_VERSION_MINOR"),
         env!("CARGO_PKG_VERSION_PATCH"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_is_told_a_size_has_its_macro_behind_it() {
+        let plain = "/** Words of kith_x_init_sized(…). */\nvoid kith_x_init(kith_x *x);\n\nvoid kith_x_init_sized(kith_x *x,\n    size_t size);\n";
+        let whole = with_sizes(&format!("{plain}\nvoid kith_y(void);\n"));
+        let behind = whole.strip_prefix(plain).unwrap_or_default();
+        assert!(behind.starts_with("\n/**\n * Sets a `kith_x`"), "{whole}");
+        let define = "#define kith_x_init(place) kith_x_init_sized((place), sizeof(kith_x))\n";
+        assert!(behind.ends_with(&format!("{define}\nvoid kith_y(void);\n")), "{whole}");
+        assert_eq!(with_sizes("void kith_y(void);\n"), "void kith_y(void);\n");
+    }
 }

@@ -34,9 +34,19 @@ fn constants(header: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The macros of a header that look like functions. Functions of the same names are behind some of them.
+fn macros(header: &str) -> Vec<&str> {
+    let defined = header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once('('));
+    defined.map(|(name, _)| name).filter(|name| !name.contains(' ')).collect()
+}
+
 /// The source of a library with the interface of a header and nothing behind it. Its numbers become an enumeration, to be seen.
 fn view(header: &str) -> String {
-    let mut source = String::from("#include \"kith.h\"\n\ntypedef enum {\n");
+    let mut source = String::from("#include \"kith.h\"\n\n");
+    for name in macros(header) {
+        source.push_str(&format!("#undef {name}\n"));
+    }
+    source.push_str("\ntypedef enum {\n");
     for name in constants(header) {
         source.push_str(&format!("    VIEW_{name} = {name},\n"));
     }
@@ -189,14 +199,15 @@ mod tests {
 
     #[test]
     fn a_view_has_each_function_and_each_number() {
-        let header = "/** kith_comment(x); */\n#define KITH_A 1\n#define KITH_VERSION_MAJOR 0\n#define KITH_T \"x\"\n\
-                      extern \"C\" {\n#endif\n/**\n * Of kith_one(…); see it.\n */\nkith_status kith_one(int a,\n    \
+        let header = "/** kith_comment(x); */\n#define KITH_A 1\n#define KITH_VERSION_MAJOR 0\n#define KITH_T \"x (y)\"\n\
+                      #define kith_one(a) kith_one_sized((a), 1)\nextern \"C\" {\n#endif\n/**\n * Of kith_one(…); see it.\n */\nkith_status kith_one(int a,\n    \
                       int b);\nconst char *kith_two(void);\n#ifdef __cplusplus\n}\n#endif\n";
         assert_eq!(
             prototypes(header),
             ["kith_status kith_one(int a,\n    int b)", "const char *kith_two(void)"]
         );
         assert_eq!(constants(header), ["KITH_A"]);
-        assert!(view(header).contains("VIEW_KITH_A = KITH_A,"));
+        assert_eq!(macros(header), ["kith_one"]);
+        assert!(view(header).contains("VIEW_KITH_A = KITH_A,") && view(header).contains("#undef kith_one\n"));
     }
 }

@@ -44,6 +44,12 @@ static int flat(struct usage before, const char *what, int count, long heap, lon
            now.threads - before.threads <= threads;
 }
 
+/* Whether no more handles and threads have come than may. */
+static int few(struct usage before, long handles, long threads) {
+    struct usage now = used();
+    return now.handles - before.handles <= handles && now.threads - before.threads <= threads;
+}
+
 static int nothing(void *gate) {
     mtx_lock(gate);
     mtx_unlock(gate);
@@ -295,8 +301,11 @@ static void joins_and_leaves_leave_only_their_history(void) {
     CHECK_OK(kith_node_contexts(other, &held));
     CHECK(held.length == 0);
     kith_buffer_free(&held);
-    /* Beside the history: what was judged of up to 64 parts of it is kept at hand, and the keys of up to 32 epochs. */
-    CHECK(flat(before, "joins and leaves", count, 1024 * KIB + count * 32 * KIB, 4, 8));
+    /* All that ever happened stays: who was invited, added, given keys and gone, and what was said, about 18 KiB a round, in the memory of a
+     * node that keeps nothing on disk. Beside it what was judged of parts of the history is kept at hand, up to 64 of them or 4,096 of their
+     * governing transactions, about 1.2 MiB: it comes and goes. Heap after 20, 40, 80, 160 and 240 rounds: 1.0, 2.0, 2.6, 3.2, 5.1 MiB; and less than before
+     * once both nodes are closed. */
+    CHECK(flat(before, "joins and leaves", count, 1280 * KIB + count * 20 * KIB, 4, 8));
     kith_node_shutdown(one);
     kith_node_shutdown(other);
     kith_context_free(mine);
@@ -321,10 +330,13 @@ static int nodes(int count) {
 
 static void nodes_leave_nothing(void) {
     int count = times(15, 300);
-    struct usage before;
+    struct usage first = used(), before;
     CHECK(nodes(5));
+    /* What a node's threads slept on (no file of its directory, no socket) is given back a moment after its shutdown. */
+    UNTIL(few(first, 2, 8));
     before = used();
     CHECK(nodes(count));
+    UNTIL(few(before, 2, 8));
     CHECK(flat(before, "nodes", count, 256 * KIB + count * 2 * KIB, 2, 8));
 }
 
