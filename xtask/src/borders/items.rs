@@ -513,7 +513,6 @@ const fn none(item: &'static str, borders: &'static str, why: &'static str) -> E
 }
 
 const ALL: &str = "C Python Kotlin Swift";
-const OTHERS: &str = "Python Kotlin Swift";
 
 pub(super) const EXCEPTIONS: &[Exception] = &[
     none("Options::cache", ALL, "for measuring; what an engine takes by itself is within the goals"),
