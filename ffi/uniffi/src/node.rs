@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(switches(&plain().build().unwrap()), [true; 4]);
         for off in 0..4 {
             let mut options = plain();
-            let mut fields = [
+            let fields = [
                 &mut options.through_relays,
                 &mut options.hole_punching,
                 &mut options.autonat,
