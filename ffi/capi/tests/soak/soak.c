@@ -332,7 +332,7 @@ static void nodes_leave_nothing(void) {
     int count = times(15, 300);
     struct usage first = used(), before;
     CHECK(nodes(5));
-    /* What a node's threads slept on (no file of its directory, no socket) is given back a moment after its shutdown. */
+    /* Where other work goes on beside, some handles stay for a fraction of a second after shutdown (seen up to 0.2 s; which ones is not known). */
     UNTIL(few(first, 2, 8));
     before = used();
     CHECK(nodes(count));
