@@ -7,6 +7,7 @@ mod history;
 mod members;
 mod nodes;
 mod reading;
+mod sealing;
 mod state;
 mod words;
 
@@ -157,6 +158,7 @@ impl Program {
             Call::History(call) => self.history(call),
             Call::Member(call) => self.member(call),
             Call::Node(call) => self.node(call),
+            Call::Sealing(call) => self.sealing(call),
             Call::Free { kind, at } => self.free(*kind, *at),
         }
     }

@@ -196,6 +196,9 @@ impl Built {
             "-rss_limit_mb=3000".into(),
             "-print_final_stats=1".into(),
         ]);
+        let temporary = scratch.join("tmp");
+        std::fs::create_dir_all(&temporary).during("making a folder for what a target writes")?;
+        command.env("TMPDIR", temporary);
         if let Some(defect) = job.defect {
             command.env("KITH_FUZZ_DEFECT", defect);
         }

@@ -34,6 +34,7 @@ pub(super) enum Call {
     Member(MemberCall),
     Node(NodeCall),
     Free { kind: u8, at: Pick },
+    Sealing(SealingCall),
 }
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -99,6 +100,54 @@ pub(super) enum NodeCall {
     Hub { one: Pick, other: Pick, hub: Pick, heal: bool },
     Log(u8),
     Version,
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub(super) enum SealingCall {
+    Init {
+        which: u8,
+        size: u16,
+    },
+    Create {
+        encryption: u8,
+        arguments: Data,
+        name: Text,
+        size: Option<u8>,
+    },
+    Security(Pick),
+    ChangeKey {
+        at: Pick,
+        to: Secret,
+    },
+    Export {
+        at: Pick,
+        to: Pick,
+        under: Secret,
+        out: bool,
+    },
+    Import {
+        from: Pick,
+        under: Secret,
+        to: Pick,
+        own: Secret,
+        storage: u8,
+        adopt: bool,
+        size: Option<u8>,
+        open: bool,
+    },
+    Disk {
+        at: Pick,
+        what: Option<Vec<u8>>,
+    },
+}
+
+#[derive(Arbitrary, Debug, Clone)]
+pub(super) enum Secret {
+    Nothing,
+    Key(u8),
+    Empty,
+    Long,
+    Both(u8),
 }
 
 #[derive(Arbitrary, Debug, Clone)]
