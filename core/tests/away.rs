@@ -167,7 +167,7 @@ async fn thirty_days_in_small() {
 
 /// `cargo test -p kith-core --test away -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "minutes"]
+#[ignore = "long form of thirty_days_in_small: minutes"]
 async fn thirty_days_of_a_hundred_thousand_calls() {
     let patience = Duration::from_secs(1800);
     away(&Scale { calls: 100_000, epochs: 500, members: 10, memory: Some(256), patience }).await;

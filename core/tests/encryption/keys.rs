@@ -322,7 +322,7 @@ impl Thousand {
 
 /// Of several times the shortest: what else the machine does takes none away. `cargo test -p kith-core --test encryption -- --ignored --nocapture`
 #[test]
-#[ignore = "measures: not beside other tests"]
+#[ignore = "long form of an_epoch_of_a_thousand: measures, so not beside other tests"]
 fn an_epoch_of_a_thousand_is_made_and_taken_in_time() {
     let world = Thousand::new();
     let (epoch, wraps, _) = world.make();
