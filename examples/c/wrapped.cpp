@@ -22,8 +22,11 @@ int main() {
     one.register_application("guests", std::make_shared<guests>());
     other.register_application("guests", std::make_shared<guests>());
     kith::context mine = one.create_context("guests"), theirs = other.join(mine.invite());
+    kith::events news = theirs.events();
     mine.execute("sign", "anna");
-    mine.wait_synced();
+    for (const kith::event &event : news) {
+        if (event.kind() == KITH_EVENT_CHANGED) break; // it has come
+    }
     theirs.execute("sign", "ben");
     try {
         theirs.execute("sign", "anna");

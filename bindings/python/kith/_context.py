@@ -460,7 +460,8 @@ class Context:
     async def wait_synced(self, timeout: float | datetime.timedelta = 60) -> None:
         """Waits until a connected member's node is known to hold the same history and none is known to hold another.
 
-        `TimeoutError` otherwise. What a peer is writing right now is not waited for: who has written waits. Cancelling drops the wait.
+        `TimeoutError` otherwise. That is what both sides knew when they last compared: what one of them is just writing is not waited for.
+        Cancelling drops the wait.
 
         >>> async with kith.testing.two_members() as (mine, theirs):
         ...     _ = await mine.put(kith.StateKey.of("shopping", "milk"), b"2 litres")

@@ -104,8 +104,11 @@ async def two_members(
 
     >>> milk = kith.StateKey.of("shopping", "milk")
     >>> async with kith.testing.two_members() as (mine, theirs):
+    ...     events = await theirs.subscribe()
     ...     _ = await mine.put(milk, b"2 litres")
-    ...     await mine.wait_synced()
+    ...     async for event in events:
+    ...         if isinstance(event, kith.Changed):
+    ...             break
     ...     await theirs.commitment() == await mine.commitment()
     True
     """

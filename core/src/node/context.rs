@@ -328,8 +328,7 @@ impl Context {
     }
 
     /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
-    /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what a peer is writing right now is not waited for, so it is who has written
-    /// that waits.
+    /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what one of them is just writing, and pushing to the other, is not waited for.
     pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
         super::process::check()?;
         let this = self.clone();

@@ -51,7 +51,7 @@ def two_members(
 
     >>> with kith.testing.two_members() as (mine, theirs):
     ...     _ = mine.put(kith.StateKey.of("notes", "today"), b"milk")
-    ...     mine.wait_synced()
+    ...     mine.wait_synced()  # nobody is known to lack anything
     """
     with entered(_testing.two_members(application, applications=applications, hub=_inner(hub))) as (mine, theirs):
         yield Context(mine), Context(theirs)
