@@ -374,7 +374,7 @@ public:
         }
         return page;
     }
-    /** Waits until a connected member's node is known to hold the same history and none is known to hold another one: else KITH_TIMEOUT. */
+    /** Waits until all that is written here by now is durable with each connected member, and what these held is here: else KITH_TIMEOUT. */
     void wait_synced(std::chrono::milliseconds timeout = std::chrono::minutes(1)) const {
         detail::check(kith_context_wait_synced(get(), detail::milliseconds(timeout)));
     }

@@ -133,7 +133,7 @@ impl Liar {
                 self.with(link, now, |session, history| {
                     let shown: Vec<TransactionId> =
                         ids.iter().copied().filter(|id| !history.hides(id)).collect();
-                    let mut outputs = session.added(&shown, history, now)?;
+                    let mut outputs = session.added(&shown, 0, history, now)?;
                     outputs.extend(session.compare(history, now)?);
                     Ok(outputs)
                 })

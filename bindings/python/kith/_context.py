@@ -458,14 +458,16 @@ class Context:
             return bytes(await self._native.commitment())
 
     async def wait_synced(self, timeout: float | datetime.timedelta = 60) -> None:
-        """Waits until a connected member's node is known to hold the same history and none is known to hold another.
+        """Waits until all that is written here by now is durable with each connected member, and what these held is here.
 
-        `TimeoutError` otherwise. That is what both sides knew when they last compared: what one of them is just writing is not waited for.
-        Cancelling drops the wait.
+        `TimeoutError` otherwise, also where no member is connected. What either side writes meanwhile is not waited for. Cancelling drops
+        the wait.
 
         >>> async with kith.testing.two_members() as (mine, theirs):
         ...     _ = await mine.put(kith.StateKey.of("shopping", "milk"), b"2 litres")
         ...     await mine.wait_synced(timeout=30)
+        ...     await theirs.get(kith.StateKey.of("shopping", "milk"))
+        b'2 litres'
         """
         with translated():
             await self._native.wait_synced(milliseconds(timeout, "timeout"))

@@ -8,6 +8,7 @@ mod gossiping;
 mod keys;
 mod sessions;
 mod stage;
+mod storing;
 mod verifying;
 mod writing;
 
@@ -29,15 +30,14 @@ use super::info::ContextStatus;
 use super::machine::{Marks, Surroundings};
 use super::options::Clock;
 use super::registry::Registry;
-use super::shared::ContextShared;
+use super::shared::{ContextShared, InStep};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::encryption::Keeper;
 use crate::invitation::Invitation;
 use crate::network::LinkId;
-use crate::replica::faults::{self, Fault};
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
-use crate::storage::{Batch, ContextTables, Durability, Keyspace, Store, add_writes, context_key};
+use crate::storage::{ContextTables, Durability, Store};
 use crate::sync::Verified;
 use crate::{Error, Result};
 
@@ -94,6 +94,9 @@ pub(crate) struct Actor {
     /// Why this node is no member any more, where the history does not say it.
     removed: Option<String>,
     gossiping: Gossiping,
+    /// Counts what became part of the history, and how much of it the sessions were told of.
+    written: u64,
+    told: u64,
 }
 
 impl Actor {
@@ -104,6 +107,7 @@ impl Actor {
         start.shared.latest.send_replace(cursor);
         let replica = open(&start)?;
         let leaving = start.leaving;
+        let written = start.shared.in_step.borrow().written;
         let keeper = Keeper::new(start.shared.id, start.shared.me);
         let mut actor = Self {
             start,
@@ -123,6 +127,8 @@ impl Actor {
             leaving,
             removed: None,
             gossiping: Gossiping::default(),
+            written,
+            told: written,
         };
         // Left by an earlier process, for want of the application or after a fault: tried at once.
         if let Some(id) = actor.replica.first_pending() {
@@ -215,7 +221,7 @@ impl Actor {
         self.removed.as_deref()
     }
 
-    /// One round: what has come, as one batch; then the answers and what is to be sent.
+    /// One round: what has come, as one batch or a few; then the answers and what is to be sent.
     pub(super) fn round(&mut self, commands: Vec<Command>) {
         let mut stage = Stage::default();
         stage.commands = self.postponed.drain(..).chain(commands).collect();
@@ -255,7 +261,7 @@ impl Actor {
             });
         // Callers are kept where they are answered, should the round fail.
         stage.commands = ours;
-        let writes = {
+        let written = {
             let snapshot = store.snapshot()?;
             let tables = ContextTables::new(&*snapshot, number);
             stage.deliveries.extend(self.left_over.drain(..));
@@ -278,72 +284,15 @@ impl Actor {
             self.stage_retry(&mut view, stage)?;
             self.note_blocked(stage);
             self.tidy_keys(&mut view, stage)?;
-            view.into_writes()
+            view.into_layer()
         };
-        self.commit(writes, stage)?;
+        self.store_in_pieces(written, stage)?;
         self.flush(stage)?;
         {
             let snapshot = store.snapshot()?;
             self.follow_up(&ContextTables::new(&*snapshot, number), stage)?;
         }
         self.verify();
-        Ok(())
-    }
-
-    /// Stores a round as one batch; what was published is marked before anything is sent.
-    fn commit(&mut self, writes: Vec<crate::replica::TableWrite>, stage: &mut Stage) -> Result<()> {
-        let events = std::mem::take(&mut stage.events);
-        if writes.is_empty() && events.is_empty() {
-            return Ok(());
-        }
-        self.verifying.moved(!writes.is_empty());
-        let shared = &self.start.shared;
-        let mut batch = Batch::default();
-        add_writes(&mut batch, shared.number, writes);
-        if !events.is_empty() {
-            let row = borsh::to_vec(&events).unwrap_or_default();
-            batch.put(Keyspace::Events, shared.event_key(self.cursor + 1), row);
-            // Several at a time, so that a shorter retention takes hold too.
-            for _ in 0..4 {
-                if self.cursor + 1 - self.pruned > self.start.event_retention {
-                    self.pruned += 1;
-                    batch.delete(Keyspace::Events, shared.event_key(self.pruned));
-                }
-            }
-        }
-        if let Some(reason) = &stage.freeze {
-            batch.put(Keyspace::Meta, context_key(shared.number, FROZEN), reason.as_bytes());
-            self.start.frozen = Some(reason.clone());
-        }
-        if faults::is(Fault::AnswerEarly) {
-            stage.answer();
-        }
-        let late = faults::is(Fault::FlushLate);
-        let durability = if late { Durability::Process } else { self.start.durability };
-        self.start.store.commit(&batch, durability)?;
-        self.flushed = durability == Durability::Power;
-        let marked = stage.published.filter(|_| !faults::is(Fault::ForgetMark));
-        if let (Some(high_water), Some(mark)) = (&self.start.high_water, marked) {
-            high_water.raise(&shared.id, &shared.me, mark)?;
-        }
-        // Whoever reads of an event sees the facts that it tells of.
-        self.show();
-        if !events.is_empty() {
-            self.cursor += 1;
-            let shared = &self.start.shared;
-            shared.latest.send_replace(self.cursor);
-        }
-        Ok(())
-    }
-
-    /// Makes what peers may be told of survive the loss of power, in every durability; callers need not wait for it.
-    fn flush(&mut self, stage: &mut Stage) -> Result<()> {
-        if self.flushed || self.sessions.is_empty() || faults::is(Fault::FlushLate) {
-            return Ok(());
-        }
-        stage.answer();
-        self.start.store.commit(&Batch::default(), Durability::Power)?;
-        self.flushed = true;
         Ok(())
     }
 
@@ -370,8 +319,11 @@ impl Actor {
         let proved = || {
             self.sessions.values().map(|connected| connected.session.status()).filter(|s| s.member.is_some())
         };
-        let synced = proved().next().is_some() && proved().all(|status| status.equal) && self.room.is_empty();
-        shared.synced.send_if_modified(|present| std::mem::replace(present, synced) != synced);
+        let equal = proved().next().is_some() && proved().all(|status| status.equal) && self.room.is_empty();
+        let unsettled = self.sessions.values().filter_map(|connected| connected.session.unsettled()).min();
+        let settled = unsettled.map_or(self.told, |mark| mark.saturating_sub(1).min(self.told));
+        let in_step = InStep { equal, written: self.written, settled };
+        shared.in_step.send_if_modified(|present| std::mem::replace(present, in_step) != in_step);
     }
 
     fn check_high_water(&mut self) {

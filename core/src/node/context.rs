@@ -327,22 +327,13 @@ impl Context {
         self.read(move |shared, store| shared.explain(store, &key, after.as_ref(), limit)).await
     }
 
-    /// Waits until at least one connected member's node is known to hold the same history and none is known to hold another one, or
-    /// [`ErrorKind::Timeout`]. That is what both sides knew when they last compared: what one of them is just writing, and pushing to the other, is not waited for.
+    /// Waits until all that is in the history here at the time of the call is durable at the node of each connected member, and what these
+    /// held is here; or [`ErrorKind::Timeout`], also where no member is connected. What either side writes meanwhile is not waited for.
     pub async fn wait_synced(&self, timeout: Duration) -> Result<()> {
         super::process::check()?;
         let this = self.clone();
         let task = self.shared.runtime.spawn(async move {
-            let mut changes = this.shared.synced.subscribe();
-            let wait = async {
-                loop {
-                    if *changes.borrow_and_update() {
-                        return Ok(());
-                    }
-                    changes.changed().await.map_err(|_| this.shared.closed_error())?;
-                }
-            };
-            tokio::time::timeout(timeout, wait)
+            tokio::time::timeout(timeout, this.shared.until_in_step())
                 .await
                 .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "not in step with a peer in time")))
         });

@@ -14,7 +14,7 @@ use super::actor::{Actor, FROZEN, Start};
 use super::command::{Command, Load, Reply};
 use super::info::ContextStatus;
 use super::options::{Clock, InviteOptions};
-use super::shared::{ContextShared, Facts, Joining, Running};
+use super::shared::{ContextShared, Facts, InStep, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::invitation::Invitation;
@@ -199,7 +199,7 @@ impl Machine {
             running: watch::Sender::new(Some(Running { store: Arc::clone(&setup.store), commands })),
             latest: watch::Sender::new(0),
             passing: broadcast::Sender::new(1),
-            synced: watch::Sender::new(false),
+            in_step: watch::Sender::new(InStep::default()),
             joining: watch::Sender::new(joining),
             progress: watch::Sender::new((0, 0)),
             left: watch::Sender::new(false),

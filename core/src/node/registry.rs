@@ -30,7 +30,7 @@ use super::context::Context;
 use super::info::{ContextInfo, NodeStatus, PeerInfo, RelayInfo};
 use super::machine::Marks;
 use super::options::{self, CreateOptions, Options};
-use super::shared::{ContextShared, Facts, Joining, Running};
+use super::shared::{ContextShared, Facts, InStep, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
 use crate::encryption::Keeper;
@@ -288,7 +288,7 @@ impl Registry {
                 running: watch::Sender::new(None),
                 latest: watch::Sender::new(0),
                 passing: broadcast::Sender::new(1024),
-                synced: watch::Sender::new(false),
+                in_step: watch::Sender::new(InStep::default()),
                 joining: watch::Sender::new(joining),
                 progress: watch::Sender::new((0, 0)),
                 left: watch::Sender::new(false),

@@ -39,6 +39,17 @@ pub(crate) struct Running {
     pub(crate) commands: mpsc::Sender<Command>,
 }
 
+/// How far this node and those that are connected are in step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InStep {
+    /// A member's node is connected, and none is known to hold something else, but for what is being pushed.
+    pub(crate) equal: bool,
+    /// Counts what became part of the history, since the context was loaded.
+    pub(crate) written: u64,
+    /// Up to there, of `written`: every connected member's node has it durably.
+    pub(crate) settled: u64,
+}
+
 /// What a context's thread and the handles on it share. It stays the same through suspensions, so that handles and streams of events do too.
 pub(crate) struct ContextShared {
     pub(crate) id: ContextId,
@@ -51,7 +62,7 @@ pub(crate) struct ContextShared {
     pub(crate) running: watch::Sender<Option<Running>>,
     pub(crate) latest: watch::Sender<Cursor>,
     pub(crate) passing: broadcast::Sender<Passing>,
-    pub(crate) synced: watch::Sender<bool>,
+    pub(crate) in_step: watch::Sender<InStep>,
     pub(crate) joining: watch::Sender<Joining>,
     /// (received, expected) of the catch-up under way.
     pub(crate) progress: watch::Sender<(u64, u64)>,
@@ -61,6 +72,18 @@ pub(crate) struct ContextShared {
     /// Why the context is closed here, once it is.
     pub(crate) closed: watch::Sender<Option<String>>,
     pub(crate) registry: Weak<Registry>,
+}
+
+impl ContextShared {
+    /// Waits until what is in the history now is at every connected member's node, and what they held is here; at least one has to be
+    /// connected. Waits for ever if that does not come. What is written meanwhile is not waited for.
+    pub(crate) async fn until_in_step(&self) -> Result<()> {
+        let mut changes = self.in_step.subscribe();
+        let written = changes.borrow().written;
+        let in_step = |now: &InStep| now.equal && now.settled >= written;
+        changes.wait_for(in_step).await.map_err(|_| self.closed_error())?;
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for ContextShared {

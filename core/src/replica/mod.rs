@@ -62,4 +62,4 @@ pub use verify::{Difference, Part, Verification, Verifier};
 pub use view::TableWrite;
 pub use waiting::{Deliverer, NoRoom, WaitingRoom};
 
-pub(crate) use view::View;
+pub(crate) use view::{Layer, View};

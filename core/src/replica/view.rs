@@ -19,6 +19,30 @@ pub(crate) struct View<'a> {
     size: usize,
 }
 
+/// What a [`View`] wrote.
+pub(crate) struct Layer {
+    writes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; TABLES],
+    size: usize,
+}
+
+impl Layer {
+    pub(crate) fn copied(&self) -> Vec<TableWrite> {
+        let tables = Table::ALL.into_iter().zip(&self.writes);
+        tables
+            .flat_map(|(table, writes)| {
+                writes.iter().map(move |(key, value)| (table, key.clone(), value.clone()))
+            })
+            .collect()
+    }
+
+    pub(crate) fn into_writes(self) -> Vec<TableWrite> {
+        let tables = Table::ALL.into_iter().zip(self.writes);
+        tables
+            .flat_map(|(table, writes)| writes.into_iter().map(move |(key, value)| (table, key, value)))
+            .collect()
+    }
+}
+
 /// About what a write takes besides its key and value.
 const WRITE: usize = 96;
 
@@ -65,11 +89,18 @@ impl<'a> View<'a> {
         self.size
     }
 
+    /// Lays what another view wrote over a base: what that view shows, if the base is as it was, or has the writes already.
+    pub(crate) fn laid(layer: Layer, base: &'a dyn StateRead) -> Self {
+        Self { base, writes: layer.writes, size: layer.size }
+    }
+
+    /// What was written, without the base.
+    pub(crate) fn into_layer(self) -> Layer {
+        Layer { writes: self.writes, size: self.size }
+    }
+
     pub(crate) fn into_writes(self) -> Vec<TableWrite> {
-        let tables = Table::ALL.into_iter().zip(self.writes);
-        tables
-            .flat_map(|(table, writes)| writes.into_iter().map(move |(key, value)| (table, key, value)))
-            .collect()
+        self.into_layer().into_writes()
     }
 }
 
@@ -94,7 +125,7 @@ impl StateRead for View<'_> {
         }
         let end = to.map_or(Bound::Unbounded, Bound::Excluded);
         let written = self.writes[table as usize].range::<[u8], _>((Bound::Included(from), end));
-        let mut written = Written::new(written, reverse);
+        let mut written = InRange::new(written, reverse);
         if written.peek().is_none() {
             return self.base.scan(table, from, to, reverse, limit);
         }
@@ -137,12 +168,12 @@ impl StateRead for View<'_> {
 type Range<'a> = btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>;
 
 /// The written entries of a range, in either direction.
-enum Written<'a> {
+enum InRange<'a> {
     Forward(Peekable<Range<'a>>),
     Backward(Peekable<Rev<Range<'a>>>),
 }
 
-impl<'a> Written<'a> {
+impl<'a> InRange<'a> {
     fn new(range: Range<'a>, reverse: bool) -> Self {
         if reverse { Self::Backward(range.rev().peekable()) } else { Self::Forward(range.peekable()) }
     }

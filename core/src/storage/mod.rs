@@ -313,6 +313,11 @@ pub trait Store: Send + Sync + 'static {
         SMALL_BATCH
     }
 
+    /// Whether a commit goes on while other threads hold snapshots; where it does not, it waits for them.
+    fn commits_beside_snapshots(&self) -> bool {
+        false
+    }
+
     /// Finishes writing and releases files and locks; later calls fail with [`crate::ErrorKind::Closed`]. Twice is fine.
     fn close(&self) -> Result<()>;
 

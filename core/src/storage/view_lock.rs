@@ -97,6 +97,13 @@ pub(crate) struct View<'a> {
     not_send: PhantomData<*const ()>,
 }
 
+impl View<'_> {
+    /// Tells the lock from all others of the process.
+    pub(crate) const fn number(&self) -> u64 {
+        self.lock.number
+    }
+}
+
 impl Drop for View<'_> {
     fn drop(&mut self) {
         HELD.with_borrow_mut(|held| {

@@ -28,8 +28,8 @@ const DELIVERED: usize = 1 << 14;
 pub(super) struct Live {
     /// Delivered by the peer, and not yet in the history when they were.
     delivered: HashSet<TransactionId>,
-    /// To be pushed, oldest first.
-    pushes: VecDeque<TransactionId>,
+    /// To be pushed, oldest first, with the mark under which this session heard of it.
+    pushes: VecDeque<(TransactionId, u64)>,
     /// To be asked for.
     wanted: BTreeSet<TransactionId>,
     /// The peer is to answer by then.
@@ -63,6 +63,16 @@ impl Live {
         }
     }
 
+    /// The lowest mark of what waits to be pushed.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        self.pushes.front().map(|(_, mark)| *mark)
+    }
+
+    /// What is to be answered has no mark of its own: something that was pushed waits for it.
+    pub(super) fn answering(&self) -> Option<u64> {
+        (!self.to_answer.is_empty()).then_some(0)
+    }
+
     /// The peer has made room.
     pub(super) fn unblock(&mut self) {
         self.blocked_since = None;
@@ -79,7 +89,12 @@ impl Live {
 }
 
 impl Session {
-    pub(super) fn take_added(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {
+    pub(super) fn take_added(
+        &mut self,
+        transactions: &[TransactionId],
+        mark: u64,
+        turn: &mut Turn<'_>,
+    ) -> Step {
         let live = &mut self.live;
         let others = transactions.iter().filter(|id| !live.delivered.remove(*id));
         let others: Vec<TransactionId> = others.copied().collect();
@@ -94,7 +109,7 @@ impl Session {
             self.live.pushes.clear();
             return self.compare_again(turn);
         }
-        self.live.pushes.extend(others);
+        self.live.pushes.extend(others.into_iter().map(|id| (id, mark)));
         self.push(turn)
     }
 
@@ -112,14 +127,15 @@ impl Session {
         while self.rounds.may_push() && self.outgoing.has_room() && !self.live.pushes.is_empty() {
             let (mut transactions, mut bytes) = (Vec::new(), 0);
             let mut incomplete = false;
-            while let Some(id) = self.live.pushes.pop_front() {
+            let lowest = self.live.lowest().unwrap_or_default();
+            while let Some((id, mark)) = self.live.pushes.pop_front() {
                 let Some(transaction) = turn.history.transaction(&id)? else {
                     incomplete = true;
                     continue;
                 };
                 bytes += size(&transaction);
                 if bytes > self.batch() && !transactions.is_empty() {
-                    self.live.pushes.push_front(id);
+                    self.live.pushes.push_front((id, mark));
                     break;
                 }
                 transactions.push((id, transaction));
@@ -127,7 +143,7 @@ impl Session {
             let (runs, uncovered) = runs(shown(turn.history, &self.peer()?, transactions)?);
             if !runs.is_empty() {
                 let batch = Batch::encode(Purpose::Push, &runs);
-                self.outgoing.sent(batch.length as usize);
+                self.outgoing.sent(batch.length as usize, lowest);
                 turn.send(&Message::Batch(batch));
             }
             // What cannot be shown alone goes with what covers it, which a comparison finds.
@@ -224,7 +240,8 @@ impl Session {
         let (runs, _) = runs(shown(turn.history, &self.peer()?, found)?);
         if !runs.is_empty() {
             let batch = Batch::encode(Purpose::Wanted, &runs);
-            self.outgoing.sent(batch.length as usize);
+            // Something that was pushed waits for it.
+            self.outgoing.sent(batch.length as usize, 0);
             turn.send(&Message::Batch(batch));
         }
         turn.send(&Message::Given { lacking });

@@ -11,6 +11,7 @@ use super::message::{Hello, Message};
 use super::sender::Sender;
 use super::session::{Session, Status, Step, Turn};
 use super::vector::{self, Plan};
+use super::window::COMPARED;
 use super::{Failure, Output, SYNC_VERSION, SessionEvent, Tips};
 use crate::limits;
 use crate::replica::payload::Tip;
@@ -287,7 +288,7 @@ impl Session {
             match sender.batch(turn.history, &peer, aim)? {
                 Some((runs, count)) => {
                     let batch = Batch::encode(Purpose::CatchUp, &runs);
-                    self.outgoing.sent(batch.length as usize);
+                    self.outgoing.sent(batch.length as usize, COMPARED);
                     difference.sent += count;
                     turn.send(&Message::Batch(batch));
                 }
@@ -347,9 +348,7 @@ impl Session {
 
     pub(super) fn take_delivered(&mut self, token: u64, turn: &mut Turn<'_>) -> Step {
         self.incoming.durable(token);
-        if let Some(count) = self.incoming.acknowledge() {
-            turn.send(&Message::Acknowledge { count });
-        }
+        self.acknowledge(turn);
         if let Phase::Differing(difference) = &mut self.rounds.phase
             && let Some(index) = difference.delivering.iter().position(|(delivery, _)| *delivery == token)
         {
@@ -387,6 +386,9 @@ impl Session {
         difference.unknown = unknown;
         let complete = difference.unknown.is_empty();
         difference.done = Some(complete);
+        // Nothing more is coming for which it could wait.
+        self.incoming.hurry();
+        self.acknowledge(turn);
         turn.send(&Message::Done { complete });
         if complete {
             turn.event(SessionEvent::Synced);
@@ -488,6 +490,12 @@ impl Session {
             return self.begin_round(turn);
         }
         Ok(())
+    }
+
+    pub(super) fn acknowledge(&mut self, turn: &mut Turn<'_>) {
+        if let Some(count) = self.incoming.acknowledge(turn.now) {
+            turn.send(&Message::Acknowledge { count });
+        }
     }
 
     pub(super) fn take_acknowledge(&mut self, count: u32, turn: &mut Turn<'_>) -> Step {

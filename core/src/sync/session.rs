@@ -130,14 +130,16 @@ impl Session {
         self.turn(history, now, |session, turn| session.take(Message::decode(message)?, turn))
     }
 
-    /// New in the history and durable, wherever it came from: to be pushed, but for what this session's own peer delivered.
+    /// New in the history and durable, wherever it came from: to be pushed, but for what this session's own peer delivered. `mark`
+    /// is what [`Self::unsettled`] calls it by: any number that does not fall from call to call.
     pub fn added(
         &mut self,
         transactions: &[TransactionId],
+        mark: u64,
         history: &dyn History,
         now: u64,
     ) -> Result<Vec<Output>> {
-        self.turn(history, now, |session, turn| session.take_added(transactions, turn))
+        self.turn(history, now, |session, turn| session.take_added(transactions, mark, turn))
     }
 
     /// New in the history and durable, and gossiped instead of pushed: whether the peer has heard of it is found out a little later.
@@ -218,6 +220,7 @@ impl Session {
             session.handshake.tick(turn)?;
             session.tick_live(turn)?;
             session.tick_shares(turn)?;
+            session.acknowledge(turn);
             session.tick_rounds(turn)
         })
     }
@@ -228,8 +231,13 @@ impl Session {
         if self.over {
             return None;
         }
-        let deadlines =
-            [self.handshake.deadline(), self.live.deadline(), self.shares.deadline(), self.rounds_deadline()];
+        let deadlines = [
+            self.handshake.deadline(),
+            self.live.deadline(),
+            self.shares.deadline(),
+            self.incoming.deadline(),
+            self.rounds_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -242,6 +250,16 @@ impl Session {
         status.member = self.handshake.proved().map(|(member, _)| member);
         status.role = self.handshake.proved().and_then(|(_, role)| role);
         status
+    }
+
+    /// The lowest mark of [`Self::added`] of which the peer has not said that it is durable there, or does not wait there for what it lacks;
+    /// 0 while the histories are being compared. `None`: it has all that it was told of, if [`Status::equal`] says so too.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<u64> {
+        if !self.rounds.is_idle() {
+            return Some(0);
+        }
+        [self.live.lowest(), self.live.answering(), self.outgoing.lowest()].into_iter().flatten().min()
     }
 
     fn turn(

@@ -9,27 +9,39 @@ fn fits(batches: usize, bytes: usize, next: usize) -> bool {
     batches < limits::SYNC_WINDOW_BATCHES && (bytes == 0 || bytes + next <= limits::SYNC_WINDOW)
 }
 
-/// The sender's account.
+/// How long the first of what was made durable waits for more before it is acknowledged, in ms: as TCP does it, so that a stream of
+/// pushes costs few acknowledgements, and who waits for one does not wait long.
+const ACKNOWLEDGE_TIME: u64 = 25;
+
+/// A mark of what a round of comparing holds anyway: nobody waits for its acknowledgement.
+pub(super) const COMPARED: u64 = u64::MAX;
+
+/// The sender's account: of each batch its length, and the lowest mark of what is in it.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    lengths: VecDeque<usize>,
+    sent: VecDeque<(usize, u64)>,
     bytes: usize,
 }
 
 impl Outgoing {
     /// Whether any batch may go out.
     pub(super) fn has_room(&self) -> bool {
-        fits(self.lengths.len(), self.bytes, limits::SYNC_BATCH_MOST)
+        fits(self.sent.len(), self.bytes, limits::SYNC_BATCH_MOST)
     }
 
-    pub(super) fn sent(&mut self, length: usize) {
-        self.lengths.push_back(length);
+    pub(super) fn sent(&mut self, length: usize, mark: u64) {
+        self.sent.push_back((length, mark));
         self.bytes += length;
+    }
+
+    /// The lowest mark of what is not acknowledged.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        self.sent.iter().map(|(_, mark)| *mark).min().filter(|mark| *mark != COMPARED)
     }
 
     pub(super) fn acknowledged(&mut self, count: u32) -> Result<(), Failure> {
         for _ in 0..count {
-            self.bytes -= self.lengths.pop_front().ok_or(Failure::Protocol)?;
+            self.bytes -= self.sent.pop_front().ok_or(Failure::Protocol)?.0;
         }
         Ok(())
     }
@@ -47,6 +59,8 @@ pub(super) struct Incoming {
     received: VecDeque<Received>,
     bytes: usize,
     next_token: u64,
+    /// Since when something is durable and not acknowledged.
+    durable_since: Option<u64>,
 }
 
 impl Incoming {
@@ -73,15 +87,31 @@ impl Incoming {
         self.received.iter().any(|received| !received.durable)
     }
 
-    /// How many are to be acknowledged now: none as long as they are few enough for the sender not to wait for it, so that
-    /// a push now and then costs no acknowledgement of its own.
-    pub(super) fn acknowledge(&mut self) -> Option<u32> {
+    /// When [`Self::acknowledge`] has something that has waited long enough.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.durable_since.map(|since| since.saturating_add(ACKNOWLEDGE_TIME))
+    }
+
+    /// What is durable has waited long enough, whenever it became so.
+    pub(super) fn hurry(&mut self) {
+        self.durable_since = Some(0);
+    }
+
+    /// How many are to be acknowledged now: for a moment none, as long as they are few enough for the sender to have room.
+    pub(super) fn acknowledge(&mut self, now: u64) -> Option<u32> {
         let done = self.received.iter().take_while(|received| received.durable);
         let (count, bytes) =
             done.fold((0, 0), |(count, bytes), received| (count + 1, bytes + received.length));
-        if count < limits::SYNC_WINDOW_BATCHES / 4 && bytes < limits::SYNC_BATCH / 2 {
+        if count == 0 {
+            self.durable_since = None;
             return None;
         }
+        let few = count < limits::SYNC_WINDOW_BATCHES / 4 && bytes < limits::SYNC_BATCH / 2;
+        let since = *self.durable_since.get_or_insert(now);
+        if few && now < since.saturating_add(ACKNOWLEDGE_TIME) {
+            return None;
+        }
+        self.durable_since = None;
         self.received.drain(..count);
         self.bytes -= bytes;
         u32::try_from(count).ok()

@@ -351,7 +351,7 @@ impl Liar {
     pub(crate) async fn push(&mut self, lies: Vec<Transaction>) -> Vec<TransactionId> {
         let ids: Vec<TransactionId> = lies.iter().map(|lie| lie.header.id()).collect();
         self.story.lies.extend(ids.iter().copied().zip(lies));
-        self.with_session(|session, story, now| session.added(&ids, story, now)).await;
+        self.with_session(|session, story, now| session.added(&ids, 0, story, now)).await;
         ids
     }
 

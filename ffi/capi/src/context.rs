@@ -369,8 +369,8 @@ pub unsafe extern "C" fn kith_context_status(
     }
 }
 
-/// Blocks until at least one connected member's node is known to hold the same history and none is known to hold another one, for at
-/// most `timeout_ms`: then KITH_TIMEOUT.
+/// Blocks until all that is written here by now is durable with each connected member, and what these held is here, for at most
+/// `timeout_ms`: then KITH_TIMEOUT, also where no member is connected. What either side writes meanwhile is not waited for.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL.

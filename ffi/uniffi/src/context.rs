@@ -306,7 +306,7 @@ impl Context {
         Ok(page.into_iter().map(Into::into).collect())
     }
 
-    /// Waits until this node is in step with a peer.
+    /// Waits until what is written by now is at each connected member, and what these held is here.
     pub async fn wait_synced(&self, timeout_ms: u64) -> Result<(), Failure> {
         Ok(self.context.wait_synced(Duration::from_millis(timeout_ms)).gated().await?)
     }

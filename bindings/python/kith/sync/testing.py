@@ -51,7 +51,9 @@ def two_members(
 
     >>> with kith.testing.two_members() as (mine, theirs):
     ...     _ = mine.put(kith.StateKey.of("notes", "today"), b"milk")
-    ...     mine.wait_synced()  # nobody is known to lack anything
+    ...     mine.wait_synced()
+    ...     theirs.get(kith.StateKey.of("notes", "today"))
+    b'milk'
     """
     with entered(_testing.two_members(application, applications=applications, hub=_inner(hub))) as (mine, theirs):
         yield Context(mine), Context(theirs)

@@ -183,9 +183,9 @@ public final class Context: Sendable {
         return page.map(Explanation.init(native:))
     }
 
-    /// Waits until a connected member's node is known to hold the same history and none is known to hold another.
+    /// Waits until all that is written here by now is durable with each connected member, and what these held is here.
     ///
-    /// `KithError.timeout` otherwise. What a peer is writing right now is not waited for.
+    /// `KithError.timeout` otherwise, also where no member is connected. What either side writes meanwhile is not waited for.
     public func waitSynced(timeout: Duration = .seconds(60)) async throws {
         let timeout = try milliseconds(timeout, "timeout")
         try await translated { try await native.waitSynced(timeoutMs: timeout) }

@@ -134,11 +134,12 @@ impl Actor {
         tables: &ContextTables<'_>,
         stage: &mut Stage,
     ) -> Result<()> {
+        let mark = self.written;
         for link in links {
             self.with_session(*link, None, tables, stage, |session, held, now| {
                 let mut outputs = Vec::new();
                 if !pushed.is_empty() {
-                    outputs = session.added(pushed, held, now)?;
+                    outputs = session.added(pushed, mark, held, now)?;
                 }
                 if !told.is_empty() {
                     outputs.extend(session.gossiped(told, held, now)?);

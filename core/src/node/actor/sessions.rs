@@ -284,6 +284,8 @@ impl Actor {
         links.into_iter().for_each(|link| self.cut(link));
         self.left_over.clear();
         self.held_back.clear();
+        // Sessions to come compare the whole history.
+        self.told = self.written;
     }
 
     /// Ends a session from this side.
@@ -336,6 +338,7 @@ impl Actor {
             let new_keys = self.note_gossip(tables)?;
             self.push_added(&ids, new_keys, tables, stage)?;
         }
+        self.told = self.written;
         // Last: who left or was removed is to hear of that; what is sealed goes to it as it was sent.
         if std::mem::take(&mut stage.membership_changed) {
             let links: Vec<LinkId> = self.sessions.keys().copied().collect();

@@ -41,6 +41,8 @@ pub(super) struct Stage {
     pub(super) admitted: Vec<(LinkId, std::result::Result<Vec<TransactionId>, Refusal>)>,
     /// New in the history.
     pub(super) added: Vec<TransactionId>,
+    /// How many of these are in a batch already.
+    counted: usize,
     pub(super) delivered: Vec<(LinkId, u64)>,
     pub(super) missing: BTreeMap<LinkId, Vec<TransactionId>>,
     /// Links whose deliveries found no room.
@@ -71,6 +73,11 @@ impl Stage {
                 let _ = reply.send(Err(error));
             }
         }));
+    }
+
+    /// How many are new in the history since this was last asked. What was told of is never taken back.
+    pub(super) fn count_added(&mut self) -> usize {
+        self.added.len() - std::mem::replace(&mut self.counted, self.added.len())
     }
 
     pub(super) fn answer(&mut self) {

@@ -232,11 +232,10 @@ impl Registry {
         }
         let mut report = SyncReport { peers: connected, ..SyncReport::default() };
         for context in contexts {
-            let mut synced = context.shared.synced.subscribe();
             let in_step = connected > 0
-                && tokio::time::timeout_at(until, synced.wait_for(|synced| *synced))
+                && tokio::time::timeout_at(until, context.shared.until_in_step())
                     .await
-                    .is_ok_and(|synced| synced.is_ok());
+                    .is_ok_and(|in_step| in_step.is_ok());
             if in_step { report.synced.push(context.id()) } else { report.behind.push(context.id()) }
         }
         report.peers = live.network.peers().await?.iter().filter(|peer| peer.link.is_some()).count();

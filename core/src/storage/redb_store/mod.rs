@@ -137,7 +137,8 @@ impl RedbStore {
 
     /// Reads and verifies everything, and that nothing is missing or older than it should be.
     pub fn verify(&self) -> Result<()> {
-        let _view = self.view.view();
+        // Commits wait: what is compared is read in more than one transaction.
+        let _writer = lock(&self.writer);
         read::verify(&*self.engine()?)
     }
 
@@ -203,8 +204,6 @@ impl Store for RedbStore {
         let bytes: usize =
             batch.writes.iter().map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len) + 64).sum();
         check_space(&self.places, &self.options, self.options.reserve.saturating_add(8 * bytes as u64))?;
-        // redb itself could go on beside snapshots; but two snapshots of one thread are to show the same.
-        let _alone = self.view.change()?;
         *marker = engine.commit(&marker, &engine.sealer.stored_writes(writes))?;
         Ok(())
     }
@@ -223,6 +222,10 @@ impl Store for RedbStore {
 
     fn batch_size(&self) -> usize {
         BATCH
+    }
+
+    fn commits_beside_snapshots(&self) -> bool {
+        true
     }
 
     fn close(&self) -> Result<()> {

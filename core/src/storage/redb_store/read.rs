@@ -1,7 +1,9 @@
 //! Reading: every record is verified.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ops::Bound;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction};
@@ -16,20 +18,52 @@ use crate::{Error, Result};
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Entry = (Vec<u8>, Vec<u8>);
 
-pub(super) struct RedbSnapshot<'a> {
+/// One read transaction. It sees what was committed before it began, whatever is committed beside it.
+struct Reading {
     /// Opened when they are first asked for.
     tables: [OnceCell<Table>; Keyspace::ALL.len()],
     transaction: ReadTransaction,
     engine: Arc<Engine>,
-    _view: View<'a>,
+}
+
+thread_local! {
+    /// What this thread reads, by the store's number: whatever it takes while it reads shows the same.
+    static READING: RefCell<HashMap<u64, Weak<Reading>>> = RefCell::new(HashMap::new());
+}
+
+pub(super) struct RedbSnapshot<'a> {
+    /// Given up before the view: closing waits for views.
+    reading: Option<Rc<Reading>>,
+    view: View<'a>,
 }
 
 impl<'a> RedbSnapshot<'a> {
     pub(super) fn new(engine: Arc<Engine>, view: View<'a>) -> Result<Self> {
+        let number = view.number();
+        if let Some(reading) = READING.with_borrow(|all| all.get(&number).and_then(Weak::upgrade)) {
+            return Ok(Self { reading: Some(reading), view });
+        }
         let transaction = engine.begin()?;
-        Ok(Self { tables: Default::default(), transaction, engine, _view: view })
+        let reading = Rc::new(Reading { tables: Default::default(), transaction, engine });
+        READING.with_borrow_mut(|all| all.insert(number, Rc::downgrade(&reading)));
+        Ok(Self { reading: Some(reading), view })
     }
 
+    fn reading(&self) -> Result<&Reading> {
+        self.reading.as_deref().ok_or_else(|| Error::internal("the snapshot has been given up"))
+    }
+}
+
+impl Drop for RedbSnapshot<'_> {
+    fn drop(&mut self) {
+        let last = self.reading.take().is_some_and(|reading| Rc::into_inner(reading).is_some());
+        if last {
+            READING.with_borrow_mut(|all| all.remove(&self.view.number()));
+        }
+    }
+}
+
+impl Reading {
     fn table(&self, keyspace: Keyspace) -> Result<&Table> {
         check_keyspace(keyspace)?;
         self.engine.check()?;
@@ -67,12 +101,11 @@ fn scan_raw(
 
 impl Snapshot for RedbSnapshot<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let table = self.table(keyspace)?;
-        let key = &*self.engine.sealer.stored_key(keyspace, key);
-        let found = self.engine.read("reading a record", || {
-            Ok(table
-                .get(key)?
-                .map(|bytes| self.engine.decode(keyspace, key, bytes.value()).map(|r| r.payload)))
+        let Reading { engine, .. } = self.reading()?;
+        let table = self.reading()?.table(keyspace)?;
+        let key = &*engine.sealer.stored_key(keyspace, key);
+        let found = engine.read("reading a record", || {
+            Ok(table.get(key)?.map(|bytes| engine.decode(keyspace, key, bytes.value()).map(|r| r.payload)))
         })?;
         found.transpose()
     }
@@ -85,13 +118,14 @@ impl Snapshot for RedbSnapshot<'_> {
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<Entry>> {
-        let table = self.table(keyspace)?;
+        let Reading { engine, .. } = self.reading()?;
+        let table = self.reading()?.table(keyspace)?;
         let raw = |from: &[u8], to: Option<&[u8]>, limit: usize| {
-            scan_raw(&self.engine, table, Bound::Included(from), to, reverse, limit)
+            scan_raw(engine, table, Bound::Included(from), to, reverse, limit)
         };
-        let found = self.engine.sealer.scan((keyspace, reverse), (from, to), limit, raw)?;
+        let found = engine.sealer.scan((keyspace, reverse), (from, to), limit, raw)?;
         let entry = |found: Found<Vec<u8>>| {
-            Ok((found.key, self.engine.decode(keyspace, &found.stored, &found.value)?.payload))
+            Ok((found.key, engine.decode(keyspace, &found.stored, &found.value)?.payload))
         };
         found.into_iter().map(entry).collect()
     }

@@ -221,3 +221,35 @@ fn a_large_batch_is_the_same_as_small_ones() {
     assert!(large.iter().all(|entries| entries.len() > 300), "the batches are large enough");
     assert!(large == small, "the same batches, otherwise cut, gave something else");
 }
+
+#[test]
+fn a_commit_goes_on_beside_a_snapshot_which_shows_what_it_showed() {
+    let (_engine, store) = Redb::create();
+    put(&store, b"a", b"before").unwrap();
+    assert!(store.commits_beside_snapshots());
+    let snapshot = store.snapshot().unwrap();
+    std::thread::scope(|scope| {
+        // It returns although the snapshot is held all the time.
+        scope.spawn(|| put(&store, b"a", b"after").unwrap()).join().unwrap();
+        assert_eq!(scope.spawn(|| value(&store, b"a").unwrap()).join().unwrap().unwrap(), b"after");
+    });
+    // What this thread takes while it has one shows the same, whichever is given up first.
+    let nested = store.snapshot().unwrap();
+    assert_eq!(snapshot.get(Keyspace::State, b"a").unwrap().unwrap(), b"before");
+    drop(snapshot);
+    assert_eq!(nested.get(Keyspace::State, b"a").unwrap().unwrap(), b"before");
+    drop(nested);
+    assert_eq!(value(&store, b"a").unwrap().unwrap(), b"after");
+    store.verify().unwrap();
+}
+
+#[test]
+fn each_store_of_a_thread_has_snapshots_of_its_own() {
+    let (_one, first) = Redb::create();
+    let (_two, second) = Redb::create();
+    put(&first, b"a", b"first").unwrap();
+    put(&second, b"a", b"second").unwrap();
+    let snapshots = (first.snapshot().unwrap(), second.snapshot().unwrap());
+    assert_eq!(snapshots.0.get(Keyspace::State, b"a").unwrap().unwrap(), b"first");
+    assert_eq!(snapshots.1.get(Keyspace::State, b"a").unwrap().unwrap(), b"second");
+}

@@ -162,7 +162,7 @@ fn both_sides_keep_the_same_account_of_the_window() {
     let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::default());
     let mut tokens = Vec::new();
     while outgoing.has_room() {
-        outgoing.sent(limits::SYNC_BATCH);
+        outgoing.sent(limits::SYNC_BATCH, 7);
         tokens.push(incoming.received(limits::SYNC_BATCH).unwrap());
     }
     assert_eq!(tokens.len(), 4);
@@ -172,9 +172,9 @@ fn both_sides_keep_the_same_account_of_the_window() {
     assert!(incoming.is_busy());
     // Durable out of order: acknowledged in order.
     incoming.durable(tokens[1]);
-    assert_eq!(incoming.acknowledge(), None);
+    assert_eq!(incoming.acknowledge(0), None);
     incoming.durable(tokens[0]);
-    assert_eq!(incoming.acknowledge(), Some(2));
+    assert_eq!(incoming.acknowledge(0), Some(2));
     outgoing.acknowledged(2).unwrap();
     assert!(outgoing.has_room());
     assert_eq!(outgoing.acknowledged(3), Err(Failure::Protocol));

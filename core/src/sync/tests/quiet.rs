@@ -57,6 +57,36 @@ fn a_push_is_one_message_and_goes_through_the_chain_once() {
 }
 
 #[test]
+fn a_push_is_acknowledged_a_moment_later_and_nothing_else_is_said() {
+    let (mut world, mut dice) = equal(2);
+    let before = world.sent.len();
+    world.tick(1_000);
+    world.write(0, vec![1; 100]);
+    let mark = world.now;
+    assert_eq!(world.peers[0].sessions[&1].unsettled(), Some(mark));
+    world.settle(&mut dice);
+    // It is there, and this side does not know it yet.
+    world.assert_same();
+    assert_eq!(world.peers[0].sessions[&1].unsettled(), Some(mark));
+    let due = world.peers[1].sessions[&0].deadline().unwrap();
+    world.tick(due - world.now - 1);
+    assert_eq!(world.sent.len(), before + 1);
+    // One more comes meanwhile, and is acknowledged with it.
+    world.write(0, vec![2; 100]);
+    world.settle(&mut dice);
+    world.tick(1);
+    world.settle(&mut dice);
+    assert_eq!(sent(&world, 1).last(), Some(&Message::Acknowledge { count: 2 }));
+    assert_eq!(world.sent.len(), before + 3);
+    for (at, other) in [(0, 1), (1, 0)] {
+        let session = &world.peers[at].sessions[&other];
+        assert_eq!((session.unsettled(), session.deadline()), (None, None));
+    }
+    world.tick(60_000);
+    assert_eq!(world.sent.len(), before + 3);
+}
+
+#[test]
 fn many_pushes_are_acknowledged_now_and_then() {
     let (mut world, mut dice) = equal(2);
     let before = world.sent.len();
@@ -76,7 +106,7 @@ fn pushes_that_a_peer_does_not_take_are_dropped_and_compared_later() {
     for _ in 0..count {
         let id = world.peers[0].store.write(0, vec![5; 33]);
         let peer = &mut world.peers[0];
-        let outputs = peer.sessions.get_mut(&1).unwrap().added(&[id], &peer.store, world.now).unwrap();
+        let outputs = peer.sessions.get_mut(&1).unwrap().added(&[id], 1, &peer.store, world.now).unwrap();
         world.apply(0, 1, outputs);
     }
     assert_eq!(world.pipes[&(0, 1)].len(), limits::SYNC_WINDOW_BATCHES);

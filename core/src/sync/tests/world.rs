@@ -198,7 +198,7 @@ impl World {
         for other in self.peers[at].sessions.keys().copied().collect::<Vec<_>>() {
             let peer = &mut self.peers[at];
             let Some(session) = peer.sessions.get_mut(&other) else { continue };
-            let outputs = session.added(ids, &peer.store, self.now).unwrap();
+            let outputs = session.added(ids, self.now, &peer.store, self.now).unwrap();
             self.apply(at, other, outputs);
         }
     }

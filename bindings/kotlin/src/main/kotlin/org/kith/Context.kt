@@ -203,8 +203,8 @@ public class Context internal constructor(private val native: NativeContext) {
     public suspend fun commitment(): Id = translated { Id(native.commitment()) }
 
     /**
-     * Waits until a connected member's node is known to hold the same history and none is known to hold another;
-     * [KithException.Timeout] otherwise. What a peer is writing right now is not waited for. Cancelling drops the wait.
+     * Waits until all that is written here by now is durable with each connected member, and what these held is here;
+     * [KithException.Timeout] otherwise, also where no member is connected. What either side writes meanwhile is not waited for. Cancelling drops the wait.
      */
     public suspend fun waitSynced(timeout: Duration = 60.seconds): Unit =
         translated { native.waitSynced(millisOf(timeout, "timeout")) }
