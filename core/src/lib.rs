@@ -29,6 +29,7 @@
 //! define it – what is valid, in which order it counts, what it does, who may do it – are in [`replica`], free of
 //! clocks, sockets and threads. Everything else keeps or moves transactions.
 
+mod aead;
 pub mod application;
 pub mod encryption;
 mod error;

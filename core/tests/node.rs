@@ -272,3 +272,49 @@ async fn an_application_that_panics_takes_nothing_with_it() {
     assert!(context.get(key("written"), Level::Tentative).await.unwrap().is_some());
     node.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wait_synced_waits_for_what_was_just_written() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let yours = joined(&mine, &ben, Role::Writer).await.unwrap();
+    for round in 0..50_u64 {
+        mine.put(key("last"), &round.to_le_bytes()).await.unwrap();
+        mine.wait_synced(PATIENCE).await.unwrap();
+        let there = yours.get(key("last"), Level::Tentative).await.unwrap().unwrap();
+        assert_eq!(there, round.to_le_bytes());
+    }
+    // What the other side writes all the time is not waited for: otherwise this would never end.
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let writing = tokio::spawn({
+        let (yours, mut stopped) = (yours.clone(), stopped);
+        async move {
+            let mut written = 0_u64;
+            while stopped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+                yours.add(key("counter"), 1).await.unwrap();
+                written += 1;
+            }
+            written
+        }
+    });
+    for round in 50..100_u64 {
+        mine.put(key("last"), &round.to_le_bytes()).await.unwrap();
+        mine.wait_synced(PATIENCE).await.unwrap();
+        let there = yours.get(key("last"), Level::Tentative).await.unwrap().unwrap();
+        assert_eq!(there, round.to_le_bytes());
+    }
+    stop.send(()).unwrap();
+    let written = writing.await.unwrap();
+    yours.wait_synced(PATIENCE).await.unwrap();
+    let counted = mine.get(key("counter"), Level::Tentative).await.unwrap().unwrap();
+    assert_eq!(u64::from_le_bytes(counted.try_into().unwrap()), written);
+    // Nobody is there any more.
+    ben.shutdown().await.unwrap();
+    while !mine.status().await.unwrap().peers.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let alone = mine.wait_synced(std::time::Duration::from_millis(20)).await;
+    assert_eq!(alone.unwrap_err().kind(), ErrorKind::Timeout);
+    anna.shutdown().await.unwrap();
+}

@@ -1,12 +1,11 @@
 //! One author's chain of keys in one epoch: a key for each message, gone once it was used.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use ed25519_dalek::SigningKey;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{MESSAGES, Scope, Secret, Trouble};
+use crate::aead::XChaCha20Poly1305;
 use crate::limits;
 use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId, transaction};
 
@@ -122,9 +121,7 @@ impl Chain {
         header.commitment = transaction::commitment(&opened.payload);
         header.payload_len = u32::try_from(plaintext.len() + TAG).map_err(|_| Trouble::TooLarge)?;
         let (aad, nonce, cipher) = keys(scope, &message, &header);
-        let payload = cipher
-            .encrypt(&XNonce::from(*nonce), Payload { msg: plaintext, aad: &aad })
-            .map_err(|_| Trouble::TooLarge)?;
+        let payload = cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)?;
         header.payload_hash = transaction::payload_hash(&payload);
         let signature = Some(header.sign(signer));
         let key = Some(MessageKey(*message.expose()));
@@ -154,11 +151,8 @@ impl Chain {
         }
         let (message, after) = self.take(scope, header.counter)?;
         let (aad, nonce, cipher) = keys(scope, &message, header);
-        let plaintext = Zeroizing::new(
-            cipher
-                .decrypt(&XNonce::from(*nonce), Payload { msg: &sealed.payload, aad: &aad })
-                .map_err(|_| Trouble::Sealed)?,
-        );
+        let plaintext =
+            Zeroizing::new(cipher.open(&nonce, &aad, &sealed.payload).map_err(|_| Trouble::Sealed)?);
         let mut payload = Vec::with_capacity(32 + plaintext.len());
         payload.extend_from_slice(scope.derive::<32>(&message, "commit", &[]).as_ref());
         payload.extend_from_slice(&plaintext);
@@ -176,9 +170,7 @@ pub(super) fn seal_again(
     key: &MessageKey,
 ) -> Result<Vec<u8>, Trouble> {
     let (aad, nonce, cipher) = keys(scope, &Secret::new(key.0), header);
-    let payload = cipher
-        .encrypt(&XNonce::from(*nonce), Payload { msg: plaintext, aad: &aad })
-        .map_err(|_| Trouble::TooLarge)?;
+    let payload = cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)?;
     Ok(payload)
 }
 
@@ -192,7 +184,7 @@ fn keys(
     let aad = borsh::to_vec(&Header { payload_hash: [0; 32], ..header.clone() }).unwrap_or_default();
     let nonce = scope.derive::<24>(message, "nonce", &[&aad]);
     let key = scope.derive::<32>(message, "aead", &[]);
-    (aad, nonce, XChaCha20Poly1305::new((&*key).into()))
+    (aad, nonce, XChaCha20Poly1305::new(&key))
 }
 
 #[cfg(test)]

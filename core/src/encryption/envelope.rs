@@ -1,11 +1,10 @@
 //! What those who are no members see of a transaction: a tag that tells members which key opens it, and bytes in few sizes.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::{Scope, Secret, Trouble};
+use crate::aead::XChaCha20Poly1305;
 use crate::limits;
 
 const SMALLEST: usize = 512;
@@ -57,10 +56,7 @@ impl Envelope {
         padded[4..4 + content.len()].copy_from_slice(content);
         let tag = tag(scope, key);
         let nonce = scope.derive::<24>(key, "envelope-nonce", &[&scope.hash("envelope-content", &[content])]);
-        let cipher = cipher(scope, key);
-        let sealed = cipher
-            .encrypt(&XNonce::from(*nonce), Payload { msg: &padded, aad: &tag })
-            .map_err(|_| Trouble::TooLarge)?;
+        let sealed = cipher(scope, key).seal(&nonce, &tag, &padded).map_err(|_| Trouble::TooLarge)?;
         Ok(Self { tag, sealed: [&nonce[..], &sealed].concat() })
     }
 
@@ -71,9 +67,7 @@ impl Envelope {
             return Err(Trouble::TooLarge);
         }
         let nonce = <[u8; 24]>::try_from(nonce).map_err(|_| Trouble::Envelope)?;
-        let padded = cipher(scope, key)
-            .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &self.tag })
-            .map_err(|_| Trouble::Envelope)?;
+        let padded = cipher(scope, key).open(&nonce, &self.tag, sealed).map_err(|_| Trouble::Envelope)?;
         let (length, rest) = padded.split_first_chunk::<4>().ok_or(Trouble::Envelope)?;
         let content = rest.get(..u32::from_le_bytes(*length) as usize).ok_or(Trouble::Envelope)?;
         let zeros = rest[content.len()..].iter().all(|byte| *byte == 0);
@@ -85,7 +79,7 @@ impl Envelope {
 }
 
 fn cipher(scope: &Scope, key: &Secret) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&*scope.derive::<32>(key, "envelope-key", &[])).into())
+    XChaCha20Poly1305::new(&scope.derive::<32>(key, "envelope-key", &[]))
 }
 
 #[cfg(test)]

@@ -22,8 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
 use zeroize::Zeroizing;
 
 use super::files::{Files, io_error, parent};
@@ -34,6 +32,7 @@ use super::{
     Batch, DirectoryLock, Durability, HighWater, Keyspace, MAX_KEY, MAX_VALUE, Snapshot, StorageEngine,
     StorageKey, Store,
 };
+use crate::aead::{NONCE, XChaCha20Poly1305};
 use crate::replica::{ContextId, MemberId};
 use crate::{Error, ErrorKind, Result};
 
@@ -97,11 +96,11 @@ struct End {
     marks: Vec<((ContextId, MemberId), Mark)>,
 }
 
-fn nonce(number: u64, last: bool) -> XNonce {
-    let mut nonce = [0; 24];
+fn nonce(number: u64, last: bool) -> [u8; NONCE] {
+    let mut nonce = [0; NONCE];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
     nonce[8] = u8::from(last);
-    XNonce::from(nonce)
+    nonce
 }
 
 /// Everything of a store, and of the marks beside it, into a stream. Commits wait meanwhile. With [`Purpose::Move`] the marks are given up, durably,
@@ -160,7 +159,7 @@ fn write_space(
 
 struct Writer<'a> {
     to: &'a mut dyn Write,
-    cipher: chacha20poly1305::XChaCha20Poly1305,
+    cipher: XChaCha20Poly1305,
     hash: [u8; 32],
     number: u64,
     rows: Vec<Row>,
@@ -196,8 +195,7 @@ impl<'a> Writer<'a> {
 
     fn seal(&mut self, frame: &Frame, last: bool) -> Result<()> {
         let plain = Zeroizing::new(encode(frame)?);
-        let payload = Payload { msg: &plain, aad: &self.hash };
-        let sealed = self.cipher.encrypt(&nonce(self.number, last), payload);
+        let sealed = self.cipher.seal(&nonce(self.number, last), &self.hash, &plain);
         let sealed = sealed.map_err(|_| Error::internal("a frame cannot be sealed"))?;
         let length = u32::try_from(sealed.len()).map_err(|_| Error::internal("a frame is too long"))?;
         self.number += 1;
@@ -228,7 +226,7 @@ fn fill(from: &mut dyn Read, bytes: &mut [u8]) -> Result<()> {
 
 struct Reader<'a> {
     from: &'a mut dyn Read,
-    cipher: chacha20poly1305::XChaCha20Poly1305,
+    cipher: XChaCha20Poly1305,
     hash: [u8; 32],
     number: u64,
 }
@@ -285,10 +283,8 @@ impl<'a> Reader<'a> {
         if sealed.len() < length {
             return Err(damaged("it is cut off"));
         }
-        let open = |last| {
-            let payload = Payload { msg: &sealed, aad: &self.hash };
-            self.cipher.decrypt(&nonce(self.number, last), payload).map(Zeroizing::new)
-        };
+        let open =
+            |last| self.cipher.open(&nonce(self.number, last), &self.hash, &sealed).map(Zeroizing::new);
         let (plain, last) = match open(false) {
             Ok(plain) => (plain, false),
             Err(_) => (open(true).map_err(|_| damaged("a frame does not open"))?, true),

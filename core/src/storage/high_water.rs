@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
 use once_cell::sync::OnceCell;
 
 use self::slots::Layout;
@@ -253,7 +251,7 @@ fn encode(content: &Content, key: Option<&Secret>) -> Result<Vec<u8>> {
     let Some(key) = key else { return Ok(bytes) };
     let mut nonce = [0; 24];
     fill(&mut nonce)?;
-    let sealed = cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: &bytes, aad: AAD });
+    let sealed = cipher(key).seal(&nonce, AAD, &bytes);
     let sealed = sealed.map_err(|_| Error::internal("marks cannot be sealed"))?;
     Ok([&nonce[..], &sealed].concat())
 }
@@ -262,7 +260,7 @@ fn decode(file: &[u8], key: Option<&Secret>) -> Result<(Layout, Content)> {
     let (layout, mut content) = slots::read(file)?;
     if let Some(key) = key {
         let (nonce, sealed) = content.split_first_chunk::<24>().ok_or_else(damaged)?;
-        let opened = cipher(key).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: AAD });
+        let opened = cipher(key).open(nonce, AAD, sealed);
         content = opened.map_err(|_| {
             Error::corrupt(
                 "the file `high-water` does not belong to the store beside it: restore both from a backup of the same \

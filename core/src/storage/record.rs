@@ -22,9 +22,6 @@
 
 use std::fmt::Write as _;
 
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
-
 use super::sealing::{Sealed, Sealer};
 use super::storage_key::fill;
 use crate::{Error, Result};
@@ -154,8 +151,7 @@ pub(super) fn seal(
     place: &Place<'_>,
     payload: &[u8],
 ) -> Result<Vec<u8>> {
-    let payload = Payload { msg: payload, aad: &aad(kind, place) };
-    let ciphertext = sealed.cipher.encrypt(&XNonce::from(nonce), payload);
+    let ciphertext = sealed.cipher.seal(&nonce, &aad(kind, place), payload);
     let ciphertext = ciphertext.map_err(|_| Error::internal("a record cannot be sealed"))?;
     let mut record = Vec::with_capacity(2 + NONCE + ciphertext.len());
     record.extend_from_slice(&[SEALED, kind.byte()]);
@@ -169,8 +165,7 @@ pub(crate) fn decode(sealer: &Sealer, place: &Place<'_>, bytes: &[u8]) -> Result
     let frame = parse(place, bytes)?;
     let payload = match (&sealer.sealed, frame.nonce) {
         (Some(sealed), Some(nonce)) => {
-            let payload = Payload { msg: frame.body, aad: &aad(frame.kind, place) };
-            let opened = sealed.cipher.decrypt(&XNonce::from(nonce), payload);
+            let opened = sealed.cipher.open(&nonce, &aad(frame.kind, place), frame.body);
             opened.map_err(|_| place.corrupt("it does not open"))?
         }
         (None, None) if checksum(sealer.mac(), frame.kind, place, frame.body) == frame.checksum => {
@@ -264,8 +259,8 @@ mod tests {
         assert_eq!(record.len(), FRAME + 5);
         assert_eq!(record[..2], [2, 1]);
         let nonce: [u8; 24] = record[2..26].try_into().unwrap();
-        let payload = Payload { msg: &record[26..], aad: &[2, 1, 5, b'k'] };
-        let opened = sealer.sealed.unwrap().cipher.decrypt(&XNonce::from(nonce), payload).unwrap();
+        let cipher = &sealer.sealed.as_ref().unwrap().cipher;
+        let opened = cipher.open(&nonce, &[2, 1, 5, b'k'], &record[26..]).unwrap();
         assert_eq!(opened, b"value");
     }
 

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use chacha20poly1305::XChaCha20Poly1305;
-
 use super::files::Files;
 use super::format::{Format, Migration, Places};
 use super::names::{Found, Pseudonyms};
 use super::storage_key::{self, Secret, Source, StorageKey, Wrap, cipher, subkey};
 use super::{Keyspace, LastWrites, Store};
+use crate::aead::XChaCha20Poly1305;
 use crate::{Error, ErrorKind, Result};
 
 /// The changes of a batch as they are stored.

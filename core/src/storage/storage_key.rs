@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use borsh::{BorshDeserialize, BorshSerialize};
-use chacha20poly1305::aead::{Aead as _, Payload};
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::files::{Files, io_error, read_at_most};
+use crate::aead::XChaCha20Poly1305;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest passphrase, in bytes.
@@ -185,8 +184,7 @@ impl Wrap {
         let mut nonce = [0; 24];
         fill(&mut nonce)?;
         let aad = aad(&source)?;
-        let sealed =
-            cipher(storage_key).encrypt(&XNonce::from(nonce), Payload { msg: &data_key[..], aad: &aad });
+        let sealed = cipher(storage_key).seal(&nonce, &aad, &data_key[..]);
         let sealed = sealed.ok().and_then(|sealed| sealed.try_into().ok());
         Ok(Self { source, nonce, sealed: sealed.ok_or_else(|| Error::internal("wrapping a key failed"))? })
     }
@@ -216,8 +214,7 @@ impl Wrap {
             }));
         };
         let aad = aad(&self.source)?;
-        let opened =
-            cipher(&storage_key).decrypt(&XNonce::from(self.nonce), Payload { msg: &self.sealed, aad: &aad });
+        let opened = cipher(&storage_key).open(&self.nonce, &aad, &self.sealed);
         let opened = opened.map(Zeroizing::new).map_err(|_| match (key, &self.source) {
             (Some(_), Source::File) => key_required("the store is sealed under the key file beside it"),
             _ => key_required("the store is sealed under another key"),
@@ -240,7 +237,7 @@ fn aad(source: &Source) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn cipher(key: &Secret) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&**key).into())
+    XChaCha20Poly1305::new(key)
 }
 
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {

@@ -184,7 +184,6 @@ fn secrets_are_wiped_and_shown_to_nobody() {
     wiped::<Chain>();
     wiped::<Pair>();
     wiped::<Opened>();
-    wiped::<chacha20poly1305::XChaCha20Poly1305>();
     wiped::<sha2::Sha256>();
     // Those that hold them wipe by what they hold.
     assert!(

@@ -1,8 +1,5 @@
 //! The checks of exports: as they are, and with frames of the fuzzer's choice that really open.
 
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
-
 use super::{
     End, Frame, Header, MAGIC, Reader, Row, SCHEMA, VERSION, cipher, encode, hash, nonce, read_into,
 };
@@ -35,9 +32,7 @@ fn stream<'a>(frames: impl IntoIterator<Item = (&'a [u8], bool)>) -> Vec<u8> {
 
 fn seal_frames<'a>(bytes: &mut Vec<u8>, hash: &[u8; 32], frames: impl IntoIterator<Item = (&'a [u8], bool)>) {
     for (number, (plain, last)) in (0u64..).zip(frames) {
-        let nonce: XNonce = nonce(number, last);
-        let sealed =
-            cipher(&keys::data_key()).encrypt(&nonce, Payload { msg: plain, aad: hash }).unwrap_or_default();
+        let sealed = cipher(&keys::data_key()).seal(&nonce(number, last), hash, plain).unwrap_or_default();
         bytes.extend((sealed.len() as u32).to_le_bytes());
         bytes.extend(sealed);
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
 use zeroize::Zeroizing;
 
 use super::slots::{self, BLOCK, SUM};
@@ -38,7 +36,7 @@ pub(crate) fn sealed(input: &Input<'_>) {
     let key = Zeroizing::new([3; 32]);
     let decode = |content: &[u8]| {
         let nonce = [4; 24];
-        let sealed = cipher(&key).encrypt(&XNonce::from(nonce), Payload { msg: content, aad: AAD }).ok()?;
+        let sealed = cipher(&key).seal(&nonce, AAD, content).ok()?;
         let (_, file) = slots::create(&[&nonce[..], &sealed].concat(), None).expect("there is room");
         assert!(decode(&file, Some(&Zeroizing::new([5; 32]))).is_err(), "opened with another key");
         decode(&file, Some(&key)).ok().map(|(_, content)| content)

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
 use zeroize::Zeroizing;
 
 use super::{COST, Cost, Recipe, Secret, Source, StorageKey, Wrap, aad, cipher, file_of, parse_file};
@@ -40,8 +38,8 @@ pub(crate) fn wrap(input: &Input<'_>) {
 /// A wrap that is the same each time.
 pub(crate) fn wrapped(source: Source) -> Wrap {
     let nonce = [2; 24];
-    let payload = Payload { msg: &DATA_KEY, aad: &aad(&source).unwrap_or_default() };
-    let sealed = cipher(&Zeroizing::new(STORAGE_KEY)).encrypt(&XNonce::from(nonce), payload);
+    let aad = aad(&source).unwrap_or_default();
+    let sealed = cipher(&Zeroizing::new(STORAGE_KEY)).seal(&nonce, &aad, &DATA_KEY);
     let sealed = sealed.ok().and_then(|sealed| sealed.try_into().ok()).unwrap_or([0; 48]);
     Wrap { source, nonce, sealed }
 }
