@@ -298,7 +298,7 @@ async fn wait_synced_waits_for_what_was_just_written() {
             written
         }
     });
-    for round in 50..100_u64 {
+    for round in 50..200_u64 {
         mine.put(key("last"), &round.to_le_bytes()).await.unwrap();
         mine.wait_synced(PATIENCE).await.unwrap();
         let there = yours.get(key("last"), Level::Tentative).await.unwrap().unwrap();
@@ -317,4 +317,20 @@ async fn wait_synced_waits_for_what_was_just_written() {
     let alone = mine.wait_synced(std::time::Duration::from_millis(20)).await;
     assert_eq!(alone.unwrap_err().kind(), ErrorKind::Timeout);
     anna.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_context_outlives_its_node_and_says_what_became_of_it() {
+    let node = open(&Hub::new()).await;
+    let context = node.create_context(CreateOptions::default()).await.unwrap();
+    context.put(key("a"), b"1").await.unwrap();
+    drop(node);
+    let error = loop {
+        match context.get(key("a"), Level::Tentative).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("dropped"), "{error}");
 }

@@ -114,14 +114,22 @@ impl ContextShared {
     pub(crate) fn closed_error(&self) -> Error {
         match self.closed.borrow().clone() {
             Some(reason) => Error::closed(reason),
-            None if self.running.borrow().is_none() => suspended(),
+            None if self.running.borrow().is_none() => self.at_rest(),
             None => Error::closed("the context is closed"),
         }
     }
 
+    /// Why nothing runs here: of a suspended node something is left that can resume it.
+    fn at_rest(&self) -> Error {
+        if self.registry.strong_count() == 0 {
+            return Error::closed("the node is gone: it was dropped without a shutdown");
+        }
+        suspended()
+    }
+
     pub(crate) fn running(&self) -> Result<Running> {
         self.check_open()?;
-        self.running.borrow().clone().ok_or_else(suspended)
+        self.running.borrow().clone().ok_or_else(|| self.at_rest())
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
