@@ -11,6 +11,7 @@ mod errors;
 mod fuzz;
 mod guides;
 mod install;
+mod kills;
 mod kotlin;
 mod netns;
 mod notes;
@@ -25,6 +26,7 @@ mod size;
 mod soak;
 mod swift;
 mod tools;
+mod valgrind;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask fuzz [WORD …]         the fuzz targets: TARGET --seconds N, --control, --merge, --seeds (nightly; see docs/testing.md)
 cargo xtask asan                  the tests of the C API on a library that is built with AddressSanitizer (nightly)
+cargo xtask valgrind [PART …]     what has unsafe code, under valgrind: PART is control, rust, c or python (minutes; python: see docs/testing.md)
+cargo xtask kills [WORD …]        two processes that write, 1,000 times killed with SIGKILL: --rounds N --engine E
 cargo xtask netns [WORD …]        five processes in network namespaces, in a bad network: --minutes N --seed S (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
@@ -97,6 +101,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
         ["fuzz", words @ ..] => fuzz::fuzz(words),
         ["asan"] => fuzz::asan(),
+        ["valgrind", parts @ ..] => valgrind::valgrind(&options, parts),
+        ["kills", words @ ..] => kills::kills(words),
         ["netns", words @ ..] => netns::netns(words),
         ["bench", words @ ..] => bench::measure(words),
         ["borders"] => borders::run(),
