@@ -4,6 +4,7 @@
 #[cfg(feature = "at-rest")]
 mod at_rest;
 mod encryption;
+mod epoch;
 mod get;
 mod late;
 mod load;
@@ -21,7 +22,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 const HELP: &str =
-    "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions, get or encryption;
+    "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions, get, epoch or encryption;
 everything is done SHARE (default 1) times smaller than the published figures, on ENGINE (auto, sled or redb)";
 
 /// How a part is measured.
@@ -70,6 +71,7 @@ fn run(words: &[&str]) -> Result<()> {
         #[cfg(feature = "at-rest")]
         "at-rest" => at_rest::measure(share),
         "encryption" => encryption::measure(share),
+        "epoch" => epoch::measure(),
         _ => Err(HELP.into()),
     }
 }

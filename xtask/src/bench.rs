@@ -17,7 +17,7 @@ const BY_ENGINE: [&str; 5] = ["put", "push", "catch-up", "late", "reopen"];
 /// The same, with nothing in them that is timed: the engines go side by side.
 const NOT_TIMED: [&str; 2] = ["memory", "transactions"];
 /// Those that are the same with each.
-const ALIKE: [&str; 2] = ["fsync", "get"];
+const ALIKE: [&str; 3] = ["fsync", "get", "epoch"];
 /// What is built besides, and measured by other programs.
 const OTHERS: [&str; 2] = ["languages", "size"];
 

@@ -150,6 +150,20 @@ pub(crate) fn soak(installed: &Installed, long: bool) -> Result<Count> {
     Ok(Count::of(&lines, succeeded, count::plain))
 }
 
+/// The test programs under valgrind alone.
+pub(crate) fn valgrind(options: &Options) -> Result<Count> {
+    let installed = Installed::from(&libraries(options)?, "c-valgrind-lib")?;
+    let programs = empty_folder("c-valgrind")?;
+    let mut count = Count::default();
+    for source in sources()? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy();
+        headline(&format!("{name}, valgrind"));
+        let way = WAYS.into_iter().find(|way| way.valgrind).ok_or_else(|| Failed("no such way".into()))?;
+        count += one(&installed, &source, &programs.join(&*name), way)?.0;
+    }
+    Ok(count)
+}
+
 struct Way {
     name: &'static str,
     short: &'static str,
@@ -181,6 +195,21 @@ const WAYS: [Way; 5] = [
     Way { name: "valgrind", short: "valgrind", compiler: "gcc", flags: &[], shared: true, valgrind: true },
 ];
 
+/// What valgrind is told: anything that it finds is an exit with 99; memory that nothing refers to any more is one of them.
+pub(crate) const VALGRIND: [&str; 7] = [
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--num-callers=30",
+    "--fair-sched=yes",
+    "--errors-for-leak-kinds=definite",
+    "--show-leak-kinds=definite",
+];
+
+pub(crate) fn suppressions() -> String {
+    format!("--suppressions={}", root().join("ffi/capi/tests/valgrind.supp").display())
+}
+
 /// Builds and runs one test program one way.
 fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
     if way.shared {
@@ -190,17 +219,7 @@ fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result
     }
     let command = if way.valgrind {
         let mut valgrind = command("valgrind");
-        valgrind
-            .args([
-                "--quiet",
-                "--error-exitcode=99",
-                "--leak-check=full",
-                "--num-callers=30",
-                "--fair-sched=yes",
-            ])
-            .args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"])
-            .arg(format!("--suppressions={}", root().join("ffi/capi/tests/valgrind.supp").display()))
-            .arg(program);
+        valgrind.args(VALGRIND).arg(suppressions()).arg(program);
         valgrind
     } else {
         command(program)

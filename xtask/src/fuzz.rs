@@ -2,12 +2,16 @@
 
 mod instrumented;
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::count::Count;
 use crate::tools::{
-    During, Failed, Result, capture, cargo, command, empty_folder, found, headline, root, run, start, target,
+    During, Failed, Options, Result, cargo, command, empty_folder, found, headline, host, root, run, start,
+    target,
 };
 
 /// The targets of decoders, whose memory has a bound that hangs on the input; and the others.
@@ -63,6 +67,7 @@ pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
     if targets.is_empty() {
         targets = all().collect();
     }
+    nightly()?;
     let built = Built::new()?;
     if merge {
         return targets.iter().try_for_each(|target| built.merge(target));
@@ -85,7 +90,27 @@ fn told(count: &Count) -> Result<()> {
 
 /// The tests of the C API on a library that is built with AddressSanitizer.
 pub(crate) fn asan() -> Result<()> {
+    nightly()?;
     told(&instrumented::test(&Built::new()?.output)?)
+}
+
+/// What CI has time for: each planted defect found, 60 s of each target, and the C tests on the library that the same build gives. Without the
+/// nightly compiler all of it is skipped.
+pub(crate) fn test(_options: &Options) -> Result<Count> {
+    let jobs = for_ci();
+    if let Err(Failed(why)) = nightly() {
+        println!("skipped: {why}");
+        return Ok(Count { skipped: jobs.len() as u64, ..Count::default() });
+    }
+    let built = Built::new()?;
+    let mut count = built.run(&jobs)?;
+    count += instrumented::test(&built.output)?;
+    Ok(count)
+}
+
+fn for_ci() -> Vec<Job> {
+    let runs = all().map(|target| Job { target, defect: None, seconds: SECONDS });
+    all().flat_map(Job::controls).chain(runs).collect()
 }
 
 fn all() -> impl Iterator<Item = &'static str> {
@@ -121,18 +146,14 @@ struct Built {
 impl Built {
     fn new() -> Result<Self> {
         crate::setup::programs()?;
-        nightly()?;
         headline("building the fuzz targets, with AddressSanitizer");
-        let version = capture(command("rustup").args(["run", "nightly", "rustc", "-vV"]))?;
-        let version = String::from_utf8_lossy(&version);
-        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-        let host = host.ok_or_else(|| Failed("rustc does not say what it builds for".into()))?;
+        let host = host()?;
         let mut build = command("rustup");
         build
             .args(["run", "nightly", "cargo", "build", "--locked", "--release", "--workspace"])
             .args(["--manifest-path", "fuzz/Cargo.toml"])
             // With a target, what runs while building is not instrumented.
-            .args(["--target", host])
+            .args(["--target", &host])
             .arg("--target-dir")
             .arg(folder())
             .env("RUSTFLAGS", FLAGS.join(" "));
@@ -149,29 +170,65 @@ impl Built {
 
     /// Two at a time.
     fn run(&self, jobs: &[Job]) -> Result<Count> {
-        let mut count = Count::default();
-        for pair in jobs.chunks(2) {
-            let names: Vec<String> = pair.iter().map(Job::name).collect();
-            headline(&format!("fuzzing: {}", names.join(", ")));
-            let started: Vec<_> = pair.iter().map(|job| self.start(job)).collect::<Result<_>>()?;
-            for (job, (mut child, log)) in pair.iter().zip(started) {
-                let status = child.0.wait().during("waiting for a fuzz target")?;
-                let said = std::fs::read(&log).during(format!("reading {}", log.display()))?;
-                match judge(job, status.success(), &String::from_utf8_lossy(&said)) {
-                    Ok(summary) => {
-                        println!("{}: {summary}", job.name());
-                        count.passed += 1;
-                    }
-                    Err(Failed(why)) => {
-                        eprintln!("{}: {why}\n(all of it: {})", job.name(), log.display());
-                        count.failed += 1;
-                    }
-                }
+        headline(&format!("fuzzing: {}", jobs.iter().map(Job::name).collect::<Vec<_>>().join(", ")));
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Count> {
+            let mut count = Count::default();
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                count += self.one(job)?;
             }
+            Ok(count)
+        };
+        let counts: Vec<Result<Count>> = thread::scope(|scope| {
+            let workers = [scope.spawn(work), scope.spawn(work)];
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|_| Err(Failed("a thread panicked".into()))))
+                .collect()
+        });
+        let mut total = Count::default();
+        for count in counts {
+            total += count?;
         }
-        Ok(count)
+        Ok(total)
     }
 
+    fn one(&self, job: &Job) -> Result<Count> {
+        let (mut child, scratch) = self.start(job)?;
+        let status = child.0.wait().during("waiting for a fuzz target")?;
+        let log = scratch.join("log");
+        let said = std::fs::read(&log).during(format!("reading {}", log.display()))?;
+        match judge(job, status.success(), &String::from_utf8_lossy(&said)) {
+            Ok(summary) => {
+                println!("{}: {summary}", job.name());
+                Ok(Count { passed: 1, ..Count::default() })
+            }
+            Err(Failed(why)) => {
+                let again = self.again(job, &scratch)?;
+                eprintln!("{}: {why}\n(all of it: {})\n{again}", job.name(), log.display());
+                Ok(Count { failed: 1, ..Count::default() })
+            }
+        }
+    }
+
+    /// The inputs that a run found, in words that outlive the folder: where CI shows nothing but what was printed, they are all that is left.
+    fn again(&self, job: &Job, scratch: &Path) -> Result<String> {
+        let mut again = String::new();
+        let entries = std::fs::read_dir(scratch).during(format!("reading {}", scratch.display()))?;
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name == "log" {
+                continue;
+            }
+            let bytes = std::fs::read(&path).during(format!("reading {}", path.display()))?;
+            let program = self.output.join(job.target);
+            let (hex, program) = (hex(&bytes), program.strip_prefix(root()).unwrap_or(&program).display());
+            let _ = writeln!(again, "once more: echo {hex} | xxd -r -p > {name}; {program} {name}");
+        }
+        Ok(again)
+    }
+
+    /// The running program, and the folder that has its log and what it finds.
     fn start(&self, job: &Job) -> Result<(crate::tools::Guarded, PathBuf)> {
         let scratch = empty_folder(&format!("fuzz/{}", job.name()))?;
         // What a run finds to be new stays, but for a control's.
@@ -203,7 +260,7 @@ impl Built {
             command.env("KITH_FUZZ_DEFECT", defect);
         }
         let output = file.try_clone().during("a second handle of the log")?;
-        Ok((start(command.stdout(Stdio::from(output)).stderr(Stdio::from(file)))?, log))
+        Ok((start(command.stdout(Stdio::from(output)).stderr(Stdio::from(file)))?, scratch))
     }
 
     /// Adds to the corpus in the repository what reaches more than is reached with it.
@@ -235,6 +292,13 @@ fn judge(job: &Job, succeeded: bool, said: &str) -> Result<String> {
         (Some(_), false) if said.contains("Test unit written to") => Ok("the planted defect is found".into()),
         (Some(_), false) => Err(Failed(format!("it failed, and not at an input\n{}", tail()))),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn folder() -> PathBuf {
@@ -285,6 +349,23 @@ mod tests {
         assert!(judged(Some("broken"), false, CRASH));
         assert!(!judged(Some("broken"), true, DONE));
         assert!(!judged(Some("broken"), false, "no such file"));
+    }
+
+    #[test]
+    fn the_tests_have_a_run_and_a_control_for_every_target() {
+        let jobs = for_ci();
+        for target in std::fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap() {
+            let name = target.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+            let of =
+                |control: bool| jobs.iter().any(|job| job.target == name && job.defect.is_some() == control);
+            assert!(of(false) && of(true), "{name}");
+        }
+        assert!(jobs.iter().all(|job| job.defect.is_some() || job.seconds == SECONDS));
+    }
+
+    #[test]
+    fn an_input_is_printed_so_that_it_comes_back() {
+        assert_eq!(hex(&[0, 9, 0xab, 255]), "0009abff");
     }
 
     /// What it calls is chosen by inputs; that it can choose each function is looked for in its source.

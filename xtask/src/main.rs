@@ -11,6 +11,7 @@ mod errors;
 mod fuzz;
 mod guides;
 mod install;
+mod kills;
 mod kotlin;
 mod netns;
 mod notes;
@@ -25,6 +26,7 @@ mod size;
 mod soak;
 mod swift;
 mod tools;
+mod valgrind;
 
 use std::process::ExitCode;
 
@@ -34,11 +36,13 @@ use tools::{Failed, Options, Result};
 const HELP: &str = "\
 cargo xtask demo                  a Python node and a C node share a context, are killed and end equal
 cargo xtask board                 nodes in five languages share an application of their own, and end equal
-cargo xtask test [PART …]         all tests; PART is rust, simulator, c, python, kotlin, swift, demo, board or notes
+cargo xtask test [PART …]         all tests; PART is rust, simulator, netns, fuzz, c, python, kotlin, swift, demo, board or notes
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask fuzz [WORD …]         the fuzz targets: TARGET --seconds N, --control, --merge, --seeds (nightly; see docs/testing.md)
 cargo xtask asan                  the tests of the C API on a library that is built with AddressSanitizer (nightly)
+cargo xtask valgrind [PART …]     what has unsafe code, under valgrind: PART is control, rust, c or python (minutes; python: see docs/testing.md)
+cargo xtask kills [WORD …]        two processes that write, 1,000 times killed with SIGKILL: --rounds N --engine E
 cargo xtask netns [WORD …]        five processes in network namespaces, in a bad network: --minutes N --seed S (see docs/testing.md)
 cargo xtask bindings [--check]    writes include/kith.h, or only compares it with the source
 cargo xtask borders               what the Rust node has and how C, Python, Kotlin and Swift call it; fails if one lacks something
@@ -57,6 +61,22 @@ cargo xtask install --prefix DIR  builds the C library (profile release) and ins
 --profile NAME    the cargo profile of the libraries for Python and C (default: demo, made to compile fast)
 
 With CI=true in the environment a skipped test counts as a failed one.";
+
+/// What the tests are made of, in the order in which they run.
+type Part = fn(&Options) -> Result<Count>;
+const PARTS: [(&str, Part); 11] = [
+    ("rust", rust::test),
+    ("simulator", simulate::test),
+    ("netns", netns::test),
+    ("fuzz", fuzz::test),
+    ("c", c::test),
+    ("python", python::test),
+    ("kotlin", kotlin::test),
+    ("swift", swift::test),
+    ("demo", demo::test),
+    ("board", board::test),
+    ("notes", notes::test),
+];
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {
@@ -81,7 +101,8 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["bench", "border", flags @ ..] => bench::border::measure(&built(options, named), flags),
         ["fuzz", words @ ..] => fuzz::fuzz(words),
         ["asan"] => fuzz::asan(),
-        ["netns"] => netns::test(&options).map(|count| println!("{count}")),
+        ["valgrind", parts @ ..] => valgrind::valgrind(&options, parts),
+        ["kills", words @ ..] => kills::kills(words),
         ["netns", words @ ..] => netns::netns(words),
         ["bench", words @ ..] => bench::measure(words),
         ["borders"] => borders::run(),
@@ -128,18 +149,6 @@ fn built(options: Options, named: bool) -> Options {
 }
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {
-    type Part = fn(&Options) -> Result<Count>;
-    const PARTS: [(&str, Part); 9] = [
-        ("rust", rust::test),
-        ("simulator", simulate::test),
-        ("c", c::test),
-        ("python", python::test),
-        ("kotlin", kotlin::test),
-        ("swift", swift::test),
-        ("demo", demo::test),
-        ("board", board::test),
-        ("notes", notes::test),
-    ];
     if let Some(unknown) = parts.iter().find(|part| PARTS.iter().all(|(name, _)| name != *part)) {
         let all = PARTS.map(|(name, _)| name).join(", ");
         return Err(Failed(format!("`{unknown}` is no part of the tests: {all}")));
@@ -175,5 +184,22 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
         Err(Failed("tests were skipped, and CI allows none".into()))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_tests_is_in_the_help_and_in_the_page_about_testing() {
+        let page = std::fs::read_to_string(tools::root().join("docs/testing.md")).unwrap();
+        let line = HELP.lines().find(|line| line.contains("xtask test")).unwrap();
+        let (_, listed) = line.split_once("PART is ").unwrap();
+        let listed: Vec<&str> = listed.split([',', ' ']).filter(|word| !["", "or"].contains(word)).collect();
+        assert_eq!(listed, PARTS.map(|(name, _)| name));
+        let missing: Vec<_> =
+            listed.iter().filter(|name| !page.contains(&format!("\n| `{name}` | "))).collect();
+        assert!(missing.is_empty(), "docs/testing.md has no row for {missing:?}");
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn netns(words: &[&str]) -> Result<()> {
     run(cargo("test").args(TEST).arg("--").args(words))
 }
 
-/// The short form: each fault once.
+/// What the tests run: each fault once, which takes a minute.
 pub(crate) fn test(_options: &Options) -> Result<Count> {
     let (succeeded, lines) = tee(cargo("test").args(TEST))?;
     Ok(Count::of(&lines, succeeded, count::cargo))

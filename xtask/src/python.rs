@@ -166,6 +166,19 @@ fn pytest_of(python: &Path, scratch: &Path, tests: &[PathBuf], long: bool) -> Re
     Ok((Count::of(&lines, succeeded, count::pytest), Ran::pytest(&lines)))
 }
 
+/// Some of the tests with Python running under valgrind, which sees each of Python's own objects then.
+pub(crate) fn under(flags: &[&str], python: &Path, scratch: &Path, tests: &[&str]) -> std::process::Command {
+    let folder = tools::root().join("bindings/python");
+    let mut valgrind = command("valgrind");
+    valgrind.current_dir(scratch).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONMALLOC", "malloc");
+    valgrind.args(flags).arg(python).args(["-I", "-m", "pytest", "--color=no", "--verbose"]);
+    valgrind
+        .args(["-p", "no:cacheprovider", "--basetemp", "scratch", "-c"])
+        .arg(folder.join("pyproject.toml"));
+    valgrind.args(tests.iter().map(|test| folder.join("tests").join(test)));
+    valgrind
+}
+
 /// A module of the environment, run outside of the source folders, so that only the installed package is found.
 fn isolated(python: &Path, folder: &Path, module: &str) -> std::process::Command {
     let mut command = command(python);

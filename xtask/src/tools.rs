@@ -93,6 +93,14 @@ pub(crate) fn cargo(verb: &str) -> Command {
     command
 }
 
+/// The kind of machine that the compiler builds for.
+pub(crate) fn host() -> Result<String> {
+    let version = capture(command("rustc").arg("-vV"))?;
+    let version = String::from_utf8_lossy(&version);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failed("rustc does not say what it builds for".into()))
+}
+
 /// The example in this language in the README, which the tests run.
 pub(crate) fn readme_example(language: &str) -> Result<String> {
     example_in("README.md", language)

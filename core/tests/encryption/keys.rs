@@ -1,7 +1,6 @@
-//! Keys by themselves: distinct, used once, gone when used; and what all of it costs.
+//! Keys by themselves: distinct, used once, gone when used; and how large what is made of them is.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
 
 use kith_core::encryption::rules::{Choice, Rotate, Usage, choose};
 use kith_core::encryption::{
@@ -317,27 +316,6 @@ impl Thousand {
         let ring = Ring { scope: self.scope, me: self.me, rows: &self.mine };
         ring.receive_epoch(&ID, &self.author, epoch, &self.members, leaf).map(|rows| rows.len())
     }
-}
-
-/// Of several times the shortest: what else the machine does takes none away. `cargo test -p kith-core --test encryption -- --ignored --nocapture`
-#[test]
-#[ignore = "long form of an_epoch_of_a_thousand: measures, so not beside other tests"]
-fn an_epoch_of_a_thousand_is_made_and_taken_in_time() {
-    let world = Thousand::new();
-    let (epoch, wraps, _) = world.make();
-    let leaf = Leaf::of(&world.scope, &world.author, &wraps, 500).unwrap();
-    let shortest = |what: &dyn Fn()| {
-        let times = (0..7).map(|_| {
-            let started = Instant::now();
-            what();
-            started.elapsed()
-        });
-        times.min().unwrap()
-    };
-    let made = shortest(&|| drop(world.make()));
-    let taken = shortest(&|| assert_eq!(world.take(&epoch, Some(&leaf)), Ok(1003)));
-    println!("made in {made:?}, taken in in {taken:?}");
-    assert!(made < Duration::from_millis(500) && taken < Duration::from_millis(5));
 }
 
 #[test]

@@ -210,6 +210,20 @@ const ALIKE: &[Row] = &[
         "get.rust.us",
         "Rust",
     ),
+    row(
+        "an epoch for a thousand members: made by its author",
+        "epoch.x25519.make.ms",
+        "ms",
+        "a Diffie-Hellman for each member",
+    ),
+    row(
+        "the same, taken in by one of them",
+        "epoch.x25519.take.ms",
+        "ms",
+        "a chain for each member; one Diffie-Hellman",
+    ),
+    row("the same with X-Wing: made", "epoch.xwing.make.ms", "ms", "an encapsulation for each member"),
+    row("the same with X-Wing: taken in", "epoch.xwing.take.ms", "ms", "a chain for each member"),
     goal(row("`libkith.so`, stripped, as it is shipped", "library.mb", "MB", "libp2p"), 10.0),
 ];
 
