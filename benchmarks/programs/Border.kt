@@ -1,5 +1,5 @@
-// What crossing the border costs from Kotlin: `BorderKt CALLS` prints `figure border.kotlin.NAME MICROSECONDS`, medians over so many calls
-// on a node in memory. The same measurements as in border.c.
+// What crossing the border costs from Kotlin: `BorderKt CALLS` prints `figure border.kotlin.NAME MICROSECONDS` and the same for Java, medians
+// over so many calls on a node in memory. The same measurements as in border.c.
 
 import kotlinx.coroutines.runBlocking
 import org.kith.Application
@@ -14,8 +14,10 @@ private object Echo : Application() {
     override fun query(method: String, arguments: ByteArray, state: State): ByteArray = arguments
 }
 
-private suspend fun measure(name: String, calls: Int, body: suspend () -> Unit) {
-    repeat(calls / 2) { body() } // the JVM compiles what is called often
+// Inline, so that what is measured may suspend, or not.
+private inline fun measure(name: String, calls: Int, warm: Int = calls * 2, body: () -> Unit) {
+    // The JVM compiles what is called often, and again what is called very often.
+    repeat(warm) { body() }
     val times = LongArray(calls)
     for (call in 0..<calls) {
         val start = System.nanoTime()
@@ -23,35 +25,67 @@ private suspend fun measure(name: String, calls: Int, body: suspend () -> Unit) 
         times[call] = System.nanoTime() - start
     }
     times.sort()
-    println("figure border.kotlin.$name ${times[calls / 2] / 1e3}")
+    println("figure border.$name ${times[calls / 2] / 1e3}")
 }
 
-fun main(arguments: Array<String>) = runBlocking {
-    val calls = arguments[0].toInt()
-    Hub().node().use { node ->
+private val large = ByteArray(64 * 1024) { 7 }
+private val small = large.copyOf(100)
+private val smallKey = StateKey.of("other", "small")
+private val largeKey = StateKey.of("other", "large")
+private val prefix = StateKey.collection("page")
+
+/** Suspending, as Kotlin calls it. */
+private suspend fun kotlin(calls: Int) = Hub().node().use { node ->
+    node.register("echo", Echo)
+    val context = node.createContext()
+    val own = node.createContext("echo")
+    context.put(smallKey, small)
+    context.put(largeKey, large)
+    repeat(100) { context.put(StateKey.of("page", "$it"), small) }
+    measure("kotlin.get", calls) { check(context.get(smallKey)?.size == 100) }
+    measure("kotlin.get64k", calls) { check(context.get(largeKey)?.size == large.size) }
+    measure("kotlin.page", calls / 10) { check(context.entries(prefix, limit = 100).size == 100) }
+    measure("kotlin.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
+    measure("kotlin.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
+    measure("kotlin.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
+    val count = calls / 10
+    repeat(count) { context.put(smallKey, small) }
+    context.subscribe(after = 0).use { events ->
+        val start = System.nanoTime()
+        repeat(count) { events.next() }
+        println("figure border.kotlin.event ${(System.nanoTime() - start) / 1e3 / count}")
+    }
+}
+
+/** Blocking, as Java calls it: each call waits on the thread that makes it. */
+private fun java(calls: Int) {
+    val native = runBlocking { Hub().node() }
+    native.blocking().use { node ->
         node.register("echo", Echo)
         val context = node.createContext()
         val own = node.createContext("echo")
-        val large = ByteArray(64 * 1024) { 7 }
-        val small = large.copyOf(100)
-        val smallKey = StateKey.of("other", "small")
-        val largeKey = StateKey.of("other", "large")
-        val prefix = StateKey.collection("page")
         context.put(smallKey, small)
         context.put(largeKey, large)
         repeat(100) { context.put(StateKey.of("page", "$it"), small) }
-        measure("get", calls) { check(context.get(smallKey)!!.size == 100) }
-        measure("get64k", calls) { check(context.get(largeKey)!!.size == large.size) }
-        measure("page", calls / 10) { check(context.entries(prefix, limit = 100).size == 100) }
-        measure("host", calls) { own.query("echo", ByteArray(32)) }
-        measure("execute", calls / 10) { own.execute("echo", ByteArray(32)) }
-        measure("put64k", calls / 10) { context.put(largeKey, large) }
+        measure("java.get", calls) { check(context.get(smallKey)?.size == 100) }
+        measure("java.get64k", calls) { check(context.get(largeKey)?.size == large.size) }
+        measure("java.page", calls / 10) { check(context.entries(prefix, null, 100).size == 100) }
+        measure("java.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
+        measure("java.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
+        measure("java.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
         val count = calls / 10
         repeat(count) { context.put(smallKey, small) }
-        context.subscribe(after = 0).use { events ->
+        context.subscribe(0).use { events ->
+            val patience = java.time.Duration.ofSeconds(60)
             val start = System.nanoTime()
-            repeat(count) { events.next() }
-            println("figure border.kotlin.event ${(System.nanoTime() - start) / 1e3 / count}")
+            repeat(count) { checkNotNull(events.next(patience)) }
+            println("figure border.java.event ${(System.nanoTime() - start) / 1e3 / count}")
         }
     }
+}
+
+fun main(arguments: Array<String>) {
+    val calls = arguments[0].toInt()
+    runBlocking { kotlin(calls) }
+    java(calls)
 }

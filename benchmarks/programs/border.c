@@ -48,12 +48,14 @@ static void measure(const char *name, size_t calls, void (*body)(void)) {
 static void get_small(void) {
     kith_buffer value = {NULL, 0};
     OK(kith_context_get(context, small_key, KITH_TENTATIVE, &value));
+    if (value.length != 100) exit(1);
     kith_buffer_free(&value);
 }
 
 static void get_large(void) {
     kith_buffer value = {NULL, 0};
     OK(kith_context_get(context, large_key, KITH_TENTATIVE, &value));
+    if (value.length != sizeof large) exit(1);
     kith_buffer_free(&value);
 }
 
@@ -82,12 +84,14 @@ static kith_status answer(void *user_data, kith_call *call, kith_state *state) {
 static void host(void) {
     kith_buffer value = {NULL, 0};
     OK(kith_context_query(own, "echo", small_key, 32, &value));
+    if (value.length != 32) exit(1);
     kith_buffer_free(&value);
 }
 
 static void execute(void) {
     kith_buffer value = {NULL, 0};
     OK(kith_context_execute(own, "echo", small_key, 32, NULL, &value));
+    if (value.length != 32) exit(1);
     kith_buffer_free(&value);
 }
 

@@ -18,14 +18,15 @@ class Echo(kith.Application):
         return arguments
 
 
-async def measure(name, calls, body):
+async def measure(name, calls, body, right):
     for _ in range(calls // 10 + 1):
-        await body()
+        assert right(await body()), name
     times = []
     for _ in range(calls):
         start = time.perf_counter()
-        await body()
+        answer = await body()
         times.append(time.perf_counter() - start)
+    assert right(answer), name
     print(f"figure border.python.{name} {statistics.median(times) * 1e6}", flush=True)
 
 
@@ -42,15 +43,14 @@ async def main(calls):
         for number in range(100):
             await context.put(kith.StateKey.of("page", str(number)), large[:100])
 
-        async def page():
-            assert len(await context.entries(prefix, limit=100)) == 100
-
-        await measure("get", calls, lambda: context.get(small_key))
-        await measure("get64k", calls, lambda: context.get(large_key))
-        await measure("page", calls // 10, page)
-        await measure("host", calls, lambda: own.query("echo", bytes(32)))
-        await measure("execute", calls // 10, lambda: own.execute("echo", bytes(32)))
-        await measure("put64k", calls // 10, lambda: context.put(large_key, large))
+        await measure("get", calls, lambda: context.get(small_key), lambda value: value == large[:100])
+        await measure("get64k", calls, lambda: context.get(large_key), lambda value: value == large)
+        await measure("page", calls // 10, lambda: context.entries(prefix, limit=100), lambda page: len(page) == 100)
+        await measure("host", calls, lambda: own.query("echo", bytes(32)), lambda answer: answer == bytes(32))
+        await measure(
+            "execute", calls // 10, lambda: own.execute("echo", bytes(32)), lambda receipt: receipt.output == bytes(32)
+        )
+        await measure("put64k", calls // 10, lambda: context.put(large_key, large), lambda id: len(id) == 32)
         count = calls // 10
         for _ in range(count):
             await context.put(small_key, large[:100])

@@ -40,14 +40,26 @@ try await Node.forTests().use { node in
     try await context.put(smallKey, small)
     try await context.put(largeKey, large)
     for number in 0..<100 { try await context.put(StateKey("page", "\(number)"), small) }
-    try await measure("get", calls) { _ = try await context.get(smallKey) }
-    try await measure("get64k", calls) { _ = try await context.get(largeKey) }
+    try await measure("get", calls) {
+        let value = try await context.get(smallKey)
+        precondition(value?.count == 100)
+    }
+    try await measure("get64k", calls) {
+        let value = try await context.get(largeKey)
+        precondition(value?.count == large.count)
+    }
     try await measure("page", calls / 10) {
         let page = try await context.entries(prefix: prefix, limit: 100)
         precondition(page.count == 100)
     }
-    try await measure("host", calls) { _ = try await own.query("echo", Data(count: 32)) }
-    try await measure("execute", calls / 10) { _ = try await own.execute("echo", Data(count: 32)) }
+    try await measure("host", calls) {
+        let answer = try await own.query("echo", Data(count: 32))
+        precondition(answer.count == 32)
+    }
+    try await measure("execute", calls / 10) {
+        let receipt = try await own.execute("echo", Data(count: 32))
+        precondition(receipt.output.count == 32)
+    }
     try await measure("put64k", calls / 10) { try await context.put(largeKey, large) }
     let count = calls / 10
     for _ in 0..<count { try await context.put(smallKey, small) }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "at-rest")]
 mod at_rest;
+mod border;
 mod encryption;
 mod epoch;
 mod get;
@@ -23,7 +24,8 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 const HELP: &str =
     "kith-bench PART [SHARE [ENGINE]]: PART is fsync, put, push, catch-up, late, reopen, memory, transactions, get, epoch or encryption;
-everything is done SHARE (default 1) times smaller than the published figures, on ENGINE (auto, sled or redb)";
+everything is done SHARE (default 1) times smaller than the published figures, on ENGINE (auto, sled or redb).
+kith-bench border CALLS: what `cargo xtask bench border` measures in every language";
 
 /// How a part is measured.
 #[derive(Clone, Copy)]
@@ -47,8 +49,9 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<()> {
     let (part, rest) = words.split_first().ok_or(HELP)?;
-    // What a part starts as a process of its own.
+    // What a part, or another task, starts as a process of its own.
     match (*part, rest) {
+        ("border", [calls]) => return border::run(calls.parse()?),
         ("open-node", [directory]) => return opening::node(directory.as_ref()),
         ("open-engine", [directory]) => return opening::engine(directory.as_ref()),
         ("read-all", [directory, entries]) => return memory::read_all(directory.as_ref(), entries.parse()?),

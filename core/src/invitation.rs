@@ -172,25 +172,8 @@ impl Invitation {
 
 #[cfg(test)]
 mod tests {
+    use super::fuzzing::addressed as invitation;
     use super::*;
-
-    fn invitation(addresses: usize, note: &str) -> Result<Invitation> {
-        let unsigned = Unsigned {
-            context: ContextId([1; 32]),
-            access_key: [2; 32],
-            invite: TransactionId([3; 32]),
-            secret: [4; 32],
-            suite: 1,
-            application: "kv".into(),
-            role: Role::Writer,
-            not_after: 7,
-            note: note.into(),
-            addresses: (0..addresses)
-                .map(|i| format!("/ip4/192.0.2.{i}/udp/4000/quic-v1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"))
-                .collect(),
-        };
-        Invitation::sign(unsigned, &SigningKey::from_bytes(&[5; 32]))
-    }
 
     #[test]
     fn text_and_bytes_come_back() {

@@ -1,6 +1,8 @@
 //! The Kotlin package: generated code and library laid where Maven takes them, its tests, its pages, and a project that has nothing
 //! but the installed package.
 
+mod generated;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,16 +24,19 @@ fn prepare(options: &Options) -> Result<Vec<String>> {
     let output = libraries(options)?;
     headline("generating the Kotlin code");
     let folder = empty_folder("kotlin")?;
-    let (library, generated) = (output.join("libkith_uniffi.so"), folder.join("generated"));
+    let (library, sources) = (output.join("libkith_uniffi.so"), folder.join("generated"));
     run(command(output.join("kith-bindgen"))
         .args(["generate", "--language", "kotlin", "--no-format", "--config", "bindings/kotlin/uniffi.toml"])
         .arg("--out-dir")
-        .arg(&generated)
+        .arg(&sources)
         .arg(&library))?;
-    let text = std::fs::read_to_string(generated.join("org/kith/internal/kith_native.kt"));
-    if !text.during("reading the generated code")?.contains("errorKinds") {
+    let module = sources.join("org/kith/internal/kith_native.kt");
+    let text = std::fs::read_to_string(&module).during("reading the generated code")?;
+    if !text.contains("errorKinds") {
         return Err(Failed("the bindings came out empty".into()));
     }
+    std::fs::write(&module, generated::without_leak(&text).map_err(Failed)?)
+        .during("writing the generated code")?;
     // Where JNA looks for it in the jar.
     let natives = folder.join("natives");
     let system = natives.join(format!("linux-{}", std::env::consts::ARCH.replace('_', "-")));
@@ -43,7 +48,7 @@ fn prepare(options: &Options) -> Result<Vec<String>> {
     let setting = |name: &str, path: &Path| format!("-Dkith.{name}={}", path.display());
     Ok(vec![
         setting("build", &folder.join("build")),
-        setting("generated", &generated),
+        setting("generated", &sources),
         setting("natives", &natives),
     ])
 }

@@ -79,7 +79,32 @@ def generate(bindgen: Path, library: Path, folder: Path) -> str:
     text = (folder / "kith_native.py").read_text(encoding="utf-8")
     if "error_kinds" not in text:
         raise SystemExit(f"the bindings came out empty: was {library} stripped?")
-    return text
+    return without_leak(text)
+
+
+# Where a generated call waits, and what takes its place. UniFFI's `free` lets an answer go without what it points to, so
+# a call that is cancelled when its answer is there already takes it first. Without an answer, `complete` says so: an error.
+WAIT = """\
+    finally:
+        ffi_free(rust_future)
+"""
+WAIT_AND_TAKE = """\
+    except (asyncio.CancelledError, GeneratorExit):
+        try:
+            lift_func(_uniffi_rust_call_with_error(error_ffi_converter, ffi_complete, rust_future))
+        except Exception:
+            pass
+        raise
+    finally:
+        ffi_free(rust_future)
+"""
+
+
+def without_leak(module: str) -> str:
+    """The generated module, whose cancelled calls leave nothing behind."""
+    if module.count(WAIT) != 1:
+        raise SystemExit(f"the generated module has this {module.count(WAIT)} times, not once:\n{WAIT}")
+    return module.replace(WAIT, WAIT_AND_TAKE)
 
 
 def strip(library: Path, copy: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Iterator
 
 from . import _native
 from ._batch import Batch, number_of, optional
@@ -34,6 +35,16 @@ class Entry:
 
     key: StateKey
     value: bytes
+
+
+def _unpacked(page: bytes) -> Iterator[Entry]:
+    """The entries of a page as it crosses: each a key, the length of its value, and its value."""
+    at, length_at = 0, struct.Struct(">I").unpack_from
+    while at < len(page):
+        (length,) = length_at(page, at + 32)
+        value = at + 36
+        yield Entry(StateKey._known(page[at : at + 32]), page[value : value + length])
+        at = value + length
 
 
 class Context:
@@ -177,8 +188,10 @@ class Context:
         """
         start = None if after is None else StateKey(after)
         with translated():
-            page = await self._native.entries(data_of(prefix, "a prefix"), start, limit_of(limit), level is Level.FINAL)
-        return [Entry(StateKey(entry.key), entry.value) for entry in page]
+            page = await self._native.packed_entries(
+                data_of(prefix, "a prefix"), start, limit_of(limit), level is Level.FINAL
+            )
+        return list(_unpacked(page))
 
     async def all_entries(self, prefix: bytes = b"", *, level: Level = Level.TENTATIVE) -> AsyncIterator[Entry]:
         """All entries whose keys begin with `prefix`, page by page. What changes meanwhile may be seen or not.

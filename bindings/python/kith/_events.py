@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import datetime
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from . import _native
 from ._errors import ClosedError, TimeoutError, translated
-from ._fork import tracked
+from ._fork import here, tracked
 from ._keys import StateKey, milliseconds
 
 __all__ = [
@@ -247,6 +248,7 @@ class Events(AsyncIterator[Event]):
     def __init__(self, native: _native.Events) -> None:
         """Not to be called: `Context.subscribe` makes streams."""
         self._native = native
+        self._at_hand: collections.deque[_native.Happened] = collections.deque()
         self._ended = False
         tracked(self)
 
@@ -280,11 +282,13 @@ class Events(AsyncIterator[Event]):
     async def _next(self) -> Event:
         while not self._ended:
             with translated():
-                await self._native.ready()
-                happened = self._native.take()
+                native = here(self._native)
+                if not self._at_hand:
+                    await native.ready()
+                    self._at_hand.extend(native.take())
             # Two tasks may wait for one event; the slower one waits for the next.
-            if happened is not None:
-                event = _event_of(happened)
+            if self._at_hand:
+                event = _event_of(self._at_hand.popleft())
                 self._ended = isinstance(event, Closed)
                 return event
         raise ClosedError("the context is closed here, and this was said already")

@@ -58,6 +58,11 @@ class StateKey(bytes):
         return super().__new__(cls, raw)
 
     @classmethod
+    def _known(cls, key: bytes) -> StateKey:
+        """One that comes from the library."""
+        return super().__new__(cls, key)
+
+    @classmethod
     def of(cls, collection: str, name: str) -> StateKey:
         """The key of an item of a collection. All keys of a collection begin with `StateKey.collection(…)`.
 

@@ -109,3 +109,58 @@ async def test_many_nodes_in_one_process_have_nothing_in_common():
                 await context.get(key("x"))
     for node in nodes:
         await node.shutdown()
+
+
+@pytest.fixture
+def crossings(monkeypatch):
+    """Counts what is called of the generated classes."""
+    counted = {}
+
+    def watch(cls, name):
+        original = getattr(cls, name)
+
+        def call(*arguments):
+            counted[name] = counted.get(name, 0) + 1
+            return original(*arguments)
+
+        monkeypatch.setattr(cls, name, call)
+
+    for cls, names in ((kith._native.Events, ("ready", "take")), (kith._native.Context, ("entries", "packed_entries"))):
+        for name in names:
+            watch(cls, name)
+    return counted
+
+
+async def test_events_and_entries_do_not_cross_one_by_one(crossings):
+    async with await memory_node() as node:
+        context = await node.create_context()
+        values = {key(str(number)): bytes([number]) * number for number in range(120)}
+        for name, value in values.items():
+            await context.put(name, value)
+        stream = await context.subscribe(after=0)
+        events = [await stream.next() for _ in range(200)]
+        assert len([event for event in events if isinstance(event, kith.Executed)]) >= 90
+        assert [event.cursor for event in events] == sorted(event.cursor for event in events)
+        # What 64 writes have to say is one piece; a wait that finds nothing of it comes at the end of a piece.
+        assert 1 <= crossings["take"] <= crossings["ready"] <= 8
+        page = await context.entries(limit=1000)
+        assert {entry.key: entry.value for entry in page} == values
+        assert all(type(entry.key) is kith.StateKey and type(entry.value) is bytes for entry in page)
+        assert crossings["packed_entries"] == 1 and "entries" not in crossings
+
+
+async def test_what_is_at_hand_of_a_stream_is_not_lost_to_another_task():
+    async with await memory_node() as node:
+        context = await node.create_context()
+        for number in range(50):
+            await context.put(key("x"), bytes([number]))
+        stream, alone = await context.subscribe(after=0), await context.subscribe(after=0)
+        wanted = [await alone.next() for _ in range(60)]
+        seen = []
+
+        async def read(count):
+            for _ in range(count):
+                seen.append(await stream.next())
+
+        await asyncio.gather(*(read(12) for _ in range(5)))
+        assert sorted(seen, key=wanted.index) == wanted

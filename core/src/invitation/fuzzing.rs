@@ -1,6 +1,7 @@
 //! The checks of tokens.
 
 use super::{Invitation, SIGNATURE_DOMAIN, Unsigned, VERSION};
+use crate::Result;
 use crate::fuzzing::{Input, signing_key};
 use crate::limits;
 use crate::replica::{ContextId, MemberId, Role, TransactionId};
@@ -38,8 +39,9 @@ fn taken(token: &Invitation) {
     assert!(super::qr_text(&token.to_text()).is_ok());
 }
 
-fn tokens() -> Vec<Invitation> {
-    let unsigned = |addresses| Unsigned {
+/// An invitation, for the tests too.
+pub(super) fn token(note: &str, addresses: Vec<String>) -> Result<Invitation> {
+    let unsigned = Unsigned {
         context: ContextId([1; 32]),
         access_key: [2; 32],
         invite: TransactionId([3; 32]),
@@ -48,14 +50,23 @@ fn tokens() -> Vec<Invitation> {
         application: "kv".into(),
         role: Role::Writer,
         not_after: 7,
-        note: "for Ben".into(),
+        note: note.into(),
         addresses,
     };
+    Invitation::sign(unsigned, &signing_key(5))
+}
+
+/// One with so many addresses of the longest usual kind.
+#[cfg(test)]
+pub(super) fn addressed(addresses: usize, note: &str) -> Result<Invitation> {
+    const PEER: &str = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    let address = |i| format!("/ip4/192.0.2.{i}/udp/4000/quic-v1/p2p/{PEER}");
+    token(note, (0..addresses).map(address).collect())
+}
+
+fn tokens() -> Vec<Invitation> {
     let address = "/ip4/192.0.2.1/udp/4000/quic-v1".to_owned();
-    [Vec::new(), vec![address]]
-        .into_iter()
-        .filter_map(|addresses| Invitation::sign(unsigned(addresses), &signing_key(5)).ok())
-        .collect()
+    [Vec::new(), vec![address]].into_iter().filter_map(|addresses| token("for Ben", addresses).ok()).collect()
 }
 
 pub(crate) fn byte_seeds() -> Vec<Vec<u8>> {

@@ -46,25 +46,10 @@ pub fn qr_text(token: &str) -> Result<String> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::invitation::Unsigned;
     use crate::limits;
-    use crate::replica::{ContextId, Role, TransactionId};
-    use ed25519_dalek::SigningKey;
 
     fn token(addresses: usize, note: &str) -> String {
-        let unsigned = Unsigned {
-            context: ContextId([1; 32]),
-            access_key: [2; 32],
-            invite: TransactionId([3; 32]),
-            secret: [4; 32],
-suite: 1,
-            application: "kv".into(),
-            role: Role::Writer,
-            not_after: 7,
-            note: note.into(),
-            addresses: (0..addresses).map(|i| format!("/ip4/192.0.2.{i}/udp/4000/quic-v1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN")).collect(),
-        };
-        Invitation::sign(unsigned, &SigningKey::from_bytes(&[5; 32])).unwrap().to_text()
+        crate::invitation::fuzzing::addressed(addresses, note).unwrap().to_text()
     }
 
     /// What a camera sees of the drawing, decoded by another library.

@@ -177,6 +177,12 @@ impl Events {
         }
     }
 
+    /// An event that has been read already, with its cursor; `None` says nothing of what is still to be read. Does not wait: after
+    /// [`Events::next`], for who hands several of them on at a time.
+    pub fn at_hand(&mut self) -> Option<(Cursor, Event)> {
+        self.ready.pop_front()
+    }
+
     /// Like [`Events::next`], for at most so long: then [`ErrorKind::Timeout`]. Blocks the calling thread, which must not
     /// be an async one.
     pub fn next_blocking(&mut self, timeout: Option<Duration>) -> Result<(Cursor, Event)> {

@@ -312,39 +312,31 @@ static void data_are_freed_once_with_the_node(void) {
 /* scenario: application_missing, own_application */
 /* Two members; one has no application at first: it syncs, waits, and executes once it is registered. */
 static void members_wait_for_their_application(void) {
-    kith_node *one = NULL, *two = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0}, value = {NULL, 0};
+    struct pair pair;
+    kith_buffer value = {NULL, 0};
     kith_events *events = NULL;
     kith_event *event;
     uint8_t commitments[2][32];
-    CHECK_OK(kith_test_nodes(&one, &two));
-    CHECK_OK(do_register(one));
-    CHECK_OK(kith_node_create_context(one, "test", NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_execute(mine, "see", (const uint8_t *)"abc", 3, NULL, NULL));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
-    kith_buffer_free(&token);
-    CHECK(!holds(theirs, "seen", "abc"));
-    CHECK_STATUS(KITH_APPLICATION_MISSING, kith_context_query(theirs, "seen", NULL, 0, &value));
+    CHECK_OK(open_nodes(&pair));
+    CHECK_OK(do_register(pair.one));
+    CHECK_OK(kith_node_create_context(pair.one, "test", NULL, 0, NULL, &pair.mine));
+    CHECK_OK(kith_context_execute(pair.mine, "see", (const uint8_t *)"abc", 3, NULL, NULL));
+    CHECK_OK(join_mine(&pair));
+    CHECK(!holds(pair.theirs, "seen", "abc"));
+    CHECK_STATUS(KITH_APPLICATION_MISSING, kith_context_query(pair.theirs, "seen", NULL, 0, &value));
     CHECK_SAYS("test");
-    CHECK_OK(kith_context_events(theirs, NULL, &events));
-    CHECK_OK(do_register(two));
+    CHECK_OK(kith_context_events(pair.theirs, NULL, &events));
+    CHECK_OK(do_register(pair.other));
     event = next_of_kind(events, KITH_EVENT_EMITTED);
     CHECK(event != NULL);
     kith_event_free(event);
     kith_events_free(events);
-    CHECK(holds(theirs, "seen", "abc"));
-    CHECK_OK(kith_context_wait_synced(theirs, WAIT_MS));
-    CHECK_OK(kith_context_commitment(mine, commitments[0]));
-    CHECK_OK(kith_context_commitment(theirs, commitments[1]));
+    CHECK(holds(pair.theirs, "seen", "abc"));
+    CHECK_OK(kith_context_wait_synced(pair.theirs, WAIT_MS));
+    CHECK_OK(kith_context_commitment(pair.mine, commitments[0]));
+    CHECK_OK(kith_context_commitment(pair.theirs, commitments[1]));
     CHECK(memcmp(commitments[0], commitments[1], 32) == 0);
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_shutdown(two));
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(two);
+    close_pair(&pair);
     UNTIL(atomic_load(&freed) == 3);
     CHECK(atomic_load(&freed) == 3);
 }
@@ -359,81 +351,63 @@ static int blocked(kith_context *context) {
 /* scenario: local_fault */
 /* What one member cannot execute stops that member alone, until an admin has it rejected for all. */
 static void an_admin_skips_what_blocks_another_member(void) {
-    kith_node *one = NULL, *two = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0};
+    struct pair pair;
     kith_events *events = NULL;
     kith_event *event;
     kith_transaction info;
     uint8_t heavy[32], skip[32];
-    CHECK_OK(kith_test_nodes(&one, &two));
-    CHECK_OK(do_register(one));
-    CHECK_OK(register_with(two, &ailing));
-    CHECK_OK(kith_node_create_context(one, "test", NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
-    kith_buffer_free(&token);
-    CHECK_OK(kith_context_events(theirs, NULL, &events));
+    CHECK_OK(open_nodes(&pair));
+    CHECK_OK(do_register(pair.one));
+    CHECK_OK(register_with(pair.other, &ailing));
+    CHECK_OK(kith_node_create_context(pair.one, "test", NULL, 0, NULL, &pair.mine));
+    CHECK_OK(join_mine(&pair));
+    CHECK_OK(kith_context_events(pair.theirs, NULL, &events));
 
     atomic_store(&ailing, 1);
-    CHECK_OK(kith_context_execute(mine, "heavy", NULL, 0, heavy, NULL));
+    CHECK_OK(kith_context_execute(pair.mine, "heavy", NULL, 0, heavy, NULL));
     event = next_of_kind(events, KITH_EVENT_BLOCKED);
     CHECK(event != NULL && strstr(kith_event_text(event), "the disk is full") != NULL);
     kith_event_free(event);
     kith_events_free(events);
-    CHECK(holds(mine, "written", "heavy") && !holds(theirs, "written", "heavy"));
-    CHECK(blocked(theirs) && !blocked(mine));
-    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(theirs, "value", NULL, 0, NULL, NULL));
-    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_skip(theirs, heavy, NULL));
+    CHECK(holds(pair.mine, "written", "heavy") && !holds(pair.theirs, "written", "heavy"));
+    CHECK(blocked(pair.theirs) && !blocked(pair.mine));
+    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(pair.theirs, "value", NULL, 0, NULL, NULL));
+    CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_skip(pair.theirs, heavy, NULL));
 
-    CHECK_OK(kith_context_skip(mine, heavy, skip));
-    CHECK(!holds(mine, "written", "heavy") && memcmp(heavy, skip, 32) != 0);
-    UNTIL(!blocked(theirs) && same_state(mine, theirs));
-    CHECK(!blocked(theirs) && same_state(mine, theirs));
+    CHECK_OK(kith_context_skip(pair.mine, heavy, skip));
+    CHECK(!holds(pair.mine, "written", "heavy") && memcmp(heavy, skip, 32) != 0);
+    UNTIL(!blocked(pair.theirs) && same_state(pair.mine, pair.theirs));
+    CHECK(!blocked(pair.theirs) && same_state(pair.mine, pair.theirs));
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(kith_context_transaction(i == 0 ? mine : theirs, heavy, &info));
+        CHECK_OK(kith_context_transaction(i == 0 ? pair.mine : pair.theirs, heavy, &info));
         CHECK(info.outcome == KITH_OUTCOME_REJECTED);
     }
     /* It goes on, and it still ails: only that one call was skipped. */
-    CHECK_OK(kith_context_execute(theirs, "value", NULL, 0, NULL, NULL));
-    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(theirs, "heavy", NULL, 0, NULL, NULL));
+    CHECK_OK(kith_context_execute(pair.theirs, "value", NULL, 0, NULL, NULL));
+    CHECK_STATUS(KITH_BLOCKED, kith_context_execute(pair.theirs, "heavy", NULL, 0, NULL, NULL));
     atomic_store(&ailing, 0);
-    CHECK_OK(kith_context_execute(theirs, "heavy", NULL, 0, NULL, NULL));
-    UNTIL(holds(mine, "written", "heavy"));
-    CHECK(holds(mine, "written", "heavy"));
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_shutdown(two));
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(two);
+    CHECK_OK(kith_context_execute(pair.theirs, "heavy", NULL, 0, NULL, NULL));
+    UNTIL(holds(pair.mine, "written", "heavy"));
+    CHECK(holds(pair.mine, "written", "heavy"));
+    close_pair(&pair);
 }
 
 /* scenario: fault_that_passes */
 static void a_fault_that_passes_is_tried_again_without_anybodys_doing(void) {
-    kith_node *one = NULL, *two = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0};
-    CHECK_OK(kith_test_nodes(&one, &two));
-    CHECK_OK(do_register(one));
-    CHECK_OK(register_with(two, &ailing));
-    CHECK_OK(kith_node_create_context(one, "test", NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
-    kith_buffer_free(&token);
+    struct pair pair;
+    CHECK_OK(open_nodes(&pair));
+    CHECK_OK(do_register(pair.one));
+    CHECK_OK(register_with(pair.other, &ailing));
+    CHECK_OK(kith_node_create_context(pair.one, "test", NULL, 0, NULL, &pair.mine));
+    CHECK_OK(join_mine(&pair));
     atomic_store(&ailing, 1);
-    CHECK_OK(kith_context_execute(mine, "heavy", NULL, 0, NULL, NULL));
-    UNTIL(blocked(theirs));
-    CHECK(blocked(theirs) && !holds(theirs, "written", "heavy"));
+    CHECK_OK(kith_context_execute(pair.mine, "heavy", NULL, 0, NULL, NULL));
+    UNTIL(blocked(pair.theirs));
+    CHECK(blocked(pair.theirs) && !holds(pair.theirs, "written", "heavy"));
     atomic_store(&ailing, 0);
-    UNTIL(holds(theirs, "written", "heavy"));
-    CHECK(holds(theirs, "written", "heavy") && same_state(mine, theirs));
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_shutdown(two));
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(two);
+    UNTIL(holds(pair.theirs, "written", "heavy"));
+    CHECK(holds(pair.theirs, "written", "heavy") && same_state(pair.mine, pair.theirs));
+    close_pair(&pair);
 }
 
 int main(void) {

@@ -16,18 +16,6 @@ static kith_status open_node(const char *name, uint32_t storage, kith_node **nod
     return kith_node_open(path, &options, node);
 }
 
-/* Whether the node's status has these words. */
-static int says(kith_node *node, const char *words) {
-    kith_buffer json = {NULL, 0};
-    int found;
-    if (kith_node_status(node, &json) != KITH_OK) {
-        return 0;
-    }
-    found = strstr((const char *)json.data, words) != NULL;
-    kith_buffer_free(&json);
-    return found;
-}
-
 static kith_status waited;
 
 static int wait_for_change(void *events) {
@@ -165,39 +153,30 @@ static void an_application_that_hangs_holds_the_suspension_up_but_not_its_caller
 
 /* scenario: syncing_once */
 static void syncing_once_brings_what_others_wrote(void) {
-    kith_node *one = NULL, *other = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0}, synced = {NULL, 0}, behind = {NULL, 0};
+    struct pair pair;
+    kith_buffer synced = {NULL, 0}, behind = {NULL, 0};
     uint8_t id[32];
     size_t peers = 7;
     bool suspended = false;
-    CHECK_OK(kith_test_nodes(&one, &other));
-    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_id(mine, id));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
-    CHECK_OK(kith_node_suspend(other, WAIT_MS));
-    CHECK_OK(put_text(mine, "while", "you slept"));
-    CHECK_OK(kith_node_sync_once(other, WAIT_MS, &peers, &synced, &behind));
+    CHECK_OK(open_pair(&pair));
+    CHECK_OK(kith_context_id(pair.mine, id));
+    CHECK_OK(kith_node_suspend(pair.other, WAIT_MS));
+    CHECK_OK(put_text(pair.mine, "while", "you slept"));
+    CHECK_OK(kith_node_sync_once(pair.other, WAIT_MS, &peers, &synced, &behind));
     CHECK(peers == 1 && synced.length == 32 && memcmp(synced.data, id, 32) == 0 && behind.length == 0);
     kith_buffer_free(&synced);
     kith_buffer_free(&behind);
-    CHECK_OK(kith_node_is_suspended(other, &suspended));
+    CHECK_OK(kith_node_is_suspended(pair.other, &suspended));
     CHECK(suspended);
-    CHECK_OK(kith_node_resume(other));
-    CHECK(holds(theirs, "while", "you slept"));
+    CHECK_OK(kith_node_resume(pair.other));
+    CHECK(holds(pair.theirs, "while", "you slept"));
     /* Nobody is there: the budget is not waited for. */
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_sync_once(other, KITH_FOREVER, &peers, NULL, &behind));
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_sync_once(pair.other, KITH_FOREVER, &peers, NULL, &behind));
     CHECK(peers == 0 && behind.length == 32);
     kith_buffer_free(&behind);
-    CHECK_OK(kith_node_sync_once(other, 0, NULL, NULL, NULL));
-    CHECK_OK(kith_node_shutdown(other));
-    kith_buffer_free(&token);
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(other);
+    CHECK_OK(kith_node_sync_once(pair.other, 0, NULL, NULL, NULL));
+    close_pair(&pair);
 }
 
 /* scenario: storage_engine */
@@ -227,8 +206,6 @@ static void a_directory_keeps_its_engine(void) {
     CHECK_OK(kith_node_shutdown(node));
     kith_node_free(node);
 }
-
-static int equal(kith_context *one, kith_context *other);
 
 #define WRITTEN 20000
 
@@ -291,37 +268,26 @@ static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledge
 
 static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
     static uint8_t value[2000];
-    kith_node *one = NULL, *other = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0};
-    CHECK_OK(kith_test_nodes(&one, &other));
-    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
+    struct pair pair;
+    CHECK_OK(open_pair(&pair));
     for (int i = 0; i < 100; i++) {
         kith_events *events = NULL;
         kith_event *event;
-        CHECK_OK(kith_context_events(theirs, NULL, &events));
-        CHECK_OK(kith_node_suspend(other, WAIT_MS));
+        CHECK_OK(kith_context_events(pair.theirs, NULL, &events));
+        CHECK_OK(kith_node_suspend(pair.other, WAIT_MS));
         for (uint8_t each = 0; each < 5; each++) {
             uint8_t key[32] = {(uint8_t)i, each};
-            CHECK_OK(kith_context_put(mine, key, value, sizeof value, NULL));
+            CHECK_OK(kith_context_put(pair.mine, key, value, sizeof value, NULL));
         }
-        CHECK_OK(kith_node_resume(other));
+        CHECK_OK(kith_node_resume(pair.other));
         event = next_of_kind(events, KITH_EVENT_EXECUTED);
         CHECK(event != NULL);
         kith_event_free(event);
         kith_events_free(events);
     }
-    UNTIL(equal(mine, theirs));
-    CHECK(equal(mine, theirs));
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_shutdown(other));
-    kith_buffer_free(&token);
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(other);
+    UNTIL(same_state(pair.mine, pair.theirs));
+    CHECK(same_state(pair.mine, pair.theirs));
+    close_pair(&pair);
 }
 
 static atomic_int otherwise;
@@ -363,13 +329,6 @@ static void what_is_kept_is_compared_with_the_history(void) {
     kith_node_free(node);
 }
 
-static kith_status hub_node(kith_hub *hub, kith_node **node) {
-    kith_node_options options;
-    kith_node_options_init(&options);
-    options.hub = hub;
-    return kith_node_open(NULL, &options, node);
-}
-
 /* How many peers a context has a link to. */
 static int alone(kith_context *context) {
     kith_buffer json = {NULL, 0};
@@ -382,43 +341,29 @@ static int alone(kith_context *context) {
     return none;
 }
 
-static int equal(kith_context *one, kith_context *other) {
-    uint8_t commitments[2][32];
-    return kith_context_commitment(one, commitments[0]) == KITH_OK &&
-           kith_context_commitment(other, commitments[1]) == KITH_OK && memcmp(commitments[0], commitments[1], 32) == 0;
-}
-
 /* scenario: writers_of_a_key */
 static void a_key_is_explained_by_its_writers(void) {
-    kith_hub *hub = NULL;
-    kith_node *one = NULL, *other = NULL;
-    kith_context *mine = NULL, *theirs = NULL;
-    kith_buffer token = {NULL, 0};
+    struct pair pair;
     kith_explanation page[5];
     uint8_t key[32], absent[32], zeros[32] = {0};
     size_t count = 0;
     make_key("x", key);
     make_key("absent", absent);
-    CHECK_OK(kith_hub_new(&hub));
-    CHECK_OK(hub_node(hub, &one));
-    CHECK_OK(hub_node(hub, &other));
-    CHECK_OK(kith_node_create_context(one, NULL, NULL, 0, NULL, &mine));
-    CHECK_OK(kith_context_invite(mine, NULL, &token));
-    CHECK_OK(kith_node_join(other, (char *)token.data, WAIT_MS, &theirs));
-    CHECK_OK(put_text(mine, "x", "1"));
-    UNTIL(equal(mine, theirs));
-    CHECK_OK(kith_hub_partition(hub, one, other));
-    UNTIL(alone(mine) && alone(theirs));
-    CHECK(alone(mine) && alone(theirs));
+    CHECK_OK(open_pair(&pair));
+    CHECK_OK(put_text(pair.mine, "x", "1"));
+    UNTIL(same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_hub_partition(pair.hub, pair.one, pair.other));
+    UNTIL(alone(pair.mine) && alone(pair.theirs));
+    CHECK(alone(pair.mine) && alone(pair.theirs));
     /* Neither knows of the other's. */
-    CHECK_OK(put_text(mine, "x", "2"));
-    CHECK_OK(put_text(theirs, "x", "3"));
-    CHECK(!equal(mine, theirs));
-    CHECK_OK(kith_hub_heal(hub, one, other));
-    UNTIL(equal(mine, theirs));
-    CHECK_OK(kith_context_delete(mine, key, NULL));
+    CHECK_OK(put_text(pair.mine, "x", "2"));
+    CHECK_OK(put_text(pair.theirs, "x", "3"));
+    CHECK(!same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_hub_heal(pair.hub, pair.one, pair.other));
+    UNTIL(same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_context_delete(pair.mine, key, NULL));
 
-    CHECK_OK(kith_context_explain(mine, key, NULL, page, 5, &count));
+    CHECK_OK(kith_context_explain(pair.mine, key, NULL, page, 5, &count));
     CHECK(count == 4);
     for (size_t i = 0; i < count; i++) {
         CHECK(page[i].written == (i < 3 ? KITH_WRITTEN_VALUE : KITH_WRITTEN_REMOVED));
@@ -427,19 +372,12 @@ static void a_key_is_explained_by_its_writers(void) {
         CHECK(page[i].transaction.outcome == KITH_OUTCOME_ACCEPTED);
         CHECK(i == 0 || memcmp(page[i].transaction.place, page[i - 1].transaction.place, 48) > 0);
     }
-    CHECK_OK(kith_context_explain(mine, key, page[1].transaction.place, page, 1, &count));
+    CHECK_OK(kith_context_explain(pair.mine, key, page[1].transaction.place, page, 1, &count));
     CHECK(count == 1 && page[0].unseen == KITH_UNSEEN);
-    CHECK_OK(kith_context_explain(mine, absent, NULL, page, 5, &count));
+    CHECK_OK(kith_context_explain(pair.mine, absent, NULL, page, 5, &count));
     CHECK(count == 0);
-    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_explain(mine, key, NULL, NULL, 5, &count));
-    CHECK_OK(kith_node_shutdown(one));
-    CHECK_OK(kith_node_shutdown(other));
-    kith_buffer_free(&token);
-    kith_context_free(mine);
-    kith_context_free(theirs);
-    kith_node_free(one);
-    kith_node_free(other);
-    kith_hub_free(hub);
+    CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_explain(pair.mine, key, NULL, NULL, 5, &count));
+    close_pair(&pair);
 }
 
 /* scenario: invitation_as_text_bytes_and_picture */

@@ -72,6 +72,69 @@ static inline kith_status open_in(const char *folder, const char *name, kith_nod
     return kith_node_open(path, &options, node);
 }
 
+/* Two nodes that meet at a hub of their own, and a context of the first one that the second one has joined. */
+struct pair {
+    kith_hub *hub;
+    kith_node *one, *other;
+    kith_context *mine, *theirs;
+};
+
+static inline kith_status hub_node(const kith_hub *hub, kith_node **node) {
+    kith_node_options options;
+    kith_node_options_init(&options);
+    options.hub = hub;
+    options.discovery = false;
+    return kith_node_open(NULL, &options, node);
+}
+
+/* The nodes of a pair, which have no context yet. */
+static inline kith_status open_nodes(struct pair *pair) {
+    kith_status status;
+    memset(pair, 0, sizeof *pair);
+    status = kith_hub_new(&pair->hub);
+    if (status == KITH_OK) status = hub_node(pair->hub, &pair->one);
+    if (status == KITH_OK) status = hub_node(pair->hub, &pair->other);
+    return status;
+}
+
+/* The second node joins the context that the first one has. */
+static inline kith_status join_mine(struct pair *pair) {
+    kith_buffer token = {NULL, 0};
+    kith_status status = kith_context_invite(pair->mine, NULL, &token);
+    if (status == KITH_OK) status = kith_node_join(pair->other, (char *)token.data, WAIT_MS, &pair->theirs);
+    kith_buffer_free(&token);
+    return status;
+}
+
+static inline kith_status open_pair(struct pair *pair) {
+    kith_status status = open_nodes(pair);
+    if (status == KITH_OK) status = kith_node_create_context(pair->one, NULL, NULL, 0, NULL, &pair->mine);
+    return status == KITH_OK ? join_mine(pair) : status;
+}
+
+/* Also when one of them was shut down before. */
+static inline void close_pair(struct pair *pair) {
+    kith_node_shutdown(pair->one);
+    kith_node_shutdown(pair->other);
+    kith_context_free(pair->mine);
+    kith_context_free(pair->theirs);
+    kith_node_free(pair->one);
+    kith_node_free(pair->other);
+    kith_hub_free(pair->hub);
+}
+
+/* Whether the node's status has these words. */
+static inline int says(kith_node *node, const char *words) {
+    kith_buffer json = {NULL, 0};
+    int found;
+    if (kith_node_status(node, &json) != KITH_OK) {
+        return 0;
+    }
+    found = strstr((const char *)json.data, words) != NULL;
+    kith_buffer_free(&json);
+    return found;
+}
+
 static inline void close_both(kith_node *node, kith_context *context) {
     kith_node_shutdown(node);
     kith_context_free(context);

@@ -3,49 +3,6 @@
 
 static const char *folder;
 
-/* Two nodes of a hub, and a context of the first one that the second one has joined. */
-struct pair {
-    kith_hub *hub;
-    kith_node *one, *other;
-    kith_context *mine, *theirs;
-};
-
-static kith_status hub_node(const kith_hub *hub, kith_node **node) {
-    kith_node_options options;
-    kith_node_options_init(&options);
-    options.hub = hub;
-    options.discovery = false;
-    return kith_node_open(NULL, &options, node);
-}
-
-static kith_status open_pair(struct pair *pair, uint32_t role) {
-    kith_invite_options options;
-    kith_buffer token = {NULL, 0};
-    kith_status status;
-    memset(pair, 0, sizeof *pair);
-    kith_invite_options_init(&options);
-    options.role = role;
-    if ((status = kith_hub_new(&pair->hub)) != KITH_OK || (status = hub_node(pair->hub, &pair->one)) != KITH_OK ||
-        (status = hub_node(pair->hub, &pair->other)) != KITH_OK ||
-        (status = kith_node_create_context(pair->one, NULL, NULL, 0, NULL, &pair->mine)) != KITH_OK ||
-        (status = kith_context_invite(pair->mine, &options, &token)) != KITH_OK) {
-        return status;
-    }
-    status = kith_node_join(pair->other, (char *)token.data, WAIT_MS, &pair->theirs);
-    kith_buffer_free(&token);
-    return status;
-}
-
-static void close_pair(struct pair *pair) {
-    kith_node_shutdown(pair->one);
-    kith_node_shutdown(pair->other);
-    kith_context_free(pair->mine);
-    kith_context_free(pair->theirs);
-    kith_node_free(pair->one);
-    kith_node_free(pair->other);
-    kith_hub_free(pair->hub);
-}
-
 /* scenario: directory_that_cannot_be */
 static void a_file_in_the_way_is_a_failure_of_the_store(void) {
     char path[1024];
@@ -176,7 +133,7 @@ static void who_writes_at_once_ends_with_one_order(void) {
     kith_transaction orders[2][200];
     size_t counts[2] = {0, 0};
     int results[2] = {1, 1};
-    CHECK_OK(open_pair(&pair, KITH_WRITER));
+    CHECK_OK(open_pair(&pair));
     CHECK(thrd_create(&writers[0], write_many, pair.mine) == thrd_success);
     CHECK(thrd_create(&writers[1], write_many, pair.theirs) == thrd_success);
     for (int i = 0; i < 2; i++) {
@@ -197,7 +154,7 @@ static void who_was_cut_off_comes_together_again(void) {
     struct pair pair;
     kith_events *events = NULL;
     kith_event *event;
-    CHECK_OK(open_pair(&pair, KITH_WRITER));
+    CHECK_OK(open_pair(&pair));
     CHECK_OK(kith_context_events(pair.mine, NULL, &events));
     CHECK_OK(kith_hub_partition(pair.hub, pair.one, pair.other));
     event = next_of_kind(events, KITH_EVENT_PEER_DISCONNECTED);
@@ -252,7 +209,7 @@ static void who_is_removed_writes_no_more(void) {
     struct pair pair;
     uint8_t them[32];
     uint32_t role = KITH_WRITER;
-    CHECK_OK(open_pair(&pair, KITH_WRITER));
+    CHECK_OK(open_pair(&pair));
     CHECK_OK(kith_context_me(pair.theirs, them));
     CHECK_OK(kith_context_remove(pair.mine, them, NULL));
     UNTIL(kith_context_role(pair.theirs, &role) == KITH_OK && role == KITH_NO_ROLE);
@@ -271,7 +228,7 @@ static void who_leaves_is_gone_and_the_last_admin_stays(void) {
     kith_events *events = NULL;
     kith_event *event;
     kith_buffer ids = {NULL, 0};
-    CHECK_OK(open_pair(&pair, KITH_WRITER));
+    CHECK_OK(open_pair(&pair));
     CHECK_STATUS(KITH_PERMISSION_DENIED, kith_context_leave(pair.mine));
     CHECK_OK(kith_context_events(pair.mine, NULL, &events));
     CHECK_OK(kith_context_leave(pair.theirs));

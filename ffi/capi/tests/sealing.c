@@ -24,18 +24,6 @@ static kith_status open_sealed(const char *name, const uint8_t *key, const char 
     return kith_node_open(below(name), &options, node);
 }
 
-/* Whether the node's status has these words. */
-static int says(kith_node *node, const char *words) {
-    kith_buffer json = {NULL, 0};
-    int found;
-    if (kith_node_status(node, &json) != KITH_OK) {
-        return 0;
-    }
-    found = strstr((const char *)json.data, words) != NULL;
-    kith_buffer_free(&json);
-    return found;
-}
-
 /* Whether a file below the folder is there. */
 static int is_there(const char *name) {
     FILE *file = fopen(below(name), "rb");
@@ -218,34 +206,16 @@ static void a_backup_is_the_same_member_and_waits_for_its_owner(void) {
     kith_buffer_free(&again);
 }
 
-struct pair {
-    kith_node *one, *other;
-    kith_context *mine, *theirs;
-};
-
 /* Two members of a context that is sealed so. */
 static kith_status share(struct pair *pair, uint32_t encryption) {
     kith_create_options options;
-    kith_buffer token = {NULL, 0};
-    kith_status status = kith_test_nodes(&pair->one, &pair->other);
+    kith_status status = open_nodes(pair);
     kith_create_options_init(&options);
     options.encryption = encryption;
     options.name = "sealed";
     if (status == KITH_OK) status = kith_node_create_context_with(pair->one, &options, &pair->mine);
     if (status == KITH_OK) status = put_text(pair->mine, "early", "before the other came");
-    if (status == KITH_OK) status = kith_context_invite(pair->mine, NULL, &token);
-    if (status == KITH_OK) status = kith_node_join(pair->other, (char *)token.data, WAIT_MS, &pair->theirs);
-    kith_buffer_free(&token);
-    return status;
-}
-
-static void part(struct pair *pair) {
-    kith_node_shutdown(pair->one);
-    kith_node_shutdown(pair->other);
-    kith_context_free(pair->mine);
-    kith_context_free(pair->theirs);
-    kith_node_free(pair->one);
-    kith_node_free(pair->other);
+    return status == KITH_OK ? join_mine(pair) : status;
 }
 
 /* scenario: encryption_chosen */
@@ -257,7 +227,7 @@ static void each_suite_goes_from_end_to_end(void) {
     kith_security security;
     kith_buffer text = {NULL, 0};
     for (int i = 0; i < 3; i++) {
-        struct pair pair = {NULL, NULL, NULL, NULL};
+        struct pair pair;
         CHECK_OK(share(&pair, suites[i]));
         CHECK(holds(pair.theirs, "early", "before the other came"));
         CHECK_OK(put_text(pair.theirs, "mine", "by the other"));
@@ -271,7 +241,7 @@ static void each_suite_goes_from_end_to_end(void) {
         CHECK_OK(kith_context_security(pair.theirs, &security));
         CHECK(security.suite == suites[i] && security.unopened == 0);
         CHECK_STATUS(i == 0 ? KITH_UNSUPPORTED : KITH_OK, kith_context_rotate_keys(pair.mine));
-        part(&pair);
+        close_pair(&pair);
     }
     CHECK_OK(lone_node(&node));
     kith_create_options_init(&options);
@@ -294,7 +264,7 @@ static void each_suite_goes_from_end_to_end(void) {
 
 /* scenario: rotate_keys */
 static void new_keys_are_for_all_that_follows(void) {
-    struct pair pair = {NULL, NULL, NULL, NULL};
+    struct pair pair;
     kith_security before, after, theirs;
     CHECK_OK(share(&pair, KITH_ENCRYPTION_X25519));
     CHECK_OK(put_text(pair.mine, "x", "1"));
@@ -313,13 +283,13 @@ static void new_keys_are_for_all_that_follows(void) {
     CHECK_OK(put_text(pair.theirs, "x", "3"));
     UNTIL(holds(pair.mine, "x", "3"));
     CHECK(holds(pair.mine, "x", "3"));
-    part(&pair);
+    close_pair(&pair);
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_rotate_keys(NULL));
 }
 
 /* scenario: security_report */
 static void it_is_said_how_it_stands_with_the_keys(void) {
-    struct pair pair = {NULL, NULL, NULL, NULL};
+    struct pair pair;
     kith_security security, later;
     kith_node *node = NULL;
     kith_context *alone = NULL;
@@ -357,7 +327,7 @@ static void it_is_said_how_it_stands_with_the_keys(void) {
     CHECK_OK(kith_context_status(pair.theirs, &json));
     CHECK(strstr((char *)json.data, "\"unopened\":0") != NULL);
     kith_buffer_free(&json);
-    part(&pair);
+    close_pair(&pair);
 }
 
 int main(int argc, char **argv) {

@@ -41,14 +41,6 @@ static kith_status open_old(struct caller *caller, const char *path, kith_node *
     return kith_node_open(path, (const kith_node_options *)(const void *)caller, node);
 }
 
-/* Whether the node's status has these words. */
-static int says(kith_node *node, const char *words) {
-    kith_buffer json = {NULL, 0};
-    int found = kith_node_status(node, &json) == KITH_OK && strstr((const char *)json.data, words) != NULL;
-    kith_buffer_free(&json);
-    return found;
-}
-
 static void a_shorter_struct_is_filled_and_read_as_far_as_it_goes(void) {
     struct caller caller;
     kith_node *node = NULL;

@@ -1,6 +1,5 @@
 //! Events, pulled.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kith_core::node::{self, Event as CoreEvent};
@@ -96,11 +95,11 @@ pub struct Happened {
 }
 
 /// A stream of events. `ready` waits, `take` gives: a wait that the host cancels at the very moment of its answer loses
-/// no event.
+/// no event. Both do so for as many as are there, so that not each of them costs a wait and two crossings.
 #[derive(uniffi::Object)]
 pub struct Events {
     stream: tokio::sync::Mutex<node::Events>,
-    taken: Mutex<VecDeque<Happened>>,
+    taken: Mutex<Vec<Happened>>,
 }
 
 impl Events {
@@ -111,7 +110,7 @@ impl Events {
 
 #[uniffi::export]
 impl Events {
-    /// Waits until there is an event to take.
+    /// Waits until there are events to take.
     pub async fn ready(&self) -> Result<(), Failure> {
         let mut stream = self.stream.lock().gated().await;
         let waiting = || !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
@@ -119,13 +118,15 @@ impl Events {
             return Ok(());
         }
         let (cursor, event) = stream.next().gated().await?;
-        let happened = Happened { cursor, event: event.into() };
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).push_back(happened);
+        let rest = std::iter::from_fn(|| stream.at_hand());
+        let all = std::iter::once((cursor, event)).chain(rest);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.extend(all.map(|(cursor, event)| Happened { cursor, event: event.into() }));
         Ok(())
     }
 
-    /// The event that `ready` waited for.
-    pub fn take(&self) -> Option<Happened> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// The events that `ready` waited for, in their order: those of 64 writes at most. None if another caller took them.
+    pub fn take(&self) -> Vec<Happened> {
+        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -7,6 +7,7 @@ use kith::context::*;
 use kith::events::*;
 use kith::lists::*;
 use kith::receipt::*;
+use kith::status::kith_status;
 use kith::subscription::*;
 use kith::verify::*;
 
@@ -21,23 +22,11 @@ impl Program {
         unsafe {
             match call {
                 HistoryCall::History { at: pick, after, capacity, .. } => {
-                    let after = self.after(*after);
-                    let capacity = usize::from(*capacity % 20);
-                    let mut room: Vec<kith_transaction> = Vec::with_capacity(capacity);
-                    let mut count = 0;
-                    let after = after.as_ref().map_or(null(), |after| after.as_ptr());
-                    let status = kith_context_history(
-                        self.context(*pick),
-                        after,
-                        room.as_mut_ptr(),
-                        capacity,
-                        &mut count,
-                    );
-                    if status as u32 == 0 {
-                        assert!(count <= capacity);
-                        room.set_len(count);
-                        self.know(room.iter().take(4).map(|found| found.id));
-                    }
+                    let (context, after) = (self.context(*pick), self.after(*after));
+                    let found = page(after.as_deref(), *capacity, |after, room, capacity, count| {
+                        kith_context_history(context, after, room, capacity, count)
+                    });
+                    self.know(found.iter().take(4).map(|found| found.id));
                 }
                 HistoryCall::Transaction { at: pick, id } => {
                     let id = self.id(*id);
@@ -131,26 +120,30 @@ impl Program {
                     }
                 }
                 HistoryCall::Explain { at: pick, key: name, after, capacity } => {
-                    let (key, after) = (key(*name), self.after(*after));
-                    let capacity = usize::from(*capacity % 20);
-                    let mut room: Vec<kith_explanation> = Vec::with_capacity(capacity);
-                    let mut count = 0;
-                    let after = after.as_ref().map_or(null(), |after| after.as_ptr());
-                    let status = kith_context_explain(
-                        self.context(*pick),
-                        place(&key),
-                        after,
-                        room.as_mut_ptr(),
-                        capacity,
-                        &mut count,
-                    );
-                    if status as u32 == 0 {
-                        assert!(count <= capacity);
-                        room.set_len(count);
-                        self.know(room.iter().map(|found| found.transaction.id));
-                    }
+                    let (context, key, after) = (self.context(*pick), key(*name), self.after(*after));
+                    let found = page(after.as_deref(), *capacity, |after, room, capacity, count| {
+                        kith_context_explain(context, place(&key), after, room, capacity, count)
+                    });
+                    self.know(found.iter().map(|found| found.transaction.id));
                 }
             }
         }
     }
+}
+
+/// What a call says that fills a page behind a place; nothing if it refuses.
+fn page<T>(
+    after: Option<&[u8]>,
+    capacity: u8,
+    call: impl FnOnce(*const u8, *mut T, usize, *mut usize) -> kith_status,
+) -> Vec<T> {
+    let capacity = usize::from(capacity % 20);
+    let (mut room, mut count) = (Vec::with_capacity(capacity), 0);
+    let status = call(after.map_or(null(), <[u8]>::as_ptr), room.as_mut_ptr(), capacity, &mut count);
+    if status as u32 == 0 {
+        assert!(count <= capacity);
+        // SAFETY: so many have been written.
+        unsafe { room.set_len(count) };
+    }
+    room
 }

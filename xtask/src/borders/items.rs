@@ -516,6 +516,7 @@ const ALL: &str = "C Python Kotlin Swift";
 
 pub(super) const EXCEPTIONS: &[Exception] = &[
     none("Options::cache", ALL, "for measuring; what an engine takes by itself is within the goals"),
+    none("Events::at_hand", ALL, "`next` gives them; there, several cross the border at a time"),
     none("Events::next_blocking", "Python Kotlin Swift", "`next` is awaited"),
     spelled("Events::next_blocking", "C", "fn kith_events_next(", "it blocks"),
     spelled("Options::path", "C", "fn kith_node_open(", "its first argument"),

@@ -101,6 +101,7 @@ public final class Events: AsyncSequence, Sendable {
     public typealias Element = Event
 
     private let native: KithNative.Events
+    private let atHand = AtHand()
 
     init(native: KithNative.Events) {
         self.native = native
@@ -109,15 +110,21 @@ public final class Events: AsyncSequence, Sendable {
     /// Waits for the next event. Cancelling the wait loses none. `KithError.closed` at the end of the stream.
     public func next() async throws -> Event {
         while true {
-            let happened = try await translated {
-                try await native.ready()
-                return native.take()
-            }
-            // Two tasks may wait for one event; the slower one waits for the next.
-            if let happened {
+            try Task.checkCancellation()
+            if let happened = try crossed() {
                 return try Event(native: happened)
             }
+            // Two tasks may wait for one event; the slower one waits for the next.
+            try await translated {
+                try await native.ready()
+                atHand.add(native.take())
+            }
         }
+    }
+
+    /// One that has crossed before, with others.
+    private func crossed() throws -> Happened? {
+        try translated { atHand.next() }
     }
 
     /// An iterator over what comes.
@@ -134,6 +141,29 @@ public final class Events: AsyncSequence, Sendable {
             } catch KithError.closed {
                 return nil
             }
+        }
+    }
+}
+
+/// Events that have crossed already: several do at a time.
+private final class AtHand: @unchecked Sendable {
+    private let lock = NSLock()
+    private var events: [Happened] = []
+    private var given = 0
+
+    func add(_ more: [Happened]) {
+        lock.withLock {
+            events.removeFirst(given)
+            given = 0
+            events += more
+        }
+    }
+
+    func next() -> Happened? {
+        lock.withLock {
+            guard given < events.count else { return nil }
+            given += 1
+            return events[given - 1]
         }
     }
 }

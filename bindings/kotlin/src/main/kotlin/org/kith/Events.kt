@@ -1,6 +1,9 @@
 package org.kith
 
+import java.util.concurrent.ConcurrentLinkedQueue
 import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 import org.kith.internal.Event as NativeEvent
@@ -120,23 +123,26 @@ private fun eventOf(happened: Happened): Event {
 
 /** A subscription that has begun. It ends after [Event.Closed], and when the node is shut down. Close it when it is not wanted any more. */
 public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
+    private val atHand = ConcurrentLinkedQueue<Happened>()
     @Volatile private var closed = false
 
     /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
     public suspend fun next(): Event {
         while (true) {
-            val happened = try {
+            currentCoroutineContext().ensureActive()
+            if (closed) throw KithException.Closed("the subscription is closed")
+            translated { atHand.poll() }?.let { return eventOf(it) }
+            // Two coroutines may wait for one event; the slower one waits for the next.
+            try {
                 translated {
                     native.ready()
-                    native.take()
+                    atHand.addAll(native.take())
                 }
             } catch (error: IllegalStateException) {
                 // The generated object says so when it has been let go; a cancelled coroutine's exception is of that kind too.
                 if (closed && error !is CancellationException) throw KithException.Closed("the subscription is closed")
                 throw error
             }
-            // Two coroutines may wait for one event; the slower one waits for the next.
-            if (happened != null) return eventOf(happened)
         }
     }
 

@@ -5,8 +5,13 @@ import com.sun.jna.Memory
 import com.sun.jna.Structure
 import java.io.File
 import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.launch
+import kotlinx.coroutines.yield
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -14,7 +19,9 @@ import org.junit.jupiter.api.assertThrows
 import org.kith.internal.FfiConverterTypeHostApplication
 import org.kith.internal.FfiConverterTypeJoinProgress
 import org.kith.internal.FfiConverterTypeLogSink
+import org.kith.internal.UniffiNullRustCallStatusErrorHandler
 import org.kith.internal.uniffiContinuationHandleMap
+import org.kith.internal.uniffiRustCallAsync
 import org.kith.testing.ApplicationBench
 import org.kith.testing.Hub
 
@@ -123,6 +130,7 @@ internal class LeakTest {
             suspend fun calls(count: Int) = repeat(count) {
                 assertEquals(1000, context.get(key("one"))!!.size)
                 assertEquals(1, context.entries().size)
+                assertEquals(context, node.context(context.id))
                 assertThrows<KithException.Rejected> { context.compareAndSet(key("one"), null, bytes("y")) }
             }
             suspend fun subscriptions(count: Int) = repeat(count) { context.subscribe().close() }
@@ -130,8 +138,17 @@ internal class LeakTest {
                 assertThrows<KithException.Rejected> { picky.execute("refuse", ByteArray(100)) }
                 picky.query("ask", ByteArray(100))
             }
+            suspend fun cancelled(count: Int) = coroutineScope {
+                repeat(count) {
+                    val call = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { context.get(key("one")) }
+                    // Some at once, some when their answer is there or on its way.
+                    repeat(it % 8) { yield() }
+                    call.cancelAndJoin()
+                }
+            }
             for ((what, body) in listOf<Pair<String, suspend (Int) -> Unit>>(
                 "calls" to ::calls, "subscriptions" to ::subscriptions, "rounds with an application" to ::rounds,
+                "cancelled calls" to ::cancelled,
             )) {
                 body(1000)
                 val before = Usage.settled()
@@ -140,6 +157,16 @@ internal class LeakTest {
                 before.check(what, count, 10)
             }
         }
+    }
+
+    @Test
+    fun `nodes that are opened and closed leave nothing`() = test(minutes = 60) {
+        suspend fun nodes(count: Int) = repeat(count) { Hub().node().use { it.createContext() } }
+        nodes(10)
+        val before = Usage.settled()
+        val count = times(20)
+        nodes(count)
+        before.check("nodes opened and closed", count, 64)
     }
 
     private class Echo : Application() {
@@ -163,6 +190,34 @@ internal class LeakTest {
             }
         }
         assertEquals(before, uniffiContinuationHandleMap.size)
+    }
+
+    @Test
+    fun `an answer that is there when its call is cancelled is taken before the call is let go`() = test {
+        // The generated function by itself lets it go with the call: what it points to would stay.
+        for (ready in listOf(true, false)) {
+            val told = mutableListOf<String>()
+            val call = launch(start = CoroutineStart.UNDISPATCHED) {
+                uniffiRustCallAsync(
+                    7L,
+                    { _, callback, data ->
+                        coroutineContext.cancel()
+                        if (ready) callback.callback(data, 0) else uniffiContinuationHandleMap.remove(data)
+                    },
+                    { future, status ->
+                        told += "taken $future"
+                        if (!ready) status.code = 3 // "cancelled": there is none
+                        41
+                    },
+                    { future -> told += "let go $future" },
+                    { answer -> told += "lifted $answer" },
+                    UniffiNullRustCallStatusErrorHandler,
+                )
+            }
+            call.join()
+            assertTrue(call.isCancelled)
+            assertEquals(listOfNotNull("taken 7", if (ready) "lifted 41" else null, "let go 7"), told)
+        }
     }
 
     @Test
