@@ -1533,8 +1533,8 @@ kith_status kith_context_status(const kith_context *context,
                                 kith_buffer *json);
 
 /**
- * Blocks until at least one connected member's node is known to hold the same history and none is known to hold another one, for at
- * most `timeout_ms`: then KITH_TIMEOUT.
+ * Blocks until all that is written here by now is durable with each connected member, and what these held is here, for at most
+ * `timeout_ms`: then KITH_TIMEOUT, also where no member is connected. What either side writes meanwhile is not waited for.
  *
  * Needs:
  * `context` is a context of this library or NULL.
