@@ -83,5 +83,13 @@ pub const SYNC_CHANNELS: usize = 1024;
 pub const SYNC_WRONG_OPENINGS: usize = 4096;
 /// Most sealed transactions that each side of a session remembers to be unopened at the other.
 pub const SYNC_SHARES: usize = 4096;
+/// Longest wrap of an epoch's seed for one member, in bytes.
+pub const WRAP: usize = 1200;
+/// Longest way from a wrap to the root of an epoch's wraps.
+pub const WRAP_PATH: usize = 10;
+/// Up to so many bytes all wraps of an epoch go to each of its recipients, who hands them on; of more each gets its own, from the author.
+pub const WRAPS_SHARED: usize = 256 << 10;
+/// Most epochs whose wraps each side of a session remembers to have asked for, and to have been asked for.
+pub const SYNC_WRAPS: usize = 256;
 /// Longest peer id, in bytes.
 pub const PEER_ID: usize = 128;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary, Unstructured};
 use ed25519_dalek::SigningKey;
+use kith_core::encryption::{Leaf, Wrapped};
 use kith_core::fuzzing::sync::{Heard, Saying, SomeRun, VERSION, as_sealed, say};
 use kith_core::replica::faults::{self, Fault};
 use kith_core::replica::payload::{
@@ -224,6 +225,16 @@ impl Far {
                 Saying::Shares(opened.iter().map(content).collect(), ids(unable))
             }
             Said::Complain => Saying::Complain,
+            Said::AskWraps(pick) => Saying::AskWraps(self.id(*pick)),
+            Said::Wraps(pick, how, bytes) => {
+                let given = match how % 3 {
+                    0 => None,
+                    1 => Some(Wrapped::All(bytes.clone())),
+                    _ => Some(Wrapped::Own(Leaf { wrap: bytes.clone(), path: vec![[7; 32]] })),
+                };
+                Saying::Wraps(self.id(*pick), given)
+            }
+            Said::HaveWraps(pick) => Saying::HaveWraps(self.id(*pick)),
         };
         self.founder.channel.as_ref().map(|(_, binding)| say(&saying, binding))
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kith_core::Result;
-use kith_core::encryption::{Epoch, Key, Ring, Rows, Scope, Suite, Trouble};
+use kith_core::encryption::{Epoch, Key, Leaf, Ring, Rows, Scope, Suite, Trouble, Wraps};
 use kith_core::replica::{
     ContextId, Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
 };
@@ -40,6 +40,8 @@ struct Target {
     author: MemberId,
     epoch: Epoch,
     members: Vec<MemberId>,
+    /// All wraps, where the transaction has only their root and somebody ever had them.
+    wraps: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -51,13 +53,16 @@ impl Target {
         let none = BTreeSet::new();
         let ratchets = hoard.get(&row(&Key::Ratchet)).unwrap_or(&none);
         let roots = hoard.get(&row(&Key::From(self.author))).unwrap_or(&none);
-        self.members.iter().filter(|me| **me != self.author).any(|me| {
+        let recipients = self.members.iter().filter(|me| **me != self.author);
+        recipients.enumerate().any(|(index, me)| {
+            let leaf = self.wraps.as_ref().and_then(|all| Leaf::of(&scope, &self.author, all, index));
             ratchets.iter().any(|ratchet| {
                 roots.iter().map(Some).chain([None]).any(|root| {
                     let mut rows = Loot([(Key::Ratchet, ratchet.clone())].into());
                     rows.0.extend(root.map(|root| (Key::From(self.author), root.clone())));
                     let ring = Ring { scope, me: *me, rows: &rows };
-                    ring.receive_epoch(&self.id, &self.author, &self.epoch, &self.members, None).is_ok()
+                    ring.receive_epoch(&self.id, &self.author, &self.epoch, &self.members, leaf.as_ref())
+                        .is_ok()
                 })
             })
         })
@@ -75,7 +80,7 @@ fn targets(context: ContextId, scope: Scope, all: &[Transaction], known: &Oracle
         };
         let epoch = Epoch::decode(&scope, &bytes).ok()?;
         let members = members(context, all, known, &id);
-        Some(Target { id, author: transaction.header.author, epoch, members })
+        Some(Target { id, author: transaction.header.author, epoch, members, wraps: None })
     };
     epochs.iter().take(EPOCHS).filter_map(target).collect()
 }
@@ -125,7 +130,12 @@ impl World {
         self.report.unopened = machine.replica().unopened();
         let scope = Scope { suite, context };
         self.sealed_for_members(context, &all, &known)?;
-        for target in targets(context, scope, &all, &known) {
+        for mut target in targets(context, scope, &all, &known) {
+            // Behind the version of the row and the length.
+            let kept = self.judge.hoards.values().find_map(|hoard| hoard.get(&row(&Key::Wraps(target.id))));
+            target.wraps =
+                kept.and_then(|rows| rows.first()).and_then(|row| row.get(5..)).map(<[u8]>::to_vec);
+            self.report.apart += u64::from(matches!(target.epoch.wraps, Wraps::Root(_)));
             for (number, hoard) in &self.judge.hoards {
                 let node = &self.nodes[*number];
                 if node.me == target.author {

@@ -60,6 +60,8 @@ pub struct Report {
     pub replays: u64,
     /// Epochs whose keys were tried to be had by those who must not have them, and the same by those who may.
     pub thefts: (u64, u64),
+    /// Those of these epochs that have their wraps apart from the transaction.
+    pub apart: u64,
     /// Calls that could not be opened at the end, which a liar sent.
     pub unopened: u64,
     /// ms of virtual time until all were equal.

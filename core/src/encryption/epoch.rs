@@ -50,6 +50,15 @@ pub struct Leaf {
     pub path: Vec<[u8; 32]>,
 }
 
+/// What a recipient gets of wraps that are not in the transaction.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Wrapped {
+    /// Its own, with the way to the root: where all are more than [`limits::WRAPS_SHARED`] bytes.
+    Own(Leaf),
+    /// All, one after the other. They prove themselves, and it can hand them on.
+    All(Vec<u8>),
+}
+
 /// Where the chain of roots from one member to another stands, at the sender's end and at the receiver's.
 #[derive(Clone, Debug, Default, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
 pub struct Pair {
@@ -108,6 +117,31 @@ impl Epoch {
             return Err(Trouble::EpochMalformed);
         }
         scope.suite.check_key(&self.ratchet_key.key)
+    }
+
+    /// What the recipient of this index is to get of wraps that are elsewhere, out of all of them.
+    #[must_use]
+    pub fn wrapped(&self, scope: &Scope, author: &MemberId, index: usize, all: &[u8]) -> Option<Wrapped> {
+        if all.len() <= limits::WRAPS_SHARED {
+            return Some(Wrapped::All(all.to_vec()));
+        }
+        Leaf::of(scope, author, all, index).map(Wrapped::Own)
+    }
+
+    /// Whether that belongs to this epoch and is what the recipient of this index is to get. Hashes no more than all wraps.
+    #[must_use]
+    pub fn proves(&self, scope: &Scope, author: &MemberId, index: usize, given: &Wrapped) -> bool {
+        let length = self.recipients as usize * scope.suite.wrap();
+        match given {
+            Wrapped::Own(leaf) => {
+                length > limits::WRAPS_SHARED && self.wrap(scope, author, index, Some(leaf)).is_ok()
+            }
+            Wrapped::All(all) => {
+                all.len() == length
+                    && length <= limits::WRAPS_SHARED
+                    && Wraps::of(scope, author, all) == self.wraps
+            }
+        }
     }
 
     /// The wrap of one recipient: out of the transaction, or out of a leaf that is proved to belong to it.

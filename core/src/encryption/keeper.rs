@@ -2,6 +2,7 @@
 
 mod epochs;
 mod judging;
+mod wraps;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -98,6 +99,8 @@ pub(crate) struct Keeper {
     pub(crate) troubles: Vec<(TransactionId, MemberId, Trouble)>,
     /// Who gave keys that cannot be used.
     pub(crate) complaints: BTreeSet<MemberId>,
+    /// What [`Key::Wanted`] says, once it was read.
+    wanted: RefCell<Option<Vec<TransactionId>>>,
 }
 
 /// The rows in a context's tables, and what went wrong with reading them.
@@ -157,6 +160,7 @@ impl Keeper {
             tidied: None,
             troubles: Vec::new(),
             complaints: BTreeSet::new(),
+            wanted: RefCell::default(),
         }
     }
 
@@ -430,16 +434,9 @@ impl Keyring for Keeper {
             taken.writes = writes(changes.into_iter().filter(kept));
         } else if transaction.is_opened() {
             taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
-        } else {
-            match self.ring(scope, &rows).open_with_key(transaction) {
-                Ok((mut opened, key, change)) => {
-                    taken.opened = Some((std::mem::take(&mut opened.payload), key));
-                    taken.writes = writes(Some(change).filter(|_| !faults::is(Fault::KeepKeys)));
-                }
-                Err(trouble @ (Trouble::State | Trouble::StateVersion)) => return rows.told(Err(trouble)),
-                Err(Trouble::NoKeys) => {}
-                Err(trouble) => self.troubles.push((header.id(), header.author, trouble)),
-            }
+        } else if let Some((content, key, writes)) = self.read(past.replica, past.tables, transaction)? {
+            taken.opened = Some((content, key));
+            taken.writes = writes;
         }
         if header.counter == 0 {
             taken.writes.extend(writes(self.supersede(past, header)?));

@@ -19,7 +19,7 @@ mod trouble;
 
 pub use chain::{Chain, Opened};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
-pub use epoch::{Epoch, Leaf, Pair, Recipient, RefreshKey, WRAPS_INLINE, Wraps};
+pub use epoch::{Epoch, Leaf, Pair, Recipient, RefreshKey, WRAPS_INLINE, Wrapped, Wraps};
 pub(crate) use keeper::{Keeper, Prepared};
 pub use ring::{Change, EpochDraft, Key, RATCHET_KEYS, Ring, Rows};
 pub use secret::{Scope, Secret};

@@ -31,6 +31,12 @@ pub enum Key {
     Envelope(TransactionId),
     /// What is to be remembered besides: no secret.
     Book,
+    /// Of which epochs this member's wrap is still to come: no secret, like the two after it.
+    Wanted,
+    /// All wraps of an epoch that has them elsewhere: for those who ask.
+    Wraps(TransactionId),
+    /// This member's own wrap of such an epoch, until it is opened.
+    Leaf(TransactionId),
 }
 
 impl Key {
@@ -188,7 +194,10 @@ impl<R: Rows> Ring<'_, R> {
     /// The changes that go with the signed transaction of a draft.
     #[must_use]
     pub fn begin_epoch(&self, draft: EpochDraft, id: &TransactionId) -> Vec<Change> {
-        let EpochDraft { seed, members, mut changes, .. } = draft;
+        let EpochDraft { epoch, wraps, seed, members, mut changes } = draft;
+        if matches!(epoch.wraps, Wraps::Root(_)) {
+            changes.push(Change::put(Key::Wraps(*id), &wraps));
+        }
         changes.extend(self.derived(id, &seed, &members));
         changes
     }
@@ -242,11 +251,14 @@ impl<R: Rows> Ring<'_, R> {
         Ok(changes)
     }
 
-    /// Wipes an epoch's keys. What is still unopened of it comes as shared history.
+    /// Wipes an epoch's keys, and the wraps that were kept for others. What is still unopened of it comes as shared history.
     #[must_use]
     pub fn retire(&self, epoch: &TransactionId, members: &[MemberId]) -> Vec<Change> {
         let chains = members.iter().map(|author| Key::Chain(*epoch, *author));
-        chains.chain([Key::Envelope(*epoch)]).map(|key| Change { key, value: None }).collect()
+        chains
+            .chain([Key::Envelope(*epoch), Key::Wraps(*epoch)])
+            .map(|key| Change { key, value: None })
+            .collect()
     }
 
     /// Seals and signs one's own next message in an epoch. The changes are to be durable before the transaction is sent.

@@ -10,6 +10,7 @@ mod sessions;
 mod stage;
 mod storing;
 mod verifying;
+mod wraps;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use self::gossiping::Gossiping;
 use self::sessions::Connected;
 use self::stage::Stage;
 use self::verifying::Verifying;
+use self::wraps::Fetching;
 pub(crate) use self::writing::fresh_keys;
 use super::command::Command;
 use super::events::{Cursor, Event};
@@ -97,6 +99,7 @@ pub(crate) struct Actor {
     /// Counts what became part of the history, and how much of it the sessions were told of.
     written: u64,
     told: u64,
+    fetching: Fetching,
 }
 
 impl Actor {
@@ -129,6 +132,7 @@ impl Actor {
             gossiping: Gossiping::default(),
             written,
             told: written,
+            fetching: Fetching::default(),
         };
         // Left by an earlier process, for want of the application or after a fault: tried at once.
         if let Some(id) = actor.replica.first_pending() {
@@ -201,7 +205,10 @@ impl Actor {
 
     /// When a round is due though nothing comes.
     pub(super) fn due(&self) -> Option<u64> {
-        let at_once = !self.left_over.is_empty() || !self.postponed.is_empty() || self.verifying.under_way();
+        let at_once = !self.left_over.is_empty()
+            || !self.postponed.is_empty()
+            || self.verifying.under_way()
+            || self.fetching.reads();
         if at_once { Some(0) } else { self.next_deadline() }
     }
 
@@ -232,6 +239,7 @@ impl Actor {
             (self.leaving, self.pruned) = (leaving, pruned);
             self.keeper = Keeper::new(self.start.shared.id, self.start.shared.me);
             self.gossiping.look_anew();
+            self.fetching = Fetching::default();
             match open(&self.start) {
                 Ok(replica) => self.replica = replica,
                 Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
@@ -277,6 +285,7 @@ impl Actor {
             }
             self.postponed.extend(stage.commands.drain(..));
             self.stage_deliveries(&mut view, most, stage)?;
+            self.stage_wraps(&mut view, stage)?;
             self.stage_shares(&mut view, stage)?;
             self.stage_evidence(&mut view, stage)?;
             self.stage_forks(&mut view, stage)?;

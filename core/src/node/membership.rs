@@ -1,7 +1,7 @@
 //! What sync reads of a context, and who is what to it.
 
 use crate::Result;
-use crate::encryption::Keeper;
+use crate::encryption::{Keeper, Wrapped};
 use crate::limits;
 use crate::replica::payload::Add;
 use crate::replica::{
@@ -15,6 +15,9 @@ pub(crate) struct Held<'a> {
     pub(crate) replica: &'a Replica,
     pub(crate) tables: &'a dyn StateRead,
     pub(crate) verified: &'a Verified,
+    pub(crate) keeper: &'a Keeper,
+    /// Whether keys are on the way.
+    pub(crate) awaits: bool,
 }
 
 impl Held<'_> {
@@ -171,6 +174,18 @@ impl History for Held<'_> {
 
     fn unopened_changes(&self) -> u64 {
         self.replica.unopened_changes()
+    }
+
+    fn wraps_for(&self, epoch: &TransactionId, member: &MemberId) -> Result<Option<Wrapped>> {
+        self.keeper.wraps_for(self.replica, self.tables, epoch, member)
+    }
+
+    fn proves(&self, epoch: &TransactionId, given: &Wrapped) -> Result<bool> {
+        self.keeper.proves(self.replica, self.tables, epoch, given)
+    }
+
+    fn awaits_keys(&self) -> bool {
+        self.awaits
     }
 
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing> {

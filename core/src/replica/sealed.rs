@@ -104,10 +104,21 @@ impl Replica {
         contents: Vec<(TransactionId, Vec<u8>)>,
         application: Option<&dyn Application>,
     ) -> Result<Step> {
+        let contents = contents.into_iter().map(|(id, content)| (id, content, None)).collect();
+        self.open_late_with(tables, contents, application)
+    }
+
+    /// The same, with the keys of the messages where they are known: then they can be sent again as they came.
+    pub(crate) fn open_late_with(
+        &mut self,
+        tables: &dyn StateRead,
+        contents: Vec<(TransactionId, Vec<u8>, Option<MessageKey>)>,
+        application: Option<&dyn Application>,
+    ) -> Result<Step> {
         let mut view = View::new(tables);
         let mut step = Step::default();
         let last = self.core.last;
-        for (id, content) in contents {
+        for (id, content, key) in contents {
             let Some(position) = tables::position(&view, &id)? else { continue };
             let place = Place::tail(position.lamport, id);
             if view.get(Table::Meta, &tables::unopened_key(&place))?.is_none() {
@@ -117,9 +128,9 @@ impl Replica {
             if transaction.header.check_content(&content).is_err() {
                 continue;
             }
-            transaction.payload = content;
-            let key = tables::transaction_key(&position.author, position.sequence, &id);
-            view.put(Table::Transactions, key, transaction.to_row());
+            (transaction.payload, transaction.key) = (content, key);
+            let row = tables::transaction_key(&position.author, position.sequence, &id);
+            view.put(Table::Transactions, row, transaction.to_row());
             view.delete(Table::Meta, tables::unopened_key(&place));
             self.sealed.unopened = self.sealed.unopened.saturating_sub(1);
             self.pending.insert(place, id);

@@ -7,6 +7,7 @@ use super::message::{Hello, Message};
 use super::proof::{Binding, Covered};
 use super::session::Stop;
 use super::{History, Position, Refusal, SYNC_VERSION, Standing, Tips};
+use crate::encryption::{Leaf, Wrapped};
 use crate::fuzzing::{Decoder, Input, encoded, signing_key};
 use crate::replica::payload::{Add, KeyPackage, Tip};
 use crate::replica::{
@@ -189,6 +190,9 @@ pub enum Saying {
     Lacking(Vec<TransactionId>),
     Shares(Vec<(TransactionId, Vec<u8>)>, Vec<TransactionId>),
     Complain,
+    AskWraps(TransactionId),
+    Wraps(TransactionId, Option<Wrapped>),
+    HaveWraps(TransactionId),
 }
 
 /// The version that this build speaks.
@@ -248,6 +252,9 @@ pub fn say(saying: &Saying, binding: &Binding) -> Vec<u8> {
         Saying::Lacking(ids) => Message::Lacking { ids: ids.clone() },
         Saying::Shares(opened, unable) => Message::Shares { opened: opened.clone(), unable: unable.clone() },
         Saying::Complain => Message::Complain,
+        Saying::AskWraps(epoch) => Message::AskWraps { epoch: *epoch },
+        Saying::Wraps(epoch, given) => Message::Wraps { epoch: *epoch, given: given.clone() },
+        Saying::HaveWraps(epoch) => Message::HaveWraps { epoch: *epoch },
     };
     message.encode()
 }
@@ -392,6 +399,14 @@ fn messages() -> Vec<Vec<u8>> {
         Message::Lacking { ids: vec![id] },
         Message::Shares { opened: vec![(id, vec![3; 40])], unable: vec![id] },
         Message::Complain,
+        Message::AskWraps { epoch: id },
+        Message::Wraps { epoch: id, given: None },
+        Message::Wraps { epoch: id, given: Some(Wrapped::All(vec![3; 176])) },
+        Message::Wraps {
+            epoch: id,
+            given: Some(Wrapped::Own(Leaf { wrap: vec![3; 88], path: vec![[4; 32]; 2] })),
+        },
+        Message::HaveWraps { epoch: id },
     ]
     .iter()
     .map(Message::encode)

@@ -5,6 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::batch::Batch;
 use super::proof::Covered;
 use super::{Failure, Refusal, Tips};
+use crate::encryption::Wrapped;
 use crate::limits;
 use crate::replica::payload::Add;
 use crate::replica::{MemberId, TransactionId};
@@ -45,6 +46,12 @@ pub(super) enum Message {
     Shares { opened: Vec<(TransactionId, Vec<u8>)>, unable: Vec<TransactionId> },
     /// "I cannot open the keys that you made for me." Once in a session.
     Complain,
+    /// "What am I to get of the wraps of this epoch?"
+    AskWraps { epoch: TransactionId },
+    /// That; or nothing: they are not here, or not for you.
+    Wraps { epoch: TransactionId, given: Option<Wrapped> },
+    /// "Those that you asked for in vain are here now."
+    HaveWraps { epoch: TransactionId },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -89,6 +96,10 @@ impl Message {
                 opened.len() <= limits::SYNC_WANTED && unable.len() <= limits::SYNC_WANTED
             }
             Self::Given { lacking } => lacking.len() <= limits::SYNC_WANTED,
+            Self::Wraps { given: Some(Wrapped::Own(leaf)), .. } => {
+                leaf.wrap.len() <= limits::WRAP && leaf.path.len() <= limits::WRAP_PATH
+            }
+            Self::Wraps { given: Some(Wrapped::All(wraps)), .. } => wraps.len() <= limits::WRAPS_SHARED,
             _ => true,
         };
         if within { Ok(message) } else { Err(Failure::Garbage) }

@@ -19,6 +19,7 @@ mod shares;
 mod vector;
 mod verified;
 mod window;
+mod wraps;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -33,12 +34,13 @@ pub(crate) use proof::signed_run;
 pub use session::{Session, Status};
 pub(crate) use verified::Verified;
 
+use crate::encryption::Wrapped;
 use crate::replica::payload::{Add, Tip};
 use crate::replica::{Header, Malformed, MemberId, Place, Role, Transaction, TransactionId};
 use crate::{ErrorKind, Result};
 
 /// The version of the messages inside a channel. A peer with another one is told apart by name.
-pub const SYNC_VERSION: u16 = 3;
+pub const SYNC_VERSION: u16 = 4;
 
 /// An author and every tip of its chain: the transactions that are no other's `previous`. More than one after a fork.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -139,6 +141,23 @@ pub trait History {
         0
     }
 
+    /// What this member gets of the wraps of an epoch that has only their root: `None` if it is no recipient, or they are not here.
+    fn wraps_for(&self, epoch: &TransactionId, member: &MemberId) -> Result<Option<Wrapped>> {
+        let _ = (epoch, member);
+        Ok(None)
+    }
+
+    /// Whether what a peer gives of an epoch's wraps is for this side, and belongs to the epoch as its author has signed it.
+    fn proves(&self, epoch: &TransactionId, given: &Wrapped) -> Result<bool> {
+        let _ = (epoch, given);
+        Ok(false)
+    }
+
+    /// Whether keys are on the way that may open what is unopened: then nobody is asked yet for what it says.
+    fn awaits_keys(&self) -> bool {
+        false
+    }
+
     /// Whether the history holds this transaction.
     fn has(&self, id: &TransactionId) -> Result<bool> {
         Ok(self.position(id)?.is_some())
@@ -198,6 +217,17 @@ pub enum Output {
     /// What sealed transactions of the history say; each opens the commitment of its header. The node executes them, and names them to
     /// every [`Session::opened`] once that is durable.
     Opened(Vec<(TransactionId, Vec<u8>)>),
+    /// What the peer gives of an epoch's wraps; it is proved. The node stores it.
+    Wraps(TransactionId, Wrapped),
+    /// The peer has no wraps of this epoch for this member, or has not answered in time: another one is to be asked.
+    NoWraps {
+        /// Which.
+        epoch: TransactionId,
+        /// Whether it said so.
+        answered: bool,
+    },
+    /// It has them now, and may be asked again.
+    HasWraps(TransactionId),
     /// The peer, a member, cannot open the keys that this member made for it.
     Complaint(MemberId),
     /// Something to know.

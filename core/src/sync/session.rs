@@ -9,6 +9,7 @@ use super::proof::Binding;
 use super::rounds::Rounds;
 use super::shares::Shares;
 use super::window::{Incoming, Outgoing};
+use super::wraps::Wraps;
 use super::{Ended, Failure, History, Local, Output, Priority, Refusal, SessionEvent};
 use crate::replica::{MemberId, Role, TransactionId};
 use crate::{Error, Result, limits};
@@ -24,7 +25,10 @@ impl Turn<'_> {
     pub(super) fn send(&mut self, message: &Message) {
         let priority = match message {
             Message::Batch(batch) => batch.priority(),
-            Message::Vector { .. } | Message::Evidence { .. } | Message::Shares { .. } => Priority::Bulk,
+            Message::Vector { .. }
+            | Message::Evidence { .. }
+            | Message::Shares { .. }
+            | Message::Wraps { .. } => Priority::Bulk,
             _ => Priority::Control,
         };
         self.out.push(Output::Send { priority, message: message.encode() });
@@ -92,6 +96,7 @@ pub struct Session {
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     pub(super) shares: Shares,
+    pub(super) wraps: Wraps,
     over: bool,
 }
 
@@ -115,6 +120,7 @@ impl Session {
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             shares: Shares::default(),
+            wraps: Wraps::default(),
             over: false,
         };
         Ok((session, turn.out))
@@ -214,11 +220,42 @@ impl Session {
         })
     }
 
+    /// Whether [`Self::ask_wraps`] would ask.
+    #[must_use]
+    pub fn may_ask_wraps(&self, epoch: &TransactionId) -> bool {
+        !self.over && self.rounds.has_begun() && self.wraps.may_ask(epoch)
+    }
+
+    /// Asks the peer for the wraps of an epoch of the history that are for this member. The answer is an [`Output::Wraps`] or
+    /// [`Output::NoWraps`], by [`Self::deadline`] at the latest. What was given in a session is not asked for again in it.
+    pub fn ask_wraps(
+        &mut self,
+        epoch: TransactionId,
+        history: &dyn History,
+        now: u64,
+    ) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| {
+            session.ask_for_wraps(epoch, turn);
+            Ok(())
+        })
+    }
+
+    /// The wraps of these epochs are here now and durable.
+    pub fn has_wraps(
+        &mut self,
+        epochs: &[TransactionId],
+        history: &dyn History,
+        now: u64,
+    ) -> Result<Vec<Output>> {
+        self.turn(history, now, |session, turn| session.tell_of_wraps(epochs, turn))
+    }
+
     /// Time has passed; to be called at [`Self::deadline`] or any time.
     pub fn tick(&mut self, history: &dyn History, now: u64) -> Result<Vec<Output>> {
         self.turn(history, now, |session, turn| {
             session.handshake.tick(turn)?;
             session.tick_live(turn)?;
+            session.tick_wraps(turn);
             session.tick_shares(turn)?;
             session.acknowledge(turn);
             session.tick_rounds(turn)
@@ -236,6 +273,7 @@ impl Session {
             self.live.deadline(),
             self.shares.deadline(),
             self.incoming.deadline(),
+            self.wraps.deadline(),
             self.rounds_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -311,6 +349,12 @@ impl Session {
             Message::Lacking { ids } => self.take_lacking(ids, turn),
             Message::Shares { opened, unable } => self.take_shares(opened, &unable, turn),
             Message::Complain => self.take_complaint(turn),
+            Message::AskWraps { epoch } => self.answer_wraps(epoch, turn),
+            Message::Wraps { epoch, given } => self.take_wraps(epoch, given, turn),
+            Message::HaveWraps { epoch } => {
+                self.take_have_wraps(epoch, turn);
+                Ok(())
+            }
         }
     }
 }

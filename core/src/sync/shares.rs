@@ -32,13 +32,15 @@ pub(super) struct Shares {
     looked_at: u64,
     /// Something was learnt that is not durable yet.
     learning: bool,
+    /// There is something to ask for, once keys that are on the way have come or not.
+    held_back: bool,
     complained: bool,
     heard_complaint: bool,
 }
 
 impl Shares {
     pub(super) fn is_settled(&self) -> bool {
-        self.asked.is_empty() && !self.learning
+        self.asked.is_empty() && !self.learning && !self.held_back
     }
 
     /// What nobody asked for any more is no breach, if somebody did.
@@ -57,7 +59,8 @@ impl Session {
     pub(super) fn ask_shares(&mut self, turn: &mut Turn<'_>) -> Step {
         let changes = turn.history.unopened_changes();
         let shares = &mut self.shares;
-        let idle = shares.is_settled() && self.rounds.is_idle();
+        shares.held_back = changes != shares.looked_at && turn.history.awaits_keys();
+        let idle = shares.is_settled() && self.rounds.has_begun() && self.rounds.is_idle();
         if changes == shares.looked_at || !idle || faults::is(Fault::AskNobody) {
             return Ok(());
         }

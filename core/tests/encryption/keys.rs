@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use kith_core::encryption::rules::{Choice, Rotate, Usage, choose};
 use kith_core::encryption::{
     Chain, Change, Envelope, Epoch, EpochKeys, Key, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient,
-    Ring, Scope, Secret, Suite, Trouble, Wraps, first_envelope_key,
+    Ring, Scope, Secret, Suite, Trouble, Wrapped, Wraps, first_envelope_key,
 };
 use kith_core::replica::{ContextId, Kind, MemberId, TransactionId};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -268,6 +268,63 @@ fn stored_rows_of_another_version_are_refused() {
     assert!(group.take(1, at).is_ok(), "control");
 }
 
+/// Wraps that are not in the transaction: each member opens its own out of what it is given, and nothing out of another's.
+#[test]
+fn each_of_many_opens_what_it_is_given_of_the_wraps() {
+    for (suite, others, shared) in
+        [(Suite::XWing, 29, true), (Suite::X25519, 399, true), (Suite::XWing, 223, false)]
+    {
+        let scope = Scope { suite, context: ContextId([9; 32]) };
+        let author = MemberId([0; 32]);
+        let mut rows = Memory::default();
+        rows.apply([Ring { scope, me: author, rows: &rows }.start(&secret(1)).1]);
+        let mut actors = Vec::new();
+        let mut recipients = Vec::new();
+        for number in 1..=others {
+            let mut id = [1; 32];
+            id[..4].copy_from_slice(&u32::to_be_bytes(number));
+            let (member, mut rows) = (MemberId(id), Memory::default());
+            let (key, change) = Ring { scope, me: member, rows: &rows }.start(&secret(u64::from(number) + 1));
+            rows.apply([change]);
+            recipients.push(Recipient { member, added: TransactionId([1; 32]), key });
+            actors.push((member, rows));
+        }
+        let ring = Ring { scope, me: author, rows: &rows };
+        let draft = ring.draft_epoch(&recipients, &secret(5_000)).unwrap();
+        let (epoch, all) = (draft.epoch.clone(), draft.wraps.clone());
+        assert!(matches!(epoch.wraps, Wraps::Root(_)));
+        let kept = ring.begin_epoch(draft, &ID);
+        assert!(
+            kept.iter().any(|change| change.key == Key::Wraps(ID)),
+            "the author keeps them for those who ask"
+        );
+        let members: Vec<_> =
+            std::iter::once(author).chain(actors.iter().map(|(member, _)| *member)).collect();
+        // Opening takes long with the second suite: every eighth will do.
+        let step = if suite == Suite::XWing { 8 } else { 1 };
+        for (index, (member, rows)) in actors.iter().enumerate().step_by(step) {
+            let given = epoch.wrapped(&scope, &author, index, &all).unwrap();
+            assert!(epoch.proves(&scope, &author, index, &given));
+            let leaf = match given {
+                Wrapped::All(all) => {
+                    assert!(shared);
+                    Leaf::of(&scope, &author, &all, index).unwrap()
+                }
+                Wrapped::Own(leaf) => {
+                    assert!(!shared && borsh::to_vec(&leaf).unwrap().len() < 1_500);
+                    leaf
+                }
+            };
+            let ring = Ring { scope, me: *member, rows };
+            let take = |leaf| ring.receive_epoch(&ID, &author, &epoch, &members, leaf);
+            assert_eq!(take(None).map(drop), Err(Trouble::WrapElsewhere));
+            assert!(take(Some(&leaf)).is_ok());
+            let next = Leaf::of(&scope, &author, &all, (index + 1) % others as usize).unwrap();
+            assert_eq!(take(Some(&next)).map(drop), Err(Trouble::WrapForeign));
+        }
+    }
+}
+
 /// One of a thousand members makes an epoch for the others, another one takes it in.
 struct Thousand {
     scope: Scope,
@@ -322,7 +379,7 @@ impl Thousand {
 fn an_epoch_of_a_thousand() {
     let world = Thousand::new();
     let (epoch, wraps, changes) = world.make();
-    assert_eq!(changes.len(), 999 + 1000 + 1, "roots, chains, envelope");
+    assert_eq!(changes.len(), 999 + 1000 + 2, "roots, chains, envelope, all wraps for those who ask");
     assert!(wraps.len() < 90_000, "{} bytes of wraps", wraps.len());
     let bytes = borsh::to_vec(&epoch).unwrap();
     assert!(bytes.len() < 200, "{} bytes are spread", bytes.len());

@@ -63,6 +63,10 @@ pub(super) enum Said {
     /// Contents as they are in transactions that are known, or damaged.
     Shares(Vec<(Pick, u8)>, Vec<Pick>),
     Complain,
+    AskWraps(Pick),
+    /// All of them, one, or none.
+    Wraps(Pick, u8, Vec<u8>),
+    HaveWraps(Pick),
 }
 
 /// So many of the chain that ends with this one; how many of the last of them as headers only.

@@ -43,7 +43,7 @@ impl Keeper {
     }
 
     /// Takes the keys of an epoch into the book; those of the oldest go.
-    fn hold(
+    pub(super) fn hold(
         &self,
         past: &Past<'_>,
         ring: &Ring<'_, Stored<'_>>,
@@ -106,21 +106,32 @@ impl Keeper {
                 }
                 Ok(changes)
             }
-            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => rows.told(Err(trouble)),
-            Err(trouble) => {
-                if matches!(
-                    trouble,
-                    Trouble::Wrap
-                        | Trouble::WrapStep { .. }
-                        | Trouble::WrapKey
-                        | Trouble::WrapForeign
-                        | Trouble::Seed
-                ) {
-                    self.complaints.insert(author);
-                }
-                self.troubles.push((*id, author, trouble));
-                Ok(Vec::new())
-            }
+            Err(Trouble::WrapElsewhere) => self.want(past.tables, id),
+            Err(trouble) => rows.told(self.note(id, author, trouble)).map(|()| Vec::new()),
         }
+    }
+
+    /// What is wrong with the keys of an epoch: its author hears of it, if that helps. A fault of the store is no such thing.
+    pub(super) fn note(
+        &mut self,
+        id: &TransactionId,
+        author: MemberId,
+        trouble: Trouble,
+    ) -> std::result::Result<(), Trouble> {
+        if matches!(trouble, Trouble::State | Trouble::StateVersion) {
+            return Err(trouble);
+        }
+        if matches!(
+            trouble,
+            Trouble::Wrap
+                | Trouble::WrapStep { .. }
+                | Trouble::WrapKey
+                | Trouble::WrapForeign
+                | Trouble::Seed
+        ) {
+            self.complaints.insert(author);
+        }
+        self.troubles.push((*id, author, trouble));
+        Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Actor;
 use super::stage::Stage;
-use crate::node::membership::Held;
 use crate::replica::payload::Fork;
 use crate::replica::{Payload, View};
 use crate::sync::signed_run;
@@ -17,7 +16,7 @@ impl Actor {
             if mute || member == me || self.replica.is_removed(&member) {
                 continue;
             }
-            let held = Held { replica: &self.replica, tables: view, verified: &self.verified };
+            let held = self.held(view);
             let (Some(one), Some(other)) = (signed_run(&held, &one)?, signed_run(&held, &other)?) else {
                 continue;
             };

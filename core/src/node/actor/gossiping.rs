@@ -6,7 +6,6 @@ use super::stage::Stage;
 use crate::encryption::{Scope, Suite};
 use crate::network::LinkId;
 use crate::node::gossip::EnvelopeKeys;
-use crate::node::membership::Held;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::{MemberId, StateRead, TransactionId};
 use crate::storage::ContextTables;
@@ -90,7 +89,7 @@ impl Actor {
         tables: &ContextTables<'_>,
         stage: &mut Stage,
     ) -> Result<()> {
-        let held = Held { replica: &self.replica, tables, verified: &self.verified };
+        let held = self.held(tables);
         match gossip::hear(&self.start.shared.id, content, &held)? {
             Some(transactions) if transactions.is_empty() => {}
             Some(transactions) => {
@@ -158,7 +157,7 @@ impl Actor {
         tables: &ContextTables<'_>,
     ) -> Result<(Vec<TransactionId>, Vec<TransactionId>)> {
         let (mut own, mut others, mut shown) = (Vec::new(), Vec::new(), Vec::new());
-        let held = Held { replica: &self.replica, tables, verified: &self.verified };
+        let held = self.held(tables);
         for id in ids {
             let Some(transaction) = held.transaction(id)? else { continue };
             if transaction.header.author != self.start.shared.me {

@@ -12,7 +12,7 @@ use crate::node::membership::Held;
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::payload::Add;
-use crate::replica::{Keyring, MemberId, Payload, Role, Transaction, View};
+use crate::replica::{Keyring, MemberId, Payload, Role, StateRead, Transaction, View};
 use crate::storage::ContextTables;
 use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) struct Connected {
     channel: Channel,
     peer: PeerId,
     since: u64,
-    member: Option<MemberId>,
+    pub(super) member: Option<MemberId>,
 }
 
 /// What a session delivered.
@@ -91,6 +91,17 @@ impl Actor {
         Ok(())
     }
 
+    /// The history as sessions see it.
+    pub(super) fn held<'a>(&'a self, tables: &'a dyn StateRead) -> Held<'a> {
+        Held {
+            replica: &self.replica,
+            tables,
+            verified: &self.verified,
+            keeper: &self.keeper,
+            awaits: self.fetching.awaits(),
+        }
+    }
+
     fn open_session(
         &mut self,
         link: LinkId,
@@ -101,7 +112,7 @@ impl Actor {
         stage: &mut Stage,
     ) -> Result<()> {
         self.end_session(link);
-        let held = Held { replica: &self.replica, tables, verified: &self.verified };
+        let held = self.held(tables);
         let me = self.start.shared.me;
         let local = match &self.start.invitation {
             Some(invitation) if self.replica.member(&me).is_none() => Local::Joiner {
@@ -143,7 +154,13 @@ impl Actor {
         if channel.is_some_and(|channel| channel != connected.channel) {
             return Ok(());
         }
-        let held = Held { replica: &self.replica, tables, verified: &self.verified };
+        let held = Held {
+            replica: &self.replica,
+            tables,
+            verified: &self.verified,
+            keeper: &self.keeper,
+            awaits: self.fetching.awaits(),
+        };
         let outputs = input(&mut connected.session, &held, now)?;
         self.carry_out(link, outputs, stage);
         Ok(())
@@ -163,6 +180,9 @@ impl Actor {
                 Output::Opened(opened) => {
                     stage.heard_shares = true;
                     stage.shares.extend(opened);
+                }
+                Output::Wraps(..) | Output::NoWraps { .. } | Output::HasWraps(_) => {
+                    self.hear_of_wraps(link, output, stage);
                 }
                 Output::Complaint(member) => stage.complaints.push(member),
                 Output::Admit(request) => stage.requests.push((link, *request)),
@@ -301,6 +321,8 @@ impl Actor {
     /// Tells the sessions what is durable now. What they deliver in answer waits for the next round.
     pub(super) fn tell_sessions(&mut self, tables: &ContextTables<'_>, stage: &mut Stage) -> Result<()> {
         self.ask_after_gossip(tables, stage)?;
+        // First: what keys on the way may open, nobody is asked for.
+        self.fetch_wraps(tables, stage)?;
         for link in std::mem::take(&mut stage.liars) {
             self.cut(link);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::sessions::Delivery;
+use crate::encryption::Wrapped;
 use crate::network::LinkId;
 use crate::node::command::{Command, Reply};
 use crate::node::events::Event;
@@ -34,6 +35,11 @@ pub(super) struct Stage {
     /// Whether there were any, and what was opened by them.
     pub(super) heard_shares: bool,
     pub(super) opened: Vec<TransactionId>,
+    /// What peers gave of epochs' wraps; and who has none of which.
+    pub(super) wraps: Vec<(TransactionId, Wrapped)>,
+    pub(super) no_wraps: Vec<(TransactionId, MemberId)>,
+    /// Of which epochs there are wraps now.
+    pub(super) wrapped: Vec<TransactionId>,
     /// Members that cannot open the keys that this one made for them.
     pub(super) complaints: Vec<MemberId>,
     /// Joiners' requests, by the link that they came over.

@@ -5,6 +5,7 @@ use super::super::message::{Hello, Message};
 use super::super::rounds::FIRST_PAUSE;
 use super::super::{Ended, Failure, SYNC_VERSION, Tips};
 use super::world::{Dice, Store, World, genesis, history, member, past, sign};
+use crate::encryption::{Leaf, Wrapped};
 use crate::limits;
 use crate::replica::payload::Tip;
 use crate::replica::{Kind, MemberId, TransactionId};
@@ -92,6 +93,12 @@ fn limits_of_messages_hold_at_the_edge() {
     assert!(decodes(Message::Given { lacking: ids(limits::SYNC_WANTED) }));
     assert!(!decodes(Message::Given { lacking: ids(limits::SYNC_WANTED + 1) }));
     assert!(!decodes(Message::Acknowledge { count: 0 }));
+    let wraps = |given| decodes(Message::Wraps { epoch: TransactionId::default(), given });
+    let own = |wrap, path| Some(Wrapped::Own(Leaf { wrap: vec![1; wrap], path: vec![[2; 32]; path] }));
+    assert!(wraps(None) && wraps(own(limits::WRAP, limits::WRAP_PATH)));
+    assert!(!wraps(own(limits::WRAP + 1, 1)) && !wraps(own(1, limits::WRAP_PATH + 1)));
+    assert!(wraps(Some(Wrapped::All(vec![1; limits::WRAPS_SHARED]))));
+    assert!(!wraps(Some(Wrapped::All(vec![1; limits::WRAPS_SHARED + 1]))));
     let tip = |sequence| Tip { sequence, id: TransactionId::default() };
     let vector = |authors: &[(u8, &[u64])], last| {
         let authors = authors

@@ -8,5 +8,6 @@ mod quiet;
 mod shares;
 mod store;
 mod world;
+mod wraps;
 
 pub(super) use batches::chain;

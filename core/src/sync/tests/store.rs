@@ -6,6 +6,7 @@ use ed25519_dalek::SigningKey;
 
 use super::super::{History, Position, Standing, Tips};
 use crate::Result;
+use crate::encryption::{Epoch, Scope, Wrapped};
 use crate::replica::payload::{Payload, Tip};
 use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Place, Role, Transaction, TransactionId};
 
@@ -138,6 +139,20 @@ fn names(transaction: &Transaction) -> Vec<TransactionId> {
     previous.into_iter().chain(transaction.header.parents.iter().map(|parent| parent.id)).collect()
 }
 
+/// An epoch that has only the root of its wraps, as one of its recipients or its author sees it.
+#[derive(Clone)]
+pub(super) struct Wrapping {
+    pub(super) scope: Scope,
+    pub(super) author: MemberId,
+    pub(super) epoch: Epoch,
+    /// In the order of their wraps.
+    pub(super) recipients: Vec<MemberId>,
+    /// Which of them this store is of.
+    pub(super) index: usize,
+    /// All, if they are here.
+    pub(super) all: Option<Vec<u8>>,
+}
+
 /// Admitted transactions in memory.
 #[derive(Clone, Default)]
 pub(super) struct Store {
@@ -148,6 +163,8 @@ pub(super) struct Store {
     pub(super) waiting: BTreeMap<TransactionId, Transaction>,
     /// How many came that were not opened.
     pub(super) unopened: u64,
+    /// Of which epochs there are wraps, or may be.
+    pub(super) epochs: BTreeMap<TransactionId, Wrapping>,
     /// Keeps nothing of what covers what came without a signature: a control.
     pub(super) forgets_covers: bool,
 }
@@ -310,6 +327,18 @@ impl History for Store {
 
     fn unopened_changes(&self) -> u64 {
         self.unopened
+    }
+
+    fn wraps_for(&self, epoch: &TransactionId, member: &MemberId) -> Result<Option<Wrapped>> {
+        let Some(of) = self.epochs.get(epoch) else { return Ok(None) };
+        let index = of.recipients.iter().position(|recipient| recipient == member);
+        let all = index.zip(of.all.as_ref());
+        Ok(all.and_then(|(index, all)| of.epoch.wrapped(&of.scope, &of.author, index, all)))
+    }
+
+    fn proves(&self, epoch: &TransactionId, given: &Wrapped) -> Result<bool> {
+        let of = self.epochs.get(epoch);
+        Ok(of.is_some_and(|of| of.epoch.proves(&of.scope, &of.author, of.index, given)))
     }
 
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing> {

@@ -7,6 +7,7 @@ use super::super::{
     Binding, Ended, History, Local, Output, Priority, Refusal, Session, SessionEvent, Standing,
 };
 pub(super) use super::store::{Dice, Store, genesis, history, key, member, noise, past, sign};
+use crate::encryption::Wrapped;
 use crate::replica::payload::{Add, Payload};
 use crate::replica::{ContextId, Kind, Transaction, TransactionId};
 
@@ -26,6 +27,9 @@ pub(super) struct Peer {
     pub(super) events: Vec<(usize, SessionEvent)>,
     pub(super) ended: Vec<(usize, Ended)>,
     pub(super) complaints: usize,
+    /// From whom what of an epoch's wraps; and who had none.
+    pub(super) wraps: Vec<(usize, TransactionId, Wrapped)>,
+    pub(super) no_wraps: Vec<(usize, TransactionId, bool)>,
     pub(super) door: Door,
     pub(super) request: Option<Add>,
     pub(super) supporting: Vec<TransactionId>,
@@ -41,6 +45,8 @@ impl Peer {
             events: Vec::new(),
             ended: Vec::new(),
             complaints: 0,
+            wraps: Vec::new(),
+            no_wraps: Vec::new(),
             door: Door::Shut(Refusal::NotNow),
             request: None,
             supporting: Vec::new(),
@@ -146,6 +152,11 @@ impl World {
                         opened.into_iter().filter_map(|(id, content)| store.open(&id, content)).collect();
                     self.tell_opened(at, &ids);
                 }
+                Output::Wraps(epoch, given) => self.take_wraps(at, other, epoch, given),
+                Output::NoWraps { epoch, answered } => {
+                    self.peers[at].no_wraps.push((other, epoch, answered));
+                }
+                Output::HasWraps(epoch) => self.ask_wraps(at, other, epoch),
                 Output::Complaint(_) => self.peers[at].complaints += 1,
                 Output::Admit(add) => self.admit(at, other, &add),
                 Output::Event(event) => self.peers[at].events.push((other, event)),
@@ -180,6 +191,26 @@ impl World {
                 self.apply(at, other, outputs);
                 self.announce(at, &[id]);
             }
+        }
+    }
+
+    pub(super) fn ask_wraps(&mut self, at: usize, other: usize, epoch: TransactionId) {
+        let peer = &mut self.peers[at];
+        let Some(session) = peer.sessions.get_mut(&other) else { return };
+        let outputs = session.ask_wraps(epoch, &peer.store, self.now).unwrap();
+        self.apply(at, other, outputs);
+    }
+
+    /// Keeps all that were given, and tells those who asked.
+    fn take_wraps(&mut self, at: usize, from: usize, epoch: TransactionId, given: Wrapped) {
+        self.peers[at].wraps.push((from, epoch, given.clone()));
+        let Wrapped::All(all) = given else { return };
+        self.peers[at].store.epochs.get_mut(&epoch).unwrap().all = Some(all);
+        for other in self.peers[at].sessions.keys().copied().collect::<Vec<_>>() {
+            let peer = &mut self.peers[at];
+            let Some(session) = peer.sessions.get_mut(&other) else { continue };
+            let outputs = session.has_wraps(&[epoch], &peer.store, self.now).unwrap();
+            self.apply(at, other, outputs);
         }
     }
 

@@ -1,0 +1,249 @@
+//! Wraps that an `Epoch` has only the root of: which are still to come, who gets what of those that are here, and opening them in the order of
+//! their author's chain, since each goes on from the one before.
+
+use std::collections::BTreeSet;
+
+use borsh::BorshDeserialize;
+
+use super::super::epoch::Pair;
+use super::super::ring::{Change, Key, Rows};
+use super::super::secret::{decode, encode};
+use super::super::{Epoch, Leaf, Scope, Trouble, Wrapped};
+use super::{HELD, Keeper, Stored, writes};
+use crate::Result;
+use crate::replica::faults::{self, Fault};
+use crate::replica::{
+    MemberId, MessageKey, Past, Replica, StateRead, TableWrite, Transaction, TransactionId, transaction,
+};
+
+/// An epoch, for somebody who is to have a wrap of it.
+struct Place {
+    scope: Scope,
+    author: MemberId,
+    epoch: Epoch,
+    members: Vec<MemberId>,
+    /// Which wrap it is.
+    index: usize,
+}
+
+/// An epoch whose wrap was opened, or cannot be.
+pub(crate) struct Unwrapped {
+    pub(crate) epoch: TransactionId,
+    /// Whether its keys are here now.
+    pub(crate) opened: bool,
+    pub(crate) writes: Vec<TableWrite>,
+}
+
+/// A content, the key of its message, and what is to be stored with it.
+pub(crate) type Read = (Vec<u8>, MessageKey, Vec<TableWrite>);
+
+/// What was kept of an epoch whose wrap will not be opened.
+const fn forget(id: TransactionId) -> [Change; 2] {
+    [Change { key: Key::Leaf(id), value: None }, Change { key: Key::Wraps(id), value: None }]
+}
+
+impl Keeper {
+    fn row<T: BorshDeserialize>(tables: &dyn StateRead, key: &Key) -> Result<Option<T>> {
+        let rows = Stored::new(tables);
+        let row = rows.told(rows.row(key))?;
+        Ok(row.map(|row| decode(&row)).transpose()?)
+    }
+
+    /// Of which epochs this member's wrap is still to come, in the order in which they came.
+    pub(crate) fn wanted(&self, tables: &dyn StateRead) -> Result<Vec<TransactionId>> {
+        if let Some(wanted) = &*self.wanted.borrow() {
+            return Ok(wanted.clone());
+        }
+        let wanted: Vec<TransactionId> = Self::row(tables, &Key::Wanted)?.unwrap_or_default();
+        *self.wanted.borrow_mut() = Some(wanted.clone());
+        Ok(wanted)
+    }
+
+    fn set_wanted(&self, wanted: Vec<TransactionId>) -> Change {
+        let value = (!wanted.is_empty()).then(|| encode(&wanted));
+        *self.wanted.borrow_mut() = Some(wanted);
+        Change { key: Key::Wanted, value }
+    }
+
+    /// The wrap of an epoch is to be asked for. Of so many epochs that their keys would not be held either, the oldest is given up.
+    pub(super) fn want(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Vec<Change>> {
+        let mut wanted = self.wanted(tables)?;
+        let mut changes = Vec::new();
+        if !wanted.contains(id) {
+            wanted.push(*id);
+        }
+        while wanted.len() > HELD {
+            changes.extend(forget(wanted.remove(0)));
+        }
+        changes.push(self.set_wanted(wanted));
+        Ok(changes)
+    }
+
+    fn place(
+        &self,
+        replica: &Replica,
+        tables: &dyn StateRead,
+        id: &TransactionId,
+        of: &MemberId,
+    ) -> Result<Option<Place>> {
+        let past = replica.everything(tables);
+        let Some(act) = past.epoch(id) else { return Ok(None) };
+        let Some(found) = transaction(tables, id)? else { return Ok(None) };
+        let scope = self.scope(replica)?;
+        let Ok(epoch) = Epoch::decode(&scope, found.plaintext()) else { return Ok(None) };
+        let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+        let index = members.iter().filter(|member| **member != act.author).position(|member| member == of);
+        // Any other epoch is not usable; and what proves a wrap is how many there are.
+        let whole = epoch.recipients as usize + 1 == members.len() && members.contains(&act.author);
+        let Some(index) = index.filter(|_| whole) else { return Ok(None) };
+        Ok(Some(Place { scope, author: act.author, epoch, members, index }))
+    }
+
+    /// What a member gets of an epoch's wraps: if it was a member when that was made, by the same admission as now, and they are here.
+    pub(crate) fn wraps_for(
+        &self,
+        replica: &Replica,
+        tables: &dyn StateRead,
+        id: &TransactionId,
+        to: &MemberId,
+    ) -> Result<Option<Wrapped>> {
+        if replica.suite() == 0 || !replica.has_keys(tables, to, id)? {
+            return Ok(None);
+        }
+        let Some(all) = Self::row::<Vec<u8>>(tables, &Key::Wraps(*id))? else { return Ok(None) };
+        let Some(at) = self.place(replica, tables, id, to)? else { return Ok(None) };
+        Ok(at.epoch.wrapped(&at.scope, &at.author, at.index, &all))
+    }
+
+    /// Whether what a peer gives belongs to the epoch, as its author has signed it, and is for this member.
+    pub(crate) fn proves(
+        &self,
+        replica: &Replica,
+        tables: &dyn StateRead,
+        id: &TransactionId,
+        given: &Wrapped,
+    ) -> Result<bool> {
+        let at = self.place(replica, tables, id, &self.me)?;
+        Ok(at.is_some_and(|at| at.epoch.proves(&at.scope, &at.author, at.index, given)))
+    }
+
+    /// Keeps what a peer gave, which is proved: this member's own until it is opened, and all of them for others, as long as the keys.
+    pub(crate) fn keep_wraps(
+        &self,
+        tables: &dyn StateRead,
+        id: &TransactionId,
+        given: Wrapped,
+    ) -> Result<Vec<TableWrite>> {
+        if !self.wanted(tables)?.contains(id) {
+            return Ok(Vec::new());
+        }
+        Ok(writes([match given {
+            Wrapped::Own(leaf) => Change::put(Key::Leaf(*id), &leaf),
+            Wrapped::All(all) => Change::put(Key::Wraps(*id), &all),
+        }]))
+    }
+
+    /// The author of an epoch has not got its wraps: nobody will have them.
+    pub(crate) fn give_up(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Vec<TableWrite>> {
+        let mut wanted = self.wanted(tables)?;
+        wanted.retain(|other| other != id);
+        Ok(writes(forget(*id).into_iter().chain([self.set_wanted(wanted)])))
+    }
+
+    /// Opens one wrap that has come, if there is one whose turn it is: to be asked until there is none.
+    pub(crate) fn unwrap(&mut self, past: &Past<'_>) -> Result<Option<Unwrapped>> {
+        let mut waiting = BTreeSet::new();
+        for id in self.wanted(past.tables)? {
+            let Some(author) = past.epoch(&id).map(|act| act.author) else { continue };
+            let Some((at, leaf)) = self.leaf(past, &id)? else {
+                waiting.insert(author);
+                continue;
+            };
+            // Who begins anew does not go on from what has not come.
+            let anew = Pair::head(&leaf.wrap).is_ok_and(|(step, _)| step == 0);
+            if anew || !waiting.contains(&author) {
+                return self.unwrap_one(past, id, &at, &leaf, anew).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn leaf(&self, past: &Past<'_>, id: &TransactionId) -> Result<Option<(Place, Leaf)>> {
+        let own: Option<Leaf> = Self::row(past.tables, &Key::Leaf(*id))?;
+        let all: Option<Vec<u8>> =
+            if own.is_some() { None } else { Self::row(past.tables, &Key::Wraps(*id))? };
+        if own.is_none() && all.is_none() {
+            return Ok(None);
+        }
+        let Some(at) = self.place(past.replica, past.tables, id, &self.me)? else { return Ok(None) };
+        let leaf = own.or_else(|| Leaf::of(&at.scope, &at.author, &all?, at.index));
+        Ok(leaf.map(|leaf| (at, leaf)))
+    }
+
+    fn unwrap_one(
+        &mut self,
+        past: &Past<'_>,
+        id: TransactionId,
+        at: &Place,
+        leaf: &Leaf,
+        anew: bool,
+    ) -> Result<Unwrapped> {
+        let rows = Stored::new(past.tables);
+        let ring = self.ring(at.scope, &rows);
+        let taken = ring.receive_epoch(&id, &at.author, &at.epoch, &at.members, Some(leaf));
+        let mut changes = Vec::new();
+        let mut wanted = self.wanted(past.tables)?;
+        let opened = match taken {
+            Ok(taken) => {
+                if !taken.is_empty() {
+                    changes.extend(taken);
+                    changes.extend(self.hold(past, &ring, id, false)?);
+                }
+                true
+            }
+            Err(trouble) => {
+                // Who cannot open them hands them on to nobody.
+                rows.told(self.note(&id, at.author, trouble))?;
+                false
+            }
+        };
+        // After a beginning anew, nothing that came before it from this author goes on any more.
+        let from = |other: &TransactionId| past.epoch(other).is_some_and(|act| act.author == at.author);
+        let reached = wanted.iter().position(|other| *other == id).unwrap_or(0);
+        let mut place = 0;
+        wanted.retain(|other| {
+            place += 1;
+            let overtaken = opened && anew && place <= reached && from(other);
+            if overtaken || *other == id && !opened {
+                changes.extend(forget(*other));
+            } else if *other == id {
+                changes.push(Change { key: Key::Leaf(id), value: None });
+            }
+            !overtaken && *other != id
+        });
+        changes.push(self.set_wanted(wanted));
+        Ok(Unwrapped { epoch: id, opened, writes: writes(changes) })
+    }
+
+    /// What a message says, the key of it, and what is to be stored with that; none if its keys are not here, or it is wrong.
+    pub(crate) fn read(
+        &mut self,
+        replica: &Replica,
+        tables: &dyn StateRead,
+        sealed: &Transaction,
+    ) -> Result<Option<Read>> {
+        let rows = Stored::new(tables);
+        match self.ring(self.scope(replica)?, &rows).open_with_key(sealed) {
+            Ok((mut opened, key, change)) => {
+                let kept = Some(change).filter(|_| !faults::is(Fault::KeepKeys));
+                Ok(Some((std::mem::take(&mut opened.payload), key, writes(kept))))
+            }
+            Err(trouble @ (Trouble::State | Trouble::StateVersion)) => rows.told(Err(trouble)),
+            Err(Trouble::NoKeys) => Ok(None),
+            Err(trouble) => {
+                self.troubles.push((sealed.header.id(), sealed.header.author, trouble));
+                Ok(None)
+            }
+        }
+    }
+}
