@@ -2412,7 +2412,7 @@ kith_status kith_node_change_storage_key(kith_node *node,
 
 /**
  * Exports everything to a new file that only its owner can read, sealed under a key of 32 bytes or a passphrase (the other one is NULL): a backup,
- * while the node goes on; changes wait meanwhile. Blocks while it is written. kith_node_import makes a directory of it. KITH_INVALID_ARGUMENT if the file is
+ * while the node goes on; with sled changes wait meanwhile. Blocks while it is written. kith_node_import makes a directory of it. KITH_INVALID_ARGUMENT if the file is
  * there already. `exported` may be NULL. Cancelling it lets it finish in the background.
  *
  * Needs:

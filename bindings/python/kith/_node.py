@@ -419,7 +419,7 @@ class Node:
     async def export(self, path: str | os.PathLike[str], key: bytes | str) -> Exported:
         """Exports everything to a new file that only its owner can read, sealed under `key` (32 bytes, or a passphrase).
 
-        A backup, while the node goes on; changes wait meanwhile. `import_from` makes a directory of it, which signs nothing until
+        A backup, while the node goes on; with sled changes wait meanwhile. `import_from` makes a directory of it, which signs nothing until
         its owner says that no other does. `InvalidArgumentError` if the file is there already. Cancelling lets it finish in the
         background.
 

@@ -168,7 +168,7 @@ impl Node {
         self.registry.change_storage_key(key).await
     }
 
-    /// Exports everything to a new file that only its owner can read, sealed under `key`: a backup, while the node goes on; changes wait meanwhile.
+    /// Exports everything to a new file that only its owner can read, sealed under `key`: a backup, while the node goes on; with sled changes wait meanwhile.
     /// [`crate::storage::import`] makes a directory of it, of either engine, which signs nothing until its owner says that no other does. To move a
     /// node, close it and use [`crate::storage::export`]. [`ErrorKind::InvalidArgument`] if the file is there already.
     pub async fn export(&self, to: &Path, key: &StorageKey) -> Result<Exported> {

@@ -103,7 +103,7 @@ fn nonce(number: u64, last: bool) -> [u8; NONCE] {
     nonce
 }
 
-/// Everything of a store, and of the marks beside it, into a stream. Commits wait meanwhile. With [`Purpose::Move`] the marks are given up, durably,
+/// Everything of a store, and of the marks beside it, into a stream. With sled commits wait meanwhile. With [`Purpose::Move`] the marks are given up, durably,
 /// before the stream ends: a crash leaves a directory that signs nothing and a stream without an end, never two that sign.
 pub(crate) fn write(
     store: &dyn Store,

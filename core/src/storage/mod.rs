@@ -265,7 +265,7 @@ pub enum Durability {
 
 /// One consistent view of everything that was committed before it was taken.
 ///
-/// Commits wait while a snapshot lives: keep it short. A thread may hold several, but must drop them before it commits or
+/// Commits may wait while a snapshot lives ([`Store::commits_beside_snapshots`]): keep it short. A thread may hold several, but must drop them before it commits or
 /// closes: that is refused with [`crate::ErrorKind::Internal`] instead of waiting for ever.
 pub trait Snapshot {
     /// The value under a key. [`crate::ErrorKind::Corrupt`] if it does not verify.

@@ -84,7 +84,7 @@ unsafe fn say(place: *mut kith_exported, done: &Exported) {
 }
 
 /// Exports everything to a new file that only its owner can read, sealed under a key of 32 bytes or a passphrase (the other one is NULL): a backup,
-/// while the node goes on; changes wait meanwhile. Blocks while it is written. kith_node_import makes a directory of it. KITH_INVALID_ARGUMENT if the file is
+/// while the node goes on; with sled changes wait meanwhile. Blocks while it is written. kith_node_import makes a directory of it. KITH_INVALID_ARGUMENT if the file is
 /// there already. `exported` may be NULL. Cancelling it lets it finish in the background.
 ///
 /// # Safety

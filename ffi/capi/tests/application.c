@@ -336,6 +336,8 @@ static void members_wait_for_their_application(void) {
     CHECK_OK(kith_context_commitment(pair.mine, commitments[0]));
     CHECK_OK(kith_context_commitment(pair.theirs, commitments[1]));
     CHECK(memcmp(commitments[0], commitments[1], 32) == 0);
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
     UNTIL(atomic_load(&freed) == 3);
     CHECK(atomic_load(&freed) == 3);
@@ -389,6 +391,8 @@ static void an_admin_skips_what_blocks_another_member(void) {
     CHECK_OK(kith_context_execute(pair.theirs, "heavy", NULL, 0, NULL, NULL));
     UNTIL(holds(pair.mine, "written", "heavy"));
     CHECK(holds(pair.mine, "written", "heavy"));
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
 }
 
@@ -407,6 +411,8 @@ static void a_fault_that_passes_is_tried_again_without_anybodys_doing(void) {
     atomic_store(&ailing, 0);
     UNTIL(holds(pair.theirs, "written", "heavy"));
     CHECK(holds(pair.theirs, "written", "heavy") && same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
 }
 

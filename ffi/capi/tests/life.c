@@ -176,6 +176,7 @@ static void syncing_once_brings_what_others_wrote(void) {
     CHECK(peers == 0 && behind.length == 32);
     kith_buffer_free(&behind);
     CHECK_OK(kith_node_sync_once(pair.other, 0, NULL, NULL, NULL));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
 }
 
@@ -287,6 +288,8 @@ static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
     }
     UNTIL(same_state(pair.mine, pair.theirs));
     CHECK(same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
 }
 
@@ -377,6 +380,8 @@ static void a_key_is_explained_by_its_writers(void) {
     CHECK_OK(kith_context_explain(pair.mine, absent, NULL, page, 5, &count));
     CHECK(count == 0);
     CHECK_STATUS(KITH_INVALID_ARGUMENT, kith_context_explain(pair.mine, key, NULL, NULL, 5, &count));
+    CHECK_OK(kith_node_shutdown(pair.one));
+    CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);
 }
 

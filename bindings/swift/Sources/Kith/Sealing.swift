@@ -107,7 +107,7 @@ extension Node {
 
     /// Exports everything to a new file that only its owner can read, sealed under a key.
     ///
-    /// A backup, while the node goes on; changes wait meanwhile. ``import(from:sealedUnder:to:storage:storageKey:adopt:)`` makes a directory of
+    /// A backup, while the node goes on; with sled changes wait meanwhile. ``import(from:sealedUnder:to:storage:storageKey:adopt:)`` makes a directory of
     /// it, which signs nothing until its owner says that no other does. `KithError.invalidArgument` if the file is there already.
     /// Cancelling lets it finish in the background.
     @discardableResult

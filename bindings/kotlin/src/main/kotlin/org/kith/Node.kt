@@ -204,7 +204,7 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
     public suspend fun changeStorageKey(key: StorageKey): Unit = translated { native.changeStorageKey(key.native) }
 
     /**
-     * Exports everything to a new file that only its owner can read, sealed under a key: a backup, while the node goes on; changes wait
+     * Exports everything to a new file that only its owner can read, sealed under a key: a backup, while the node goes on; with sled changes wait
      * meanwhile. [importFrom] makes a directory of it, which signs nothing until its owner says that no other does.
      * [KithException.InvalidArgument] if the file is there already. Cancelling lets it finish in the background.
      */
