@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::{Signer as _, SigningKey};
 use kith_core::Result;
 use kith_core::application::kv::{self, KeyValue};
+use kith_core::encryption::Wrapped;
 use kith_core::invitation::Invitation;
 use kith_core::network::{Config, Event, Events, LinkId, Network, PeerId};
 use kith_core::replica::payload::{Add, CallPayload, KeyPackage};
 use kith_core::replica::{
-    Draft, Kind, MemberId, MemoryTables, Payload, Replica, Signer, StateKey, Tip, Transaction, TransactionId,
-    Verdict,
+    ContextId, Draft, Kind, MemberId, MemoryTables, Payload, Replica, Signer, StateKey, Tip, Transaction,
+    TransactionId, Verdict,
 };
 use kith_core::sync::{
     Channel, Ended, History, Link, LinkOutput, Local, Output, Position, Session, Standing, Tips,
@@ -36,6 +37,19 @@ pub(crate) struct Story {
 }
 
 impl Story {
+    /// Holds what is in the tables, and says so.
+    fn of(context: ContextId, tables: MemoryTables) -> Self {
+        Self {
+            replica: Replica::open(context, &tables).unwrap(),
+            tables,
+            waiting: Vec::new(),
+            lies: BTreeMap::new(),
+            tips: BTreeMap::new(),
+            digest: None,
+            withholds: false,
+        }
+    }
+
     fn receive(&mut self, transactions: Vec<Transaction>) {
         self.waiting.extend(transactions);
         loop {
@@ -111,12 +125,19 @@ impl History for Story {
     fn standing(&self, member: &MemberId, _supporting: &[Transaction]) -> Result<Standing> {
         Ok(self.replica.member(member).map_or(Standing::Unknown, |facts| Standing::Member(facts.role)))
     }
+
+    /// Takes whatever it is given: it is the test that looks at it.
+    fn proves(&self, _epoch: &TransactionId, _given: &Wrapped) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 pub(crate) struct Liar {
     pub(crate) network: Network,
     pub(crate) events: Events,
     pub(crate) key: SigningKey,
+    /// What it asks to be added with.
+    package: KeyPackage,
     invitation: Invitation,
     pub(crate) line: Option<(LinkId, Link)>,
     session: Option<(Channel, Session)>,
@@ -134,30 +155,49 @@ pub(crate) struct Liar {
     pub(crate) deaf: bool,
     /// How many guesses at contexts were answered.
     pub(crate) answered_at_random: usize,
+    /// What its session says that it was given of an epoch's wraps, or that there is nothing.
+    pub(crate) wraps: Vec<Option<Wrapped>>,
+    /// The messages with wraps, or that there are none, that came, whatever its session made of them.
+    pub(crate) wraps_heard: Vec<Vec<u8>>,
 }
 
 /// Channels from here on are guesses: nothing else has such numbers.
 const GUESSES: u32 = 1 << 30;
+/// What a message with wraps, or that there are none, begins with.
+const WRAPS: u8 = 18;
 
 impl Liar {
     /// Joins honestly.
     pub(crate) async fn join(invitation: &Invitation) -> Self {
-        let secret = crate::network::secret();
-        let (network, events) = Network::start(Config::new(secret)).unwrap();
-        let replica = Replica::open(invitation.context, &MemoryTables::default()).unwrap();
-        let story = Story {
-            replica,
-            tables: MemoryTables::default(),
-            waiting: Vec::new(),
-            lies: BTreeMap::new(),
-            tips: BTreeMap::new(),
-            digest: None,
-            withholds: false,
-        };
-        let mut liar = Self {
+        Self::join_with(invitation, KeyPackage::default()).await
+    }
+
+    /// The same, with first keys of the context's suite.
+    pub(crate) async fn join_with(invitation: &Invitation, package: KeyPackage) -> Self {
+        let key = blake3::derive_key("a liar's member key", &crate::network::secret());
+        let story = Story::of(invitation.context, MemoryTables::default());
+        let mut liar = Self { package, ..Self::new(invitation, SigningKey::from_bytes(&key), story) };
+        liar.connect().await;
+        liar.until(|liar| liar.is_through() && liar.story.replica.member(&liar.member()).is_some()).await;
+        liar
+    }
+
+    /// Comes as somebody who is a member by another's word, and holds what that one holds.
+    pub(crate) async fn come_as(&self, key: SigningKey) -> Self {
+        let story = Story::of(self.invitation.context, self.story.tables.clone());
+        let mut liar = Self::new(&self.invitation, key, story);
+        liar.connect().await;
+        liar.until(Self::is_through).await;
+        liar
+    }
+
+    fn new(invitation: &Invitation, key: SigningKey, story: Story) -> Self {
+        let (network, events) = Network::start(Config::new(crate::network::secret())).unwrap();
+        Self {
             network,
             events,
-            key: SigningKey::from_bytes(&blake3::derive_key("a liar's member key", &secret)),
+            key,
+            package: KeyPackage::default(),
             invitation: invitation.clone(),
             line: None,
             session: None,
@@ -169,10 +209,9 @@ impl Liar {
             heard: 0,
             deaf: false,
             answered_at_random: 0,
-        };
-        liar.connect().await;
-        liar.until(|liar| liar.is_through() && liar.story.replica.member(&liar.member()).is_some()).await;
-        liar
+            wraps: Vec::new(),
+            wraps_heard: Vec::new(),
+        }
     }
 
     pub(crate) fn member(&self) -> MemberId {
@@ -282,7 +321,7 @@ impl Liar {
                                 &self.invitation.context,
                                 &self.key,
                                 self.invitation.role,
-                                KeyPackage::default(),
+                                self.package.clone(),
                                 Some(redeemed),
                             )),
                         }
@@ -299,6 +338,9 @@ impl Liar {
                 }
                 LinkOutput::Message { message, .. } => {
                     self.heard += message.len();
+                    if message.first() == Some(&WRAPS) {
+                        self.wraps_heard.push(message.clone());
+                    }
                     Box::pin(self.with_session(|session, story, now| session.receive(&message, story, now)))
                         .await;
                 }
@@ -326,6 +368,8 @@ impl Liar {
                     Box::pin(self.with_session(|session, story, now| session.delivered(token, story, now)))
                         .await;
                 }
+                Output::Wraps(_, given) => self.wraps.push(Some(given)),
+                Output::NoWraps { .. } => self.wraps.push(None),
                 Output::Ended(ended) => {
                     self.ended.push(ended);
                     let Some((channel, _)) = self.session.take() else { continue };
@@ -370,7 +414,11 @@ impl Liar {
     /// Writes something true, and takes it into its history.
     pub(crate) fn write(&mut self, name: &str, value: &[u8]) -> Vec<Transaction> {
         let (method, arguments) = kv::put(&StateKey::of("liar", name), value);
-        let payload = Payload::Call(CallPayload { method: method.into(), arguments });
+        self.author(name, Payload::Call(CallPayload { method: method.into(), arguments }))
+    }
+
+    /// The same of anything.
+    pub(crate) fn author(&mut self, name: &str, payload: Payload) -> Vec<Transaction> {
         let mut fresh = || *blake3::hash(name.as_bytes()).as_bytes();
         let mut signer = Signer { key: &self.key, timestamp: 1, random: &mut fresh };
         let story = &mut self.story;

@@ -2,6 +2,7 @@
 //! the fault, loses nothing, keeps its memory, and goes on in its other contexts.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod asking;
 mod catch_up;
 mod crowds;
 mod forged;

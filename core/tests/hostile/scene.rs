@@ -24,7 +24,7 @@ pub(crate) struct Scene {
     traffic: Option<JoinHandle<Vec<Duration>>>,
 }
 
-fn local() -> Options {
+pub(crate) fn local() -> Options {
     let mut options = Options::default();
     options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
     options
