@@ -47,10 +47,11 @@ public struct Event: Hashable, Sendable {
         /// The context is closed here. The last event.
         case closed(reason: String)
         /// Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that
-        /// one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+        /// one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault. `what` says, for
+        /// people, what is wrong and what to do about it.
         case keyTrouble(member: Data, transaction: Data, what: String)
         /// A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it
-        /// does so on purpose.
+        /// does so on purpose: have it updated, or remove it.
         case keyViolation(member: Data, transaction: Data)
         /// An event that this version of the package does not know.
         case unknown(description: String)
