@@ -76,7 +76,7 @@ async fn every_kind_of_event_that_is_kept_comes_with_all_it_says() {
     let mut events = node.context(id).unwrap().events(Some(0)).await.unwrap();
     let mut advice = String::new();
     // Each kind that is kept.
-    let mut awaited: Vec<fn(&Event) -> bool> = vec![
+    let kinds: [fn(&Event) -> bool; 15] = [
         |event| matches!(event, Event::Executed { .. }),
         |event| matches!(event, Event::Changed { .. }),
         |event| matches!(event, Event::Reordered { .. }),
@@ -93,6 +93,7 @@ async fn every_kind_of_event_that_is_kept_comes_with_all_it_says() {
         |event| matches!(event, Event::KeyViolation { .. }),
         |event| matches!(event, Event::Closed { .. }),
     ];
+    let mut awaited = kinds.to_vec();
     for wanted in wanted.lines() {
         let (cursor, event) = tokio::time::timeout(PATIENCE, events.next()).await.unwrap().unwrap();
         assert_eq!(told::line(cursor, &event), wanted);

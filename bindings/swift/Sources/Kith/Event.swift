@@ -112,8 +112,13 @@ public final class Events: AsyncSequence, Sendable {
     public func next() async throws -> Event {
         while true {
             try Task.checkCancellation()
+            if atHand.ended {
+                throw KithError.closed("the context is closed here, and this was said already")
+            }
             if let happened = try crossed() {
-                return try Event(native: happened)
+                let event = try Event(native: happened)
+                if case .closed = event.kind { atHand.end() }
+                return event
             }
             // Two tasks may wait for one event; the slower one waits for the next.
             try await translated {
@@ -151,6 +156,14 @@ private final class AtHand: @unchecked Sendable {
     private let lock = NSLock()
     private var events: [Happened] = []
     private var given = 0
+    private var last = false
+
+    /// Whether the last event was given.
+    var ended: Bool { lock.withLock { last } }
+
+    func end() {
+        lock.withLock { last = true }
+    }
 
     func add(_ more: [Happened]) {
         lock.withLock {

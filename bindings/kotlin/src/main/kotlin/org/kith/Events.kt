@@ -126,13 +126,17 @@ private fun eventOf(happened: Happened): Event {
 public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
     private val atHand = ConcurrentLinkedQueue<Happened>()
     @Volatile private var closed = false
+    @Volatile private var ended = false
 
     /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
     public suspend fun next(): Event {
         while (true) {
             currentCoroutineContext().ensureActive()
             if (closed) throw KithException.Closed("the subscription is closed")
-            translated { atHand.poll() }?.let { return eventOf(it) }
+            if (ended) throw KithException.Closed("the context is closed here, and this was said already")
+            translated { atHand.poll() }?.let { happened ->
+                return eventOf(happened).also { if (it is Event.Closed) ended = true }
+            }
             // Two coroutines may wait for one event; the slower one waits for the next.
             try {
                 translated {
