@@ -84,13 +84,12 @@ const STRICT: [&str; 2] = ["-Xswiftc", "-warnings-as-errors"];
 pub(crate) fn test(options: &Options) -> Result<Count> {
     let toolchain = Toolchain::find()?;
     let package = package(options)?;
+    // What the tests of all languages read: the toolchain may see nothing but the package.
+    copy(&root().join("bindings/events"), &package.join("events"))?;
     headline("building the Swift package and its tests");
     run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
     headline("the tests in Swift");
-    let mut tests = toolchain.swift("test", &package)?;
-    // The package is a copy, and what all languages read is not in it.
-    tests.arg("--skip-build").args(STRICT).env("KITH_EVENTS", root().join("bindings/events"));
-    let (succeeded, lines) = tee(&mut tests)?;
+    let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
     scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
     headline(

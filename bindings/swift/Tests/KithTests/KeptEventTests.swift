@@ -39,9 +39,8 @@ private func said(_ kind: Event.Kind) throws -> String {
 @Suite(.timeLimit(.minutes(3))) struct KeptEventTests {
     // scenario: every_kept_event
     @Test func everyKindOfEventThatIsKeptComesWithAllItSays() async throws {
-        // Where the repository has them: the package under test is put together elsewhere.
-        let place = try #require(ProcessInfo.processInfo.environment["KITH_EVENTS"])
-        let history = URL(fileURLWithPath: place, isDirectory: true)
+        // Put into the package under test, from bindings/events.
+        let history = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../events")
         let wanted = try String(contentsOf: history.appendingPathComponent("events.txt"), encoding: .utf8)
             .split(separator: "\n").map(String.init)
         try await withDirectory { directory in
