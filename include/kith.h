@@ -138,14 +138,14 @@
 #define KITH_EVENT_RENAMED 18
 
 /**
- * Keys or a message that a member made cannot be opened here (member, transaction, text: what). Nothing is lost: what it says comes from another member, or
- * from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+ * Keys or a message that a member made cannot be opened here (member, transaction, text: what is wrong and what to do about it). Nothing is lost: what it says
+ * comes from another member, or from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
  */
 #define KITH_EVENT_KEY_TROUBLE 19
 
 /**
  * A member sent a message under keys that were not to be used (member, transaction): a removed member may be able to read it. Its build is at fault, or it
- * does so on purpose.
+ * does so on purpose: have it updated, or remove it.
  */
 #define KITH_EVENT_KEY_VIOLATION 20
 
