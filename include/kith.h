@@ -1581,7 +1581,7 @@ kith_status kith_context_events(const kith_context *context,
 
 /**
  * The next event. Blocks until there is one, for at most `timeout_ms`: then KITH_TIMEOUT. After the node was shut down it gives what is
- * left, then KITH_CLOSED. Each event goes back by kith_event_free.
+ * left, then KITH_CLOSED, and so it does after KITH_EVENT_CLOSED. Each event goes back by kith_event_free.
  *
  * Needs:
  * `events` is a stream of this library or NULL.

@@ -106,6 +106,8 @@ async fn every_kind_of_event_that_is_kept_comes_with_all_it_says() {
     assert_eq!(awaited.len(), 0);
     assert!(advice.contains("remove the member") && advice.contains("rotate the keys"), "{advice}");
     assert!(wanted.ends_with("Closed reason=this member was removed\n"));
+    let more = tokio::time::timeout(PATIENCE, events.next()).await.unwrap();
+    assert_eq!(more.unwrap_err().kind(), ErrorKind::Closed, "nothing comes after that");
     close(&[&node]).await;
 }
 

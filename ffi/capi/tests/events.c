@@ -166,6 +166,7 @@ static void every_kind_of_event_that_is_kept_comes_with_all_it_says(void) {
         kith_event_free(event);
     }
     CHECK(closed && advised == 3);
+    CHECK(kith_events_next(events, WAIT_MS, &event) == KITH_CLOSED);
     for (int i = 0; i < KINDS; i++) {
         CHECK(seen[i]);
     }
