@@ -3,11 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use borsh::BorshDeserialize;
-
 use super::super::epoch::Pair;
-use super::super::ring::{Change, Key, Rows};
-use super::super::secret::{decode, encode};
+use super::super::ring::{Change, Key};
 use super::super::{Epoch, Leaf, Scope, Trouble, Wrapped};
 use super::{HELD, Keeper, Stored, writes};
 use crate::Result;
@@ -39,16 +36,10 @@ pub(crate) type Read = (Vec<u8>, MessageKey, Vec<TableWrite>);
 
 /// What was kept of an epoch whose wrap will not be opened.
 const fn forget(id: TransactionId) -> [Change; 2] {
-    [Change { key: Key::Leaf(id), value: None }, Change { key: Key::Wraps(id), value: None }]
+    [Change::end(Key::Leaf(id)), Change::end(Key::Wraps(id))]
 }
 
 impl Keeper {
-    fn row<T: BorshDeserialize>(tables: &dyn StateRead, key: &Key) -> Result<Option<T>> {
-        let rows = Stored::new(tables);
-        let row = rows.told(rows.row(key))?;
-        Ok(row.map(|row| decode(&row)).transpose()?)
-    }
-
     /// Of which epochs this member's wrap is still to come, in the order in which they came.
     pub(crate) fn wanted(&self, tables: &dyn StateRead) -> Result<Vec<TransactionId>> {
         if let Some(wanted) = &*self.wanted.borrow() {
@@ -60,9 +51,10 @@ impl Keeper {
     }
 
     fn set_wanted(&self, wanted: Vec<TransactionId>) -> Change {
-        let value = (!wanted.is_empty()).then(|| encode(&wanted));
+        let change =
+            if wanted.is_empty() { Change::end(Key::Wanted) } else { Change::put(Key::Wanted, &wanted) };
         *self.wanted.borrow_mut() = Some(wanted);
-        Change { key: Key::Wanted, value }
+        change
     }
 
     /// The wrap of an epoch is to be asked for. Of so many epochs that their keys would not be held either, the oldest is given up.
@@ -197,7 +189,7 @@ impl Keeper {
             Ok(taken) => {
                 if !taken.is_empty() {
                     changes.extend(taken);
-                    changes.extend(self.hold(past, &ring, id, false)?);
+                    changes.extend(self.hold(past, &ring, id, None)?);
                 }
                 true
             }
@@ -217,7 +209,7 @@ impl Keeper {
             if overtaken || *other == id && !opened {
                 changes.extend(forget(*other));
             } else if *other == id {
-                changes.push(Change { key: Key::Leaf(id), value: None });
+                changes.push(Change::end(Key::Leaf(id)));
             }
             !overtaken && *other != id
         });
@@ -233,7 +225,7 @@ impl Keeper {
         sealed: &Transaction,
     ) -> Result<Option<Read>> {
         let rows = Stored::new(tables);
-        match self.ring(self.scope(replica)?, &rows).open_with_key(sealed) {
+        match self.ring(self.scope(replica)?, &rows).open(sealed) {
             Ok((mut opened, key, change)) => {
                 let kept = Some(change).filter(|_| !faults::is(Fault::KeepKeys));
                 Ok(Some((std::mem::take(&mut opened.payload), key, writes(kept))))
