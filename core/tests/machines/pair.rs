@@ -1,6 +1,4 @@
 //! Two members of a context without threads and sockets, in virtual time: what one puts out goes into the other at once.
-#![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,16 +132,32 @@ impl Member {
         self.machine().replica().has(&ContextTables::new(&*snapshot, NUMBER), id).unwrap()
     }
 
+    /// Whether a call was opened with this member's own keys, and not by what was shared of it.
+    pub(crate) fn opened_by_key(&self, id: &TransactionId) -> bool {
+        let snapshot = self.disk.snapshot().unwrap();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let call = self.machine().replica().transaction(&tables, id).unwrap().unwrap();
+        call.is_opened() && call.key.is_some()
+    }
+
+    /// How often it was said that keys, or a message, cannot be opened.
+    pub(crate) fn key_troubles(&self) -> usize {
+        self.events().iter().filter(|event| matches!(event, Event::KeyTrouble { .. })).count()
+    }
+
     /// Which calls the events say were executed, in their order.
     pub(crate) fn executed(&self) -> Vec<TransactionId> {
-        let rows =
-            self.disk.snapshot().unwrap().scan(Keyspace::Events, &[], None, false, usize::MAX).unwrap();
-        let events = rows.iter().flat_map(|(_, row)| borsh::from_slice::<Vec<Event>>(row).unwrap());
-        let executed = events.filter_map(|event| match event {
+        let executed = self.events().into_iter().filter_map(|event| match event {
             Event::Executed { transaction, again: false, .. } => Some(transaction),
             _ => None,
         });
         executed.collect()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let rows =
+            self.disk.snapshot().unwrap().scan(Keyspace::Events, &[], None, false, usize::MAX).unwrap();
+        rows.iter().flat_map(|(_, row)| borsh::from_slice::<Vec<Event>>(row).unwrap()).collect()
     }
 }
 

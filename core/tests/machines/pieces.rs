@@ -1,7 +1,4 @@
 //! A round of a context that is stored as several batches, of which the second fails: what the first has stays, and the rest comes again.
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod machines;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +6,7 @@ use std::sync::Arc;
 use kith_core::replica::TransactionId;
 use kith_core::storage::Fault;
 
-use machines::{Disk, Member, Pair, put, written};
+use crate::pair::{Disk, Member, Pair, put, written};
 
 /// As many as several batches take.
 const CALLS: u64 = 200;
