@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use super::super::epoch::Pair;
 use super::super::ring::{Change, Key};
+use super::super::seen::Seen;
 use super::super::{Epoch, Leaf, Scope, Trouble, Wrapped};
 use super::{HELD, Keeper, Stored, writes};
 use crate::Result;
+use crate::limits;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{
     MemberId, MessageKey, Past, Replica, StateRead, TableWrite, Transaction, TransactionId, transaction,
@@ -105,6 +107,15 @@ impl Keeper {
         let Some(all) = Self::row::<Vec<u8>>(tables, &Key::Wraps(*id))? else { return Ok(None) };
         let Some(at) = self.place(replica, tables, id, to)? else { return Ok(None) };
         Ok(at.epoch.wrapped(&at.scope, &at.author, at.index, &all))
+    }
+
+    /// Whether each recipient of an epoch gets all of its wraps and hands them on: else its author alone has them.
+    pub(crate) fn is_handed_on(&self, past: &Past<'_>, id: &TransactionId) -> Result<bool> {
+        let scope = self.scope(past.replica)?;
+        let seen = Seen::new(past, scope, &self.known);
+        let said = seen.said(id);
+        let shared = |recipients| recipients as usize * scope.suite.wrap() <= limits::WRAPS_SHARED;
+        seen.or_failure(said.is_some_and(|said| shared(said.recipients)))
     }
 
     /// Whether what a peer gives belongs to the epoch, as its author has signed it, and is for this member.
