@@ -21,7 +21,9 @@ fn fails(suite: u8, beside: bool, fault: Fault) {
     let mut pair = Pair::new(suite, beside);
     pair.disconnect();
     pair.exchange();
-    (0..CALLS).for_each(|number| drop(pair.wish(0, put(number))));
+    for number in 0..CALLS {
+        pair.wish(0, put(number));
+    }
     pair.exchange();
     let there: BTreeSet<TransactionId> = pair.answers.values().filter_map(written).collect();
     assert_eq!(there.len() as u64, CALLS, "{what}");

@@ -329,7 +329,7 @@ mod tests {
         }
         assert_eq!(held_up, (0..10).collect::<Vec<_>>());
         // After a moment in which none may come it is waited for again.
-        want(&mut fetching, 60, OTHER, 69_000);
+        want(&mut fetching, 60, Some(MemberId([60; 32])), 69_000);
         assert!(!fetching.waited(69_000) && fetching.awaits(69_000));
     }
 
