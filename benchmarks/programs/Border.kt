@@ -47,6 +47,7 @@ private suspend fun kotlin(calls: Int) = Hub().node().use { node ->
     measure("kotlin.page", calls / 10) { check(context.entries(prefix, limit = 100).size == 100) }
     measure("kotlin.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
     measure("kotlin.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
+    measure("kotlin.put", calls / 10, warm = calls / 20) { context.put(smallKey, small) }
     measure("kotlin.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
     val count = calls / 10
     repeat(count) { context.put(smallKey, small) }
@@ -72,6 +73,7 @@ private fun java(calls: Int) {
         measure("java.page", calls / 10) { check(context.entries(prefix, null, 100).size == 100) }
         measure("java.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
         measure("java.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
+        measure("java.put", calls / 10, warm = calls / 20) { context.put(smallKey, small) }
         measure("java.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
         val count = calls / 10
         repeat(count) { context.put(smallKey, small) }

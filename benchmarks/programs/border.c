@@ -59,6 +59,10 @@ static void get_large(void) {
     kith_buffer_free(&value);
 }
 
+static void put_small(void) {
+    OK(kith_context_put(context, small_key, large, 100, NULL));
+}
+
 static void put_large(void) {
     OK(kith_context_put(context, large_key, large, sizeof large, NULL));
 }
@@ -142,6 +146,7 @@ int main(int count, char **arguments) {
     measure("page", calls / 10, page);
     measure("host", calls, host);
     measure("execute", calls / 10, execute);
+    measure("put", calls / 10, put_small);
     measure("put64k", calls / 10, put_large);
     events(calls / 10);
     kith_node_shutdown(node);

@@ -50,6 +50,7 @@ async def main(calls):
         await measure(
             "execute", calls // 10, lambda: own.execute("echo", bytes(32)), lambda receipt: receipt.output == bytes(32)
         )
+        await measure("put", calls // 10, lambda: context.put(small_key, large[:100]), lambda id: len(id) == 32)
         await measure("put64k", calls // 10, lambda: context.put(large_key, large), lambda id: len(id) == 32)
         count = calls // 10
         for _ in range(count):

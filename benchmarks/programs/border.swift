@@ -60,6 +60,7 @@ try await Node.forTests().use { node in
         let receipt = try await own.execute("echo", Data(count: 32))
         precondition(receipt.output.count == 32)
     }
+    try await measure("put", calls / 10) { try await context.put(smallKey, small) }
     try await measure("put64k", calls / 10) { try await context.put(largeKey, large) }
     let count = calls / 10
     for _ in 0..<count { try await context.put(smallKey, small) }

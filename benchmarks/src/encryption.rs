@@ -29,7 +29,7 @@ pub(crate) async fn measure(share: usize) -> Result<()> {
         let (open, sealed) = (middle(open), middle(sealed));
         figure(&format!("sealing.{name}.off.us"), open);
         figure(&format!("sealing.{name}.x25519.us"), sealed);
-        figure(&format!("sealing.{name}.cost.percent"), (sealed / open - 1.0) * 100.0);
+        figure(&format!("sealing.{name}.lost.percent"), (1.0 - open / sealed) * 100.0);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::tools::{self, During, Failed, Options, Result, cargo, command, empty_folder, headline, run, tee};
-use crate::{c, python, setup};
+use crate::{c, python, setup, size};
 use table::{ENGINES, Figures};
 
 const PAGE: &str = "docs/benchmarks.md";
@@ -17,7 +17,7 @@ const BY_ENGINE: [&str; 5] = ["put", "push", "catch-up", "late", "reopen"];
 /// The same, with nothing in them that is timed: the engines go side by side.
 const NOT_TIMED: [&str; 2] = ["memory", "transactions"];
 /// Those that are the same with each.
-const ALIKE: [&str; 3] = ["fsync", "get", "epoch"];
+const ALIKE: [&str; 4] = ["fsync", "get", "epoch", "encryption"];
 /// What is built besides, and measured by other programs.
 const OTHERS: [&str; 2] = ["languages", "size"];
 
@@ -120,7 +120,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
         languages(&mut figures, if asked.quick { "2000" } else { "20000" })?;
     }
     if asked.wants("size") {
-        size(&mut figures)?;
+        measure_size(&mut figures)?;
     }
     let table = figures.tables(asked.all(), !asked.quick)?;
     println!("\n{table}");
@@ -173,15 +173,10 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// The shared library as it is shipped.
-fn size(figures: &mut Figures) -> Result<()> {
+fn measure_size(figures: &mut Figures) -> Result<()> {
     headline("building libkith.so as it is shipped (profile dist)");
     run(cargo("build").args(["--profile", "dist", "--package", "kith-capi"]))?;
-    let library = tools::target().join("dist/libkith.so");
-    let bytes = std::fs::metadata(&library).during("looking at libkith.so")?.len();
-    let sections = tools::capture(command("readelf").arg("-SW").arg(&library))?;
-    if String::from_utf8_lossy(&sections).contains(".symtab") {
-        return Err(Failed("libkith.so is not stripped".into()));
-    }
+    let bytes = size::stripped(&tools::target().join("dist/libkith.so"), &empty_folder("size")?)?;
     figures.read(&[format!("figure library.mb {}", bytes as f64 / 1e6)], None)
 }
 

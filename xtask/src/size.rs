@@ -83,7 +83,7 @@ fn unexplained(entries: &[Entry]) -> Option<String> {
 }
 
 /// The size of a library without its symbols.
-fn stripped(library: &Path, folder: &Path) -> Result<u64> {
+pub(crate) fn stripped(library: &Path, folder: &Path) -> Result<u64> {
     let copy = folder.join(library.file_name().unwrap_or_default());
     run(command("strip").arg("--strip-all").arg("-o").arg(&copy).arg(library))?;
     Ok(std::fs::metadata(&copy).during("measuring")?.len())

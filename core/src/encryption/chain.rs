@@ -4,6 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use super::secret::Source;
 use super::{MESSAGES, Scope, Secret, Trouble};
 use crate::aead::XChaCha20Poly1305;
 use crate::limits;
@@ -28,9 +29,9 @@ pub struct Opened {
 }
 
 impl Opened {
-    fn of(scope: &Scope, message: &Secret, plaintext: &[u8]) -> Self {
+    fn of(message: &Source<'_>, plaintext: &[u8]) -> Self {
         let mut payload = Vec::with_capacity(32 + plaintext.len());
-        payload.extend_from_slice(scope.derive::<32>(message, "commit", &[]).as_ref());
+        payload.extend_from_slice(message.derive::<32>("commit", &[]).as_ref());
         payload.extend_from_slice(plaintext);
         Self { payload }
     }
@@ -77,11 +78,12 @@ impl Chain {
         }
         loop {
             let key = after.key.take().ok_or(Trouble::Counter)?;
-            let message = scope.secret(&key, "msg", &[]);
+            let source = scope.from(&key);
+            let message = source.secret("msg", &[]);
             let number = after.next;
             after.next += 1;
             if after.next < MESSAGES {
-                after.key = Some(scope.secret(&key, "chain", &[]));
+                after.key = Some(source.secret("chain", &[]));
             }
             if number == counter {
                 return Ok((message, after));
@@ -107,16 +109,18 @@ impl Chain {
         }
         let counter = self.next().ok_or(Trouble::Counter)?;
         let (message, after) = self.take(scope, counter)?;
-        let opened = Opened::of(scope, &message, plaintext);
+        let source = scope.from(&message);
+        let opened = Opened::of(&source, plaintext);
         header.epoch = epoch.0;
         header.counter = counter;
         header.commitment = transaction::commitment(&opened.payload);
         header.payload_len = u32::try_from(plaintext.len() + TAG).map_err(|_| Trouble::TooLarge)?;
-        let key = MessageKey(*message.expose());
-        let payload = seal_again(scope, &header, plaintext, &key)?;
+        let (aad, nonce, cipher) = keys(&source, &header);
+        let payload = cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)?;
         header.payload_hash = transaction::payload_hash(&payload);
         let signature = Some(header.sign(signer));
-        Ok((Transaction { header, payload, signature, cover: None, key: Some(key) }, opened, after))
+        let key = Some(MessageKey(*message.expose()));
+        Ok((Transaction { header, payload, signature, cover: None, key }, opened, after))
     }
 
     /// This chain without the key of a message that became known by another way; none if it has no such key.
@@ -141,10 +145,11 @@ impl Chain {
             return Err(Trouble::Payload);
         }
         let (message, after) = self.take(scope, header.counter)?;
-        let (aad, nonce, cipher) = keys(scope, &message, header);
+        let source = scope.from(&message);
+        let (aad, nonce, cipher) = keys(&source, header);
         let plaintext =
             Zeroizing::new(cipher.open(&nonce, &aad, &sealed.payload).map_err(|_| Trouble::Sealed)?);
-        let opened = Opened::of(scope, &message, &plaintext);
+        let opened = Opened::of(&source, &plaintext);
         opened.check(header)?;
         Ok((opened, MessageKey(*message.expose()), after))
     }
@@ -157,20 +162,16 @@ pub(super) fn seal_again(
     plaintext: &[u8],
     key: &MessageKey,
 ) -> Result<Vec<u8>, Trouble> {
-    let (aad, nonce, cipher) = keys(scope, &Secret::new(key.0), header);
+    let (aad, nonce, cipher) = keys(&scope.from(&Secret::new(key.0)), header);
     cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)
 }
 
 /// Associated data, nonce and cipher of a message. The nonce hangs on the commitment, so that two texts under one key, as a restored backup writes
 /// them, have two nonces.
-fn keys(
-    scope: &Scope,
-    message: &Secret,
-    header: &Header,
-) -> (Vec<u8>, Zeroizing<[u8; 24]>, XChaCha20Poly1305) {
+fn keys(message: &Source<'_>, header: &Header) -> (Vec<u8>, Zeroizing<[u8; 24]>, XChaCha20Poly1305) {
     let aad = borsh::to_vec(&Header { payload_hash: [0; 32], ..header.clone() }).unwrap_or_default();
-    let nonce = scope.derive::<24>(message, "nonce", &[&aad]);
-    let key = scope.derive::<32>(message, "aead", &[]);
+    let nonce = message.derive::<24>("nonce", &[&aad]);
+    let key = message.derive::<32>("aead", &[]);
     (aad, nonce, XChaCha20Poly1305::new(&key))
 }
 

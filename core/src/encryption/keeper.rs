@@ -91,8 +91,8 @@ pub(crate) struct Keeper {
     before: HashMap<MemberId, (TransactionId, Option<(TransactionId, u32)>)>,
     drafted: Option<EpochDraft>,
     refreshed: Option<(Vec<u8>, Change)>,
-    /// Under which the next call is sealed.
-    sending: Option<(Scope, TransactionId)>,
+    /// Under which the next call is sealed, and whether that is another one than the last call's.
+    sending: Option<(Scope, TransactionId, bool)>,
     sealed: Option<(TransactionId, Vec<Change>)>,
     tidied: Option<u64>,
     /// What went wrong since it was last asked, by epoch or message.
@@ -269,7 +269,7 @@ impl Keeper {
                 self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write)
             }
             Choice::Send(epoch) => {
-                self.sending = Some((scope, epoch));
+                self.sending = Some((scope, epoch, book.last != Some(epoch)));
                 Ok(Prepared::Ready)
             }
             Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Box::new).map(Prepared::Write),
@@ -406,15 +406,15 @@ impl Keyring for Keeper {
         plaintext: &[u8],
         signer: &SigningKey,
     ) -> Result<Transaction> {
-        let (scope, epoch) = self.sending.take().ok_or_else(|| Error::internal("no epoch was chosen"))?;
+        let (scope, epoch, other) =
+            self.sending.take().ok_or_else(|| Error::internal("no epoch was chosen"))?;
         let rows = Stored::new(tables);
         let (mut sealed, mut opened, change) =
             rows.told(self.ring(scope, &rows).seal(&epoch, header, plaintext, signer))?;
         sealed.payload = std::mem::take(&mut opened.payload);
         let mut changes = vec![change];
-        let book = Self::book(tables)?;
-        if book.last != Some(epoch) {
-            changes.push(Self::keep(&Book { last: Some(epoch), ..book }));
+        if other {
+            changes.push(Self::keep(&Book { last: Some(epoch), ..Self::book(tables)? }));
         }
         self.sealed = Some((sealed.header.id(), changes));
         Ok(sealed)

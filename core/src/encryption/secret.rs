@@ -56,25 +56,46 @@ impl Scope {
         info
     }
 
-    /// HKDF-SHA256 without salt.
+    /// What is derived from one secret: HKDF-SHA256 without salt.
+    pub(super) fn from(&self, secret: &Secret) -> Source<'_> {
+        Source { scope: self, hkdf: Hkdf::new(None, &secret.0) }
+    }
+
+    /// One thing alone.
     pub(super) fn derive<const N: usize>(
         &self,
         from: &Secret,
         label: &str,
         parts: &[&[u8]],
     ) -> Zeroizing<[u8; N]> {
-        let mut out = Zeroizing::new([0; N]);
-        let hkdf = Hkdf::<Sha256>::new(None, &from.0);
-        hkdf.expand(&self.info(label, parts), out.as_mut()).expect("N is far below 255 hashes");
-        out
+        self.from(from).derive(label, parts)
     }
 
     pub(super) fn secret(&self, from: &Secret, label: &str, parts: &[&[u8]]) -> Secret {
-        Secret(*self.derive::<32>(from, label, parts))
+        self.from(from).secret(label, parts)
     }
 
     pub(super) fn hash(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
         Sha256::digest(self.info(label, parts)).into()
+    }
+}
+
+/// A secret whose first half of the derivation is done, which is the same for all that is derived from it.
+pub(super) struct Source<'a> {
+    scope: &'a Scope,
+    hkdf: Hkdf<Sha256>,
+}
+
+impl Source<'_> {
+    pub(super) fn derive<const N: usize>(&self, label: &str, parts: &[&[u8]]) -> Zeroizing<[u8; N]> {
+        let mut out = Zeroizing::new([0; N]);
+        let info = self.scope.info(label, parts);
+        self.hkdf.expand(&info, out.as_mut()).expect("N is far below 255 hashes");
+        out
+    }
+
+    pub(super) fn secret(&self, label: &str, parts: &[&[u8]]) -> Secret {
+        Secret(*self.derive::<32>(label, parts))
     }
 }
 

@@ -22,6 +22,8 @@ pub struct kith_buffer {
 impl kith_buffer {
     pub(crate) fn from_vec(mut bytes: Vec<u8>) -> Self {
         let length = bytes.len();
+        // `push` alone would double a vector that is full, and leave the half of it to be given back.
+        bytes.reserve_exact(1);
         bytes.push(0);
         Self { data: Box::into_raw(bytes.into_boxed_slice()).cast(), length }
     }

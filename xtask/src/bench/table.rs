@@ -1,5 +1,7 @@
 //! From `figure NAME NUMBER` lines to the table.
 
+mod epochs;
+
 use std::collections::BTreeMap;
 
 use crate::tools::{Failed, Result};
@@ -36,6 +38,16 @@ const fn goal(row: Row, goal: f64) -> Row {
 
 const fn beside(row: Row, figure: &'static str, name: &'static str) -> Row {
     Row { beside: Some((figure, name)), ..row }
+}
+
+/// What is sealed, beside the same in a context that is not.
+const fn sealed(what: &'static str, figure: &'static str, open: &'static str) -> Row {
+    beside(row(what, figure, "µs", "as without sealing"), open, "unsealed")
+}
+
+/// What sealing may take of throughput.
+const fn lost(what: &'static str, figure: &'static str) -> Row {
+    goal(row(what, figure, "%", "keys of each message, the longer payload, the row of the chain"), 15.0)
 }
 
 const FSYNC: &str = "an fsync";
@@ -210,20 +222,18 @@ const ALIKE: &[Row] = &[
         "get.rust.us",
         "Rust",
     ),
-    row(
-        "an epoch for a thousand members: made by its author",
-        "epoch.x25519.make.ms",
-        "ms",
-        "a Diffie-Hellman for each member",
+    sealed("`put` by one caller, sealed", "sealing.put.one.x25519.us", "sealing.put.one.off.us"),
+    lost("throughput lost by that", "sealing.put.one.lost.percent"),
+    sealed("`put`, 64 callers, sealed, for each", "sealing.put.many.x25519.us", "sealing.put.many.off.us"),
+    lost("throughput lost by that", "sealing.put.many.lost.percent"),
+    sealed("catch-up of a joiner, sealed, for each", "sealing.catch_up.x25519.us", "sealing.catch_up.off.us"),
+    lost("throughput lost by that", "sealing.catch_up.lost.percent"),
+    sealed(
+        "catch-up of a member that was away and opens every call, for each",
+        "sealing.away.x25519.us",
+        "sealing.away.off.us",
     ),
-    row(
-        "the same, taken in by one of them",
-        "epoch.x25519.take.ms",
-        "ms",
-        "a chain for each member; one Diffie-Hellman",
-    ),
-    row("the same with X-Wing: made", "epoch.xwing.make.ms", "ms", "an encapsulation for each member"),
-    row("the same with X-Wing: taken in", "epoch.xwing.take.ms", "ms", "a chain for each member"),
+    lost("throughput lost by that", "sealing.away.lost.percent"),
     goal(row("`libkith.so`, stripped, as it is shipped", "library.mb", "MB", "libp2p"), 10.0),
 ];
 
@@ -248,7 +258,11 @@ impl Figures {
         let has =
             |engine: &&&str| all || self.0.keys().any(|name| name.starts_with(&named("", Some(engine))));
         let engines: Vec<Option<&str>> = ENGINES.iter().filter(has).map(|engine| Some(*engine)).collect();
-        let tables = [self.table(BY_ENGINE, &engines, all, full)?, self.table(ALIKE, &[None], all, full)?];
+        let tables = [
+            self.table(BY_ENGINE, &engines, all, full)?,
+            self.table(ALIKE, &[None], all, full)?,
+            self.epochs(all)?,
+        ];
         Ok(tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n"))
     }
 
@@ -361,20 +375,27 @@ mod tests {
         for row in ALIKE {
             all.read(&[format!("figure {} 7", row.figure)], None).unwrap();
         }
+        for figure in epochs::figures() {
+            all.read(&[format!("figure {figure} 7")], None).unwrap();
+        }
         for (row, engine) in BY_ENGINE.iter().flat_map(|row| ENGINES.map(|engine| (row, engine))) {
             all.read(&[format!("figure {} 7", row.figure)], Some(engine)).unwrap();
         }
         assert!(all.tables(true, true).is_err(), "what others are beside is measured, too");
+        for row in ALIKE {
+            let (figure, _) = row.beside.unwrap_or((row.figure, ""));
+            all.read(&[format!("figure {figure} 7")], None).unwrap();
+        }
         for engine in ENGINES {
             all.read(&lines("figure late.on_time.us 7"), Some(engine)).unwrap();
         }
-        let rows = BY_ENGINE.len() + ALIKE.len();
-        assert_eq!(all.tables(true, true).unwrap().lines().count(), rows + 2 * 2 + 1);
+        let rows = BY_ENGINE.len() + ALIKE.len() + epochs::ROWS;
+        assert_eq!(all.tables(true, true).unwrap().lines().count(), rows + 3 * 2 + 2);
         all.0.remove("redb/catch_up.s");
         assert!(all.tables(true, true).unwrap_err().0.contains("redb/catch_up.s"));
-        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 2 * 2 + 1);
+        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 3 * 2 + 2);
         all.0.remove("sled/catch_up.s");
-        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 2 * 2);
+        assert_eq!(all.tables(false, true).unwrap().lines().count(), rows + 3 * 2 + 1);
     }
 
     #[test]
