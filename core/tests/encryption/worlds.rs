@@ -17,6 +17,8 @@ enum Act {
     Add(usize, usize),
     Leave(usize),
     Void(usize),
+    /// One admits another, the invitation is taken back as soon as that is known, and who admitted it sends on.
+    Lapse(usize, usize),
     Refresh(usize),
     /// A device is lost: its member is removed for that, and added again with new keys.
     Back(usize, usize),
@@ -33,9 +35,27 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (who.clone(), who.clone()).prop_map(|(a, b)| Act::Add(a, b)),
         1 => (1..ACTORS).prop_map(Act::Leave),
         1 => (0..100_usize).prop_map(Act::Void),
+        3 => (who.clone(), who.clone()).prop_map(|(a, b)| Act::Lapse(a, b)),
         1 => who.clone().prop_map(Act::Refresh),
         1 => (who.clone(), who).prop_map(|(a, b)| Act::Back(a, b)),
     ]
+}
+
+fn is_in(group: &Group, who: usize) -> bool {
+    group.view(who).members().contains(&who)
+}
+
+/// Nobody is added who still believes to be in: its keys are its own to give up.
+fn may_add(group: &Group, who: usize, subject: usize) -> bool {
+    let outside = subject != 0 && !group.view(who).members().contains(&subject);
+    is_in(group, who) && outside && (group.actors[subject].seen.is_empty() || !is_in(group, subject))
+}
+
+fn send(group: &mut Group, who: usize, lens: Lens) -> usize {
+    group.lens = lens;
+    let at = group.send(who, "text");
+    group.lens = Lens::True;
+    at
 }
 
 /// Plays a world out; gives the messages that somebody opens who was out when they were sent, and how many such members there were, and
@@ -48,28 +68,17 @@ fn play(acts: &[Act], lens: Lens) -> (Vec<usize>, [usize; 3]) {
     }
     let mut sent = Vec::new();
     for act in acts {
-        let is_in = |group: &Group, who: usize| group.view(who).members().contains(&who);
         match *act {
             Act::Meet(from, to) if from != to && is_in(&group, from) && !group.actors[to].seen.is_empty() => {
                 group.meet(from, to);
             }
-            Act::Send(who) if is_in(&group, who) => {
-                group.lens = lens;
-                sent.push(group.send(who, "text"));
-                group.lens = Lens::True;
-            }
+            Act::Send(who) if is_in(&group, who) => sent.push(send(&mut group, who, lens)),
             Act::Remove(who, target)
                 if who < target && is_in(&group, who) && group.view(who).members().contains(&target) =>
             {
                 group.remove(who, target);
             }
-            Act::Add(who, subject) if is_in(&group, who) && subject != 0 => {
-                // Nobody is added who still believes to be in: its keys are its own to give up.
-                let outside = !group.view(who).members().contains(&subject);
-                if outside && (group.actors[subject].seen.is_empty() || !is_in(&group, subject)) {
-                    group.add(who, subject);
-                }
-            }
+            Act::Add(who, subject) if may_add(&group, who, subject) => group.add(who, subject),
             Act::Leave(who) if is_in(&group, who) => {
                 group.record(who, What::Leave);
             }
@@ -78,6 +87,16 @@ fn play(acts: &[Act], lens: Lens) -> (Vec<usize>, [usize; 3]) {
                 let adds: Vec<_> =
                     adds.filter(|at| matches!(group.history.events[*at].what, What::Add(..))).collect();
                 group.record(0, What::Void(adds[number % adds.len()]));
+            }
+            Act::Lapse(who, subject) if may_add(&group, who, subject) => {
+                group.add(who, subject);
+                let add = group.history.events.len() - 1;
+                group.meet(who, 0);
+                group.record(0, What::Void(add));
+                group.meet(0, who);
+                if is_in(&group, who) {
+                    sent.push(send(&mut group, who, lens));
+                }
             }
             Act::Refresh(who) if is_in(&group, who) => group.refresh(who),
             Act::Back(who, target)
