@@ -26,6 +26,9 @@ const SILENCE: u64 = 2 * 3_600_000;
 /// After how many rounds there is the first full comparison.
 const SAMPLE: usize = 500;
 
+/// The first byte of a `Lacking`.
+const LACKING: u8 = 14;
+
 /// What happens at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Happening {
@@ -62,6 +65,8 @@ pub struct Report {
     pub thefts: (u64, u64),
     /// Those of these epochs that have their wraps apart from the transaction.
     pub apart: u64,
+    /// Messages that ask for what is sealed and not opened.
+    pub lacking: u64,
     /// Calls that could not be opened at the end, which a liar sent.
     pub unopened: u64,
     /// ms of virtual time until all were equal.
@@ -336,6 +341,7 @@ impl World {
             let node = &mut self.nodes[number];
             match order {
                 Order::Send { link, channel, message } => {
+                    self.report.lacking += u64::from(message.first() == Some(&LACKING));
                     let frame = node.lines.get(&link).and_then(|line| line.link.message(channel, message));
                     if let Some(frame) = frame {
                         self.line_orders(number, link, vec![LineOrder::Frame(frame)])?;

@@ -38,4 +38,6 @@ fn each_member_gets_its_keys_where_wraps_are_apart_and_who_was_removed_gets_none
     assert!(had >= report.apart * 29, "{report:?}");
     assert!(refused > 0, "{report:?}");
     assert_eq!(report.unopened, 0);
+    // 516 when only the first of whom a wrap was asked held that up.
+    assert!(report.lacking < 100, "{report:?}");
 }

@@ -22,13 +22,20 @@ pub struct Chain {
 }
 
 /// What a message says, with the key of its commitment: together they are what history is shared as.
-#[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Opened {
     /// 32-byte key of the commitment ‖ plaintext: the payload of an unsealed transaction.
     pub payload: Vec<u8>,
 }
 
 impl Opened {
+    fn of(message: &Source<'_>, plaintext: &[u8]) -> Self {
+        let mut payload = Vec::with_capacity(32 + plaintext.len());
+        payload.extend_from_slice(message.derive::<32>("commit", &[]).as_ref());
+        payload.extend_from_slice(plaintext);
+        Self { payload }
+    }
+
     /// The plaintext.
     #[must_use]
     pub fn plaintext(&self) -> &[u8] {
@@ -37,13 +44,7 @@ impl Opened {
 
     /// Whether this is what the header commits to.
     pub fn check(&self, header: &Header) -> Result<(), Trouble> {
-        let length = self.payload.len().checked_sub(32).ok_or(Trouble::Commitment)? + TAG;
-        if length != header.payload_len as usize
-            || transaction::commitment(&self.payload) != header.commitment
-        {
-            return Err(Trouble::Commitment);
-        }
-        Ok(())
+        header.check_content(&self.payload).map_err(|_| Trouble::Commitment)
     }
 }
 
@@ -57,12 +58,6 @@ impl Chain {
     #[must_use]
     pub const fn next(&self) -> Option<u32> {
         if self.key.is_some() { Some(self.next) } else { None }
-    }
-
-    /// This chain as a joiner gets it: without the keys of what was passed over.
-    #[must_use]
-    pub fn for_joiner(&self) -> Self {
-        Self { next: self.next, key: self.key.clone(), skipped: Vec::new() }
     }
 
     pub(super) fn within_limits(&self) -> bool {
@@ -114,11 +109,8 @@ impl Chain {
         }
         let counter = self.next().ok_or(Trouble::Counter)?;
         let (message, after) = self.take(scope, counter)?;
-        let mut payload = Vec::with_capacity(32 + plaintext.len());
         let source = scope.from(&message);
-        payload.extend_from_slice(source.derive::<32>("commit", &[]).as_ref());
-        payload.extend_from_slice(plaintext);
-        let opened = Opened { payload };
+        let opened = Opened::of(&source, plaintext);
         header.epoch = epoch.0;
         header.counter = counter;
         header.commitment = transaction::commitment(&opened.payload);
@@ -157,16 +149,13 @@ impl Chain {
         let (aad, nonce, cipher) = keys(&source, header);
         let plaintext =
             Zeroizing::new(cipher.open(&nonce, &aad, &sealed.payload).map_err(|_| Trouble::Sealed)?);
-        let mut payload = Vec::with_capacity(32 + plaintext.len());
-        payload.extend_from_slice(source.derive::<32>("commit", &[]).as_ref());
-        payload.extend_from_slice(&plaintext);
-        let opened = Opened { payload };
+        let opened = Opened::of(&source, &plaintext);
         opened.check(header)?;
         Ok((opened, MessageKey(*message.expose()), after))
     }
 }
 
-/// A message as it was sent, from what it says and its key. Who made it is bound to it by the header alone, so this signs nothing.
+/// The payload of a message as it is sent, from what it says and its key. Who made it is bound to it by the header alone, so this signs nothing.
 pub(super) fn seal_again(
     scope: &Scope,
     header: &Header,
@@ -174,8 +163,7 @@ pub(super) fn seal_again(
     key: &MessageKey,
 ) -> Result<Vec<u8>, Trouble> {
     let (aad, nonce, cipher) = keys(&scope.from(&Secret::new(key.0)), header);
-    let payload = cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)?;
-    Ok(payload)
+    cipher.seal(&nonce, &aad, plaintext).map_err(|_| Trouble::TooLarge)
 }
 
 /// Associated data, nonce and cipher of a message. The nonce hangs on the commitment, so that two texts under one key, as a restored backup writes

@@ -38,9 +38,6 @@ pub enum Wraps {
     Root([u8; 32]),
 }
 
-/// What a `RefreshKey` transaction says.
-pub type RefreshKey = RatchetKey;
-
 /// One wrap with the way to the root.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Leaf {

@@ -11,23 +11,19 @@ use super::epoch::Pair;
 use super::ring::{Change, Key, Ring, Rows};
 use super::suite::Terms;
 use super::{
-    Envelope, Epoch, EpochKeys, Leaf, Opened, RatchetKey, Recipient, Scope, SealedWelcome, Secret, Share,
-    Suite, Trouble, Welcome, Wraps, check_package, secret,
+    Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Trouble, Wraps, check_package,
 };
 use crate::fuzzing::{Decoder, Input, encoded, signing_key};
 use crate::limits;
 use crate::replica::payload::{Add, KeyPackage};
-use crate::replica::{ContextId, Draft, Header, Kind, MemberId, Parent, Role, Transaction, TransactionId};
+use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId};
 
 pub(crate) const DECODERS: &[Decoder] = &[
     Decoder { name: "epoch", check: epoch, seeds: epochs },
     Decoder { name: "receive", check: receive, seeds: epochs },
     Decoder { name: "leaf", check: leaf, seeds: leaves },
-    Decoder { name: "share", check: share, seeds: shares },
     Decoder { name: "envelope", check: envelope, seeds: envelopes },
     Decoder { name: "envelope-content", check: envelope_content, seeds: || vec![vec![7; 30]] },
-    Decoder { name: "sealed-welcome", check: sealed_welcome, seeds: sealed_welcomes },
-    Decoder { name: "welcome", check: welcome, seeds: welcomes },
     Decoder { name: "package", check: package, seeds: packages },
     Decoder { name: "sealed-call", check: sealed_call, seeds: sealed_calls },
     Decoder { name: "keys", check: keys, seeds: stored_keys },
@@ -124,15 +120,6 @@ fn leaf(input: &Input<'_>) {
     }
 }
 
-fn share(input: &Input<'_>) {
-    let Some(share) = input.borsh::<Share>() else { return };
-    if let Ok(id) = share.check(&scope(Suite::X25519)) {
-        assert_eq!(share.headers.first().map(Header::id), Some(id));
-        assert!(share.headers.len() <= limits::RUN);
-        assert_eq!(share.opened.plaintext().len() + 16, share.headers[0].payload_len as usize);
-    }
-}
-
 fn envelope(input: &Input<'_>) {
     let (key, scope) = (Secret::new([5; 32]), scope(Suite::X25519));
     let Some(envelope) = input.borsh::<Envelope>() else { return };
@@ -149,43 +136,6 @@ fn envelope_content(input: &Input<'_>) {
     opened.truncate(opened.len() - usize::from(input.lenient && !opened.is_empty()));
     assert_eq!(opened, input.bytes);
     assert!(sealed.open(&scope, &Secret::new([6; 32])).is_err());
-}
-
-fn sealed_welcome(input: &Input<'_>) {
-    let Some(welcome) = input.borsh::<SealedWelcome>() else { return };
-    let (table, _) = started(Suite::X25519, 2);
-    let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
-    let _ = welcome.open(&ring, &ADD);
-}
-
-/// A welcome that really opens, with anything in it.
-fn welcome(input: &Input<'_>) {
-    let (suite, input) = input.choose();
-    let suite = suite_of(suite);
-    let (table, key) = started(suite, 2);
-    let ring = Ring { scope: scope(suite), me: member(2), rows: &table };
-    let terms = Terms {
-        info: ring.scope.info("welcome", &[&member(1).0, &member(2).0]),
-        aad: ring.scope.info("welcome", &[&member(1).0, &member(2).0, &ADD.0]),
-        psk: None,
-    };
-    let (sealed, _) = ring
-        .scope
-        .seal_to(&key.key, &terms, input.bytes, &Secret::new([8; 32]))
-        .expect("the key is a right one");
-    let hash = ring.scope.hash("welcome-by", &[&member(1).0, &ADD.0, &sealed]);
-    let signature = ed25519_dalek::Signer::sign(&signing_key(1), &hash).to_bytes();
-    let sealed = SealedWelcome { add: ADD, from: member(1), sealed, signature };
-    let Ok(welcome) = sealed.open(&ring, &ADD) else { return };
-    let again = secret::encode(&welcome);
-    assert!(again[..] == input.bytes[usize::from(input.lenient)..], "another encoding of the same welcome");
-    assert!(welcome.members.len() <= limits::MEMBERS);
-    let changes = ring.accept(&welcome, |_| true).expect("the rows are readable");
-    table.apply(changes);
-    for keys in &welcome.epochs {
-        let members: Vec<MemberId> = keys.chains.iter().map(|(author, _)| *author).collect();
-        let _ = ring.for_joiner(&keys.epoch, &members);
-    }
 }
 
 fn package(input: &Input<'_>) {
@@ -211,7 +161,7 @@ fn sealed_call(input: &Input<'_>) {
     let (table, _) = started(Suite::X25519, 2);
     table.apply([Change::put(Key::Chain(EPOCH, member(1)), &first_chain())]);
     let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
-    if let Ok((opened, change)) = ring.open(&transaction) {
+    if let Ok((opened, _, change)) = ring.open(&transaction) {
         assert!(opened.check(&transaction.header).is_ok());
         table.apply([change]);
         assert_eq!(ring.open(&transaction).err(), Some(Trouble::Used), "a key is good once");
@@ -222,21 +172,19 @@ fn first_chain() -> Chain {
     Chain::start(&scope(Suite::X25519), &Secret::new([9; 32]), &EPOCH, &member(1))
 }
 
-/// What is stored, or comes in a welcome.
+/// What is stored.
 fn keys(input: &Input<'_>) {
     let (which, input) = input.choose();
-    match which % 6 {
+    match which % 4 {
         0 => drop(input.borsh::<Pair>()),
-        1 => drop(input.borsh::<EpochKeys>()),
-        2 => drop(input.borsh::<RatchetKey>()),
-        3 => drop(input.borsh::<Opened>()),
-        4 => drop(input.borsh::<Key>()),
+        1 => drop(input.borsh::<RatchetKey>()),
+        2 => drop(input.borsh::<Key>()),
         _ => {
             // A row of one's own keys, whatever is in it: an error, or a key that is used.
             let (table, _) = started(Suite::X25519, 2);
             table.0.borrow_mut().insert(Key::Ratchet, Zeroizing::new(input.bytes.to_vec()));
             let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
-            let _ = (ring.refresh(&Secret::new([1; 32])), ring.wants_refresh(), ring.forget_keys(7));
+            let _ = (ring.refresh(&Secret::new([1; 32])), ring.forget_keys(7));
         }
     }
 }
@@ -279,55 +227,14 @@ fn call(author: u8) -> Transaction {
     draft.sign(&signing_key(author))
 }
 
-fn sealed() -> Option<(Transaction, Opened)> {
-    let chain = first_chain();
-    let scope = scope(Suite::X25519);
-    let (sealed, opened, _) = chain.seal(&scope, EPOCH, call(1).header, b"a call", &signing_key(1)).ok()?;
-    Some((sealed, opened))
-}
-
 fn sealed_calls() -> Vec<Vec<u8>> {
-    sealed().iter().map(|(sealed, _)| sealed.encode()).collect()
-}
-
-fn shares() -> Vec<Vec<u8>> {
-    let share = |(sealed, opened): (Transaction, Opened)| Share {
-        headers: vec![sealed.header],
-        signature: sealed.signature.unwrap_or([0; 64]),
-        opened,
-    };
-    sealed().map(share).iter().map(encoded).collect()
+    let (chain, scope) = (first_chain(), scope(Suite::X25519));
+    let sealed = chain.seal(&scope, EPOCH, call(1).header, b"a call", &signing_key(1));
+    sealed.iter().map(|(sealed, ..)| sealed.encode()).collect()
 }
 
 fn envelopes() -> Vec<Vec<u8>> {
     let sealed = Envelope::seal(&scope(Suite::X25519), &Secret::new([5; 32]), &call(1).encode());
-    sealed.iter().map(encoded).collect()
-}
-
-fn a_welcome() -> Welcome {
-    let (_, key) = started(Suite::X25519, 1);
-    Welcome {
-        frontier: vec![Parent { author: member(1), sequence: 1, id: ADD }],
-        members: vec![(member(1), key)],
-        epochs: vec![EpochKeys {
-            epoch: EPOCH,
-            envelope: Secret::new([5; 32]),
-            chains: vec![(member(1), first_chain())],
-        }],
-        snapshot: None,
-    }
-}
-
-fn welcomes() -> Vec<Vec<u8>> {
-    vec![[&[0][..], &secret::encode(&a_welcome())].concat()]
-}
-
-fn sealed_welcomes() -> Vec<Vec<u8>> {
-    let (_, key) = started(Suite::X25519, 2);
-    let package = KeyPackage { suite: Suite::X25519 as u8, ratchet_key: key.key, not_after: 0 };
-    let scope = scope(Suite::X25519);
-    let add = Add::request(&scope.context, &signing_key(2), Role::Writer, package, None);
-    let sealed = a_welcome().seal(&scope, &signing_key(1), (&ADD, &add), &Secret::new([8; 32]));
     sealed.iter().map(encoded).collect()
 }
 
@@ -345,12 +252,10 @@ fn packages() -> Vec<Vec<u8>> {
 fn stored_keys() -> Vec<Vec<u8>> {
     let (table, key) = started(Suite::X25519, 2);
     let own = table.0.borrow().get(&Key::Ratchet).map(|row| row.to_vec()).unwrap_or_default();
-    let keys = a_welcome().epochs.remove(0);
     vec![
         [vec![0], encoded(&Pair::default())].concat(),
-        [vec![1], encoded(&keys)].concat(),
-        [vec![2], encoded(&key)].concat(),
-        [vec![4], encoded(&Key::Chain(EPOCH, member(1)))].concat(),
-        [vec![5], own].concat(),
+        [vec![1], encoded(&key)].concat(),
+        [vec![2], encoded(&Key::Chain(EPOCH, member(1)))].concat(),
+        [vec![3], own].concat(),
     ]
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::chain::seal_again;
 use super::ring::{Change, EpochDraft, Key, Ring, Rows};
 use super::rules::{self, Choice, Rotate, Usage};
-use super::secret::{decode, encode};
+use super::secret::decode;
 use super::seen::{Known, Seen};
 use super::{Scope, Secret, Suite, Trouble};
 use crate::replica::faults::{self, Fault};
@@ -216,16 +216,18 @@ impl Keeper {
         Ring { scope, me: self.me, rows }
     }
 
-    fn book(tables: &dyn StateRead) -> Result<Book> {
+    fn row<T: BorshDeserialize>(tables: &dyn StateRead, key: &Key) -> Result<Option<T>> {
         let rows = Stored::new(tables);
-        Ok(match rows.told(rows.row(&Key::Book))? {
-            Some(row) => decode(&row)?,
-            None => Book::default(),
-        })
+        let row = rows.told(rows.row(key))?;
+        Ok(row.map(|row| decode(&row)).transpose()?)
+    }
+
+    fn book(tables: &dyn StateRead) -> Result<Book> {
+        Ok(Self::row(tables, &Key::Book)?.unwrap_or_default())
     }
 
     fn keep(book: &Book) -> Change {
-        Change { key: Key::Book, value: Some(encode(book)) }
+        Change::put(Key::Book, book)
     }
 
     /// The best epoch for this member, and whether a member is left out of it.
@@ -262,11 +264,7 @@ impl Keeper {
         let scope = self.scope(past.replica)?;
         let book = Self::book(past.tables)?;
         let best = self.best(past, scope, book.last)?;
-        let choice = match best.epoch {
-            Some(epoch) => rules::decide(epoch, &self.usage(&book, &best, past, scope)?),
-            None => Choice::Rotate(Rotate::NoneFits),
-        };
-        match choice {
+        match rules::decide(best.epoch, &self.usage(&book, &best, past, scope)?) {
             Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
                 self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write)
             }
@@ -296,7 +294,7 @@ impl Keeper {
 
     /// A member cannot open what is sealed along the chain of roots to it: the next wrap begins anew.
     pub(crate) fn restart(&self, member: MemberId) -> Vec<TableWrite> {
-        writes([Change { key: Key::To(member), value: None }])
+        writes([Change::end(Key::To(member))])
     }
 
     /// How it stands with the keys.
@@ -310,10 +308,9 @@ impl Keeper {
         let usage = self.usage(&book, &best, past, scope)?;
         let seen = Seen::new(past, scope, &self.known);
         let able = best.epoch.map_or(0, |epoch| rules::View::members_at(&seen, &epoch).len());
-        let pending = match best.epoch.map(|epoch| rules::decide(epoch, &usage)) {
-            Some(Choice::Send(_)) => None,
-            Some(Choice::Rotate(why)) => Some(why),
-            None => Some(Rotate::NoneFits),
+        let pending = match rules::decide(best.epoch, &usage) {
+            Choice::Send(_) => None,
+            Choice::Rotate(why) => Some(why),
         };
         seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
     }
@@ -394,7 +391,7 @@ impl Keeper {
             let key = Key::Chain(held, header.author);
             let lesser = rank(&held).is_some_and(|held| Some(held) < now);
             if lesser && rows.told(rows.row(&key))?.is_some() {
-                changes.push(Change { key, value: None });
+                changes.push(Change::end(key));
             }
         }
         Ok(changes)

@@ -9,23 +9,21 @@ mod epoch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod keeper;
+mod package;
 mod ring;
 pub mod rules;
 mod secret;
 mod seen;
-mod share;
 mod suite;
 mod trouble;
 
 pub use chain::{Chain, Opened};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
-pub use epoch::{Epoch, Leaf, Pair, Recipient, RefreshKey, WRAPS_INLINE, Wrapped, Wraps};
+pub use epoch::{Epoch, Leaf, Pair, Recipient, WRAPS_INLINE, Wrapped, Wraps};
 pub(crate) use keeper::{Keeper, Prepared};
+pub use package::check_package;
 pub use ring::{Change, EpochDraft, Key, RATCHET_KEYS, Ring, Rows};
 pub use secret::{Scope, Secret};
-pub use share::{
-    EpochKeys, SealedWelcome, Share, WELCOME_EPOCHS, Welcome, check_package, check_refresh, package_id,
-};
 pub use suite::{RatchetKey, Suite};
 pub use trouble::Trouble;
 

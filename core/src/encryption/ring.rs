@@ -7,9 +7,7 @@ use zeroize::Zeroizing;
 
 use super::epoch::{Pair, commit};
 use super::secret::{decode, encode};
-use super::{
-    Chain, Epoch, Leaf, Opened, RatchetKey, Recipient, RefreshKey, Scope, Secret, Trouble, Welcome, Wraps,
-};
+use super::{Chain, Epoch, Leaf, Opened, RatchetKey, Recipient, Scope, Secret, Trouble, Wraps};
 use crate::limits;
 use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId};
 
@@ -60,6 +58,10 @@ pub struct Change {
 impl Change {
     pub(super) fn put(key: Key, value: &impl BorshSerialize) -> Self {
         Self { key, value: Some(encode(value)) }
+    }
+
+    pub(super) const fn end(key: Key) -> Self {
+        Self { key, value: None }
     }
 }
 
@@ -123,7 +125,7 @@ impl<R: Rows> Ring<'_, R> {
     }
 
     /// A new ratchet key, to be published. Whoever has copied the old ones opens nothing that is sealed to it.
-    pub fn refresh(&self, entropy: &Secret) -> Result<(RefreshKey, Change), Trouble> {
+    pub fn refresh(&self, entropy: &Secret) -> Result<(RatchetKey, Change), Trouble> {
         let mut own = self.own()?;
         let index = own.keys.last().ok_or(Trouble::State)?.0.checked_add(1).ok_or(Trouble::KeyIndex)?;
         let (private, key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
@@ -142,12 +144,7 @@ impl<R: Rows> Ring<'_, R> {
         Ok(Change::put(Key::Ratchet, &own))
     }
 
-    /// Whether the newest ratchet key alone opens something that was sent: a refresh, and forgetting, ends that.
-    pub fn wants_refresh(&self) -> Result<bool, Trouble> {
-        Ok(self.own()?.exposed)
-    }
-
-    /// Makes an epoch for the other members. Nothing is changed before [`Self::begin_epoch`].
+    /// Makes an epoch for the other members, and with it a new ratchet key if the newest one alone opens something that was sent. Nothing is changed before [`Self::begin_epoch`].
     pub fn draft_epoch(&self, recipients: &[Recipient], entropy: &Secret) -> Result<EpochDraft, Trouble> {
         let sorted = recipients.windows(2).all(|pair| pair[0].member < pair[1].member);
         if !sorted || recipients.len() >= limits::MEMBERS || recipients.iter().any(|to| to.member == self.me)
@@ -202,12 +199,6 @@ impl<R: Rows> Ring<'_, R> {
         changes
     }
 
-    /// Begins the next wrap to this member at step 0: it has complained that it cannot open what is sealed along the chain.
-    #[must_use]
-    pub fn restart(&self, member: MemberId) -> Change {
-        Change { key: Key::To(member), value: None }
-    }
-
     fn derived(&self, id: &TransactionId, seed: &Secret, members: &[MemberId]) -> Vec<Change> {
         let chains = members.iter().map(|author| {
             Change::put(Key::Chain(*id, *author), &Chain::start(&self.scope, seed, id, author))
@@ -255,10 +246,7 @@ impl<R: Rows> Ring<'_, R> {
     #[must_use]
     pub fn retire(&self, epoch: &TransactionId, members: &[MemberId]) -> Vec<Change> {
         let chains = members.iter().map(|author| Key::Chain(*epoch, *author));
-        chains
-            .chain([Key::Envelope(*epoch), Key::Wraps(*epoch)])
-            .map(|key| Change { key, value: None })
-            .collect()
+        chains.chain([Key::Envelope(*epoch), Key::Wraps(*epoch)]).map(Change::end).collect()
     }
 
     /// Seals and signs one's own next message in an epoch. The changes are to be durable before the transaction is sent.
@@ -274,17 +262,9 @@ impl<R: Rows> Ring<'_, R> {
         Ok((sealed, opened, Change::put(Key::Chain(*epoch, self.me), &after)))
     }
 
-    /// Opens a message of another member. That its signature verifies, or is covered, is the caller's to see to.
-    pub fn open(&self, sealed: &Transaction) -> Result<(Opened, Change), Trouble> {
-        let (opened, _, change) = self.open_with_key(sealed)?;
-        Ok((opened, change))
-    }
-
-    /// The same, with what the message can be sealed with again.
-    pub(crate) fn open_with_key(
-        &self,
-        sealed: &Transaction,
-    ) -> Result<(Opened, MessageKey, Change), Trouble> {
+    /// Opens a message of another member; gives also what it can be sealed with again. That its signature verifies, or is covered, is the
+    /// caller's to see to.
+    pub fn open(&self, sealed: &Transaction) -> Result<(Opened, MessageKey, Change), Trouble> {
         let (epoch, author) = (TransactionId(sealed.header.epoch), sealed.header.author);
         let (opened, key, after) = self.chain(&epoch, &author)?.open(&self.scope, sealed)?;
         Ok((opened, key, Change::put(Key::Chain(epoch, author), &after)))
@@ -308,9 +288,11 @@ impl<R: Rows> Ring<'_, R> {
         self.read(&Key::Envelope(*epoch))
     }
 
-    /// The first ratchet key, as it is published.
+    /// The first ratchet key, as it is published, while its private half is there.
     pub(crate) fn first_public(&self) -> Result<Vec<u8>, Trouble> {
-        self.scope.suite.public(&self.first_key()?)
+        let own = self.own()?;
+        let first = own.keys.iter().find(|(index, _)| *index == 0).ok_or(Trouble::WrapKey)?;
+        self.scope.suite.public(&first.1)
     }
 
     /// The numbers of the oldest of one's own ratchet keys that is kept, and of the newest.
@@ -318,45 +300,5 @@ impl<R: Rows> Ring<'_, R> {
         let own = self.own()?;
         let index = |key: Option<&(u32, Secret)>| key.map_or(0, |(index, _)| *index);
         Ok((index(own.keys.first()), index(own.keys.last())))
-    }
-
-    /// The chains of an epoch for a joiner; whether it may have them is [`super::rules::may_give`]'s to say.
-    pub fn for_joiner(
-        &self,
-        epoch: &TransactionId,
-        members: &[MemberId],
-    ) -> Result<super::EpochKeys, Trouble> {
-        let chains = members
-            .iter()
-            .map(|author| Ok((*author, self.chain(epoch, author)?.for_joiner())))
-            .collect::<Result<_, Trouble>>()?;
-        let envelope = self.envelope(epoch)?.ok_or(Trouble::NoKeys)?;
-        Ok(super::EpochKeys { epoch: *epoch, envelope, chains })
-    }
-
-    /// The private half of the first ratchet key, while it is there.
-    pub(super) fn first_key(&self) -> Result<Secret, Trouble> {
-        let own = self.own()?;
-        own.keys.into_iter().find(|(index, _)| *index == 0).map(|(_, key)| key).ok_or(Trouble::WrapKey)
-    }
-
-    /// The changes that a welcome brings. `before` says which epochs precede this member's own `Add`: of others it takes no keys from a welcome, or
-    /// a liar could put its own in the place of those that are wrapped for it. What is here already stays: a chain never goes back.
-    pub fn accept(
-        &self,
-        welcome: &Welcome,
-        before: impl Fn(&TransactionId) -> bool,
-    ) -> Result<Vec<Change>, Trouble> {
-        let mut changes = Vec::new();
-        for keys in &welcome.epochs {
-            if !before(&keys.epoch) || self.rows.row(&Key::Envelope(keys.epoch))?.is_some() {
-                continue;
-            }
-            changes.push(Change::put(Key::Envelope(keys.epoch), &keys.envelope));
-            for (author, chain) in &keys.chains {
-                changes.push(Change::put(Key::Chain(keys.epoch, *author), chain));
-            }
-        }
-        Ok(changes)
     }
 }

@@ -18,10 +18,6 @@ pub trait View {
     fn precedes(&self, one: &TransactionId, other: &TransactionId) -> bool;
     /// The accepted `Remove`s, `Leave`s and `Fork`s.
     fn cuts(&self) -> Vec<TransactionId>;
-    /// The `Add`s that are accepted in their own causal past, are rejected in this view, and whose subject is no member in it.
-    fn lapsed(&self) -> Vec<TransactionId>;
-    /// The subject of an `Add` that is accepted in this view and in its own causal past.
-    fn admitted(&self, add: &TransactionId) -> Option<MemberId>;
     /// Whether this is a member now.
     fn is_member(&self, member: &MemberId) -> bool;
 }
@@ -36,8 +32,6 @@ pub enum Unusable {
     Malformed,
     /// A removal, a leaving or a fork does not precede it: who was cut has its keys.
     Cut(TransactionId),
-    /// The keys may have been given to somebody whose admission came to nothing.
-    Lapsed(TransactionId),
     /// A recipient is no member.
     Recipient(MemberId),
 }
@@ -52,20 +46,10 @@ pub fn usable(view: &impl View, epoch: &TransactionId) -> Result<(), Unusable> {
     if let Some(cut) = view.cuts().into_iter().find(|cut| !view.precedes(cut, epoch)) {
         return Err(Unusable::Cut(cut));
     }
-    if let Some(add) = view.lapsed().into_iter().find(|add| view.precedes(epoch, add)) {
-        return Err(Unusable::Lapsed(add));
-    }
     match members.into_iter().find(|member| !view.is_member(member)) {
         Some(gone) => Err(Unusable::Recipient(gone)),
         None => Ok(()),
     }
-}
-
-/// Whether the chains of an epoch may be given to the subject of an `Add`. Everybody else gets shared history.
-pub fn may_give(view: &impl View, epoch: &TransactionId, add: &TransactionId) -> bool {
-    usable(view, epoch).is_ok()
-        && view.precedes(epoch, add)
-        && view.admitted(add).is_some_and(|m| view.is_member(&m))
 }
 
 /// The place of an epoch among others: the greatest lamport is the best, then the lowest id.
@@ -150,22 +134,10 @@ pub enum Rotate {
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// Under which epoch to send. `usage` tells of an epoch what is asked about it.
-pub fn choose(
-    view: &impl View,
-    member: &MemberId,
-    last: Option<&TransactionId>,
-    usage: impl Fn(&TransactionId) -> Usage,
-) -> Choice {
-    match best(view, member, last) {
-        Some(epoch) => decide(epoch, &usage(&epoch)),
-        None => Choice::Rotate(Rotate::NoneFits),
-    }
-}
-
-/// Whether to send under the epoch that is the best.
+/// Whether to send under the epoch that is the [`best`], given how it was used.
 #[must_use]
-pub fn decide(epoch: TransactionId, usage: &Usage) -> Choice {
+pub fn decide(best: Option<TransactionId>, usage: &Usage) -> Choice {
+    let Some(epoch) = best else { return Choice::Rotate(Rotate::NoneFits) };
     let old = if usage.members <= 64 { DAY } else { 7 * DAY };
     if usage.locked_out {
         Choice::Rotate(Rotate::LockedOut)
@@ -196,44 +168,27 @@ pub enum Violation {
     Counter,
 }
 
-/// Judges a message by its own causal past. `before` is the epoch and counter of the author's previous sealed message, by its own chain.
+/// Judges a message by its own causal past, of which the [`best_usable`] epoch is known. `before` is the epoch and counter of the author's
+/// previous sealed message, by its own chain.
 pub fn violation(
-    past: &impl View,
-    author: &MemberId,
-    epoch: &TransactionId,
-    counter: u32,
-    before: Option<(TransactionId, u32)>,
-) -> Option<Violation> {
-    if let Err(why) = usable(past, epoch) {
-        return Some(Violation::Unusable(why));
-    }
-    if !past.members_at(epoch).contains(author) {
-        return Some(Violation::NotRecipient);
-    }
-    if best(past, author, before.as_ref().map(|(last, _)| last)) != Some(*epoch) {
-        return Some(Violation::Stale);
-    }
-    is_out_of_turn(epoch, counter, before).then_some(Violation::Counter)
-}
-
-fn is_out_of_turn(epoch: &TransactionId, counter: u32, before: Option<(TransactionId, u32)>) -> bool {
-    let due = match before {
-        Some((last, counter)) if last == *epoch => counter.checked_add(1),
-        _ => Some(0),
-    };
-    due != Some(counter) || counter >= MESSAGES
-}
-
-/// Whether there is a [`Violation`], where the best epoch that is usable in the past is known.
-pub(crate) fn violates(
     past: &impl View,
     best: Option<TransactionId>,
     author: &MemberId,
     epoch: &TransactionId,
     counter: u32,
     before: Option<(TransactionId, u32)>,
-) -> bool {
+) -> Option<Violation> {
     let last = before.as_ref().map(|(last, _)| last);
-    best.and_then(|best| fits(past, best, author, last)) != Some(*epoch)
-        || is_out_of_turn(epoch, counter, before)
+    if best.and_then(|best| fits(past, best, author, last)) != Some(*epoch) {
+        return Some(match usable(past, epoch) {
+            Err(why) => Violation::Unusable(why),
+            Ok(()) if !past.members_at(epoch).contains(author) => Violation::NotRecipient,
+            Ok(()) => Violation::Stale,
+        });
+    }
+    let due = match before {
+        Some((last, counter)) if last == *epoch => counter.checked_add(1),
+        _ => Some(0),
+    };
+    (due != Some(counter) || counter >= MESSAGES).then_some(Violation::Counter)
 }

@@ -100,14 +100,6 @@ impl View for Seen<'_> {
         self.past.cuts()
     }
 
-    fn lapsed(&self) -> Vec<TransactionId> {
-        self.stored(self.past.lapsed())
-    }
-
-    fn admitted(&self, add: &TransactionId) -> Option<MemberId> {
-        self.stored(self.past.admitted(add))
-    }
-
     fn is_member(&self, member: &MemberId) -> bool {
         self.past.is_member(member) || faults::is(Fault::KeepEpoch)
     }

@@ -51,8 +51,6 @@ pub enum Trouble {
     Commitment,
     #[error("the signature does not verify")]
     Signature,
-    #[error("the welcome does not open, or is not this member's")]
-    Welcome,
     #[error("the envelope does not open with any key that is here")]
     Envelope,
     #[error("it is larger than allowed")]

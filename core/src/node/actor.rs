@@ -196,7 +196,8 @@ impl Actor {
             Blocked::Fault(..) => Some(since.saturating_add(RETRY)),
             Blocked::ApplicationMissing(_) => None,
         });
-        sessions.chain(retry).chain(self.gossiping.deadline()).min()
+        let wraps = self.fetching.deadline(self.now());
+        sessions.chain(retry).chain(self.gossiping.deadline()).chain(wraps).min()
     }
 
     fn application(&self) -> Option<Arc<dyn Application>> {

@@ -149,31 +149,6 @@ impl Past<'_> {
         self.acts().filter(|(n, act)| cuts(&act.what) && self.accepted(*n)).map(|(_, act)| act.id).collect()
     }
 
-    /// The `Add`s that counted when they were made, count no more, and whose subject is no member.
-    pub(crate) fn lapsed(&self) -> Result<Vec<TransactionId>> {
-        let mut lapsed = Vec::new();
-        for (number, act) in self.acts() {
-            let What::Add { member, .. } = &act.what else { continue };
-            if !self.accepted(number)
-                && !self.is_member(member)
-                && self.members_at(number)?.verdict(number).is_none()
-            {
-                lapsed.push(act.id);
-            }
-        }
-        Ok(lapsed)
-    }
-
-    /// The subject of an `Add` that counts, and counted when it was made.
-    pub(crate) fn admitted(&self, add: &TransactionId) -> Result<Option<MemberId>> {
-        let Some(number) = self.replica.acts.number(add) else { return Ok(None) };
-        let Some(What::Add { member, .. }) = self.replica.acts.get(number).map(|act| &act.what) else {
-            return Ok(None);
-        };
-        let then = self.members_at(number)?.verdict(number).is_none();
-        Ok(Some(*member).filter(|_| then && self.accepted(number)))
-    }
-
     pub(crate) fn is_member(&self, member: &MemberId) -> bool {
         self.governance().members.contains_key(member)
     }

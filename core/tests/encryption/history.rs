@@ -31,7 +31,6 @@ pub struct Event {
     pub author: usize,
     pub past: Set,
     pub header: Header,
-    pub signature: [u8; 64],
     pub what: What,
 }
 
@@ -142,7 +141,6 @@ impl History {
 pub enum Lens {
     True,
     NoCuts,
-    NoLapsed,
     NoRecipients,
 }
 
@@ -200,27 +198,6 @@ impl View for Part<'_> {
         let judged = self.history.judge(&self.seen);
         let events = judged.accepted.iter().map(|event| &self.history.events[*event]);
         events.filter(|e| matches!(e.what, What::Remove(_) | What::Leave)).map(|e| e.id).collect()
-    }
-
-    fn lapsed(&self) -> Vec<TransactionId> {
-        let judged = self.history.judge(&self.seen);
-        let lapsed = |event: &&usize| match &self.history.events[**event].what {
-            What::Add(subject, _) if self.lens != Lens::NoLapsed => {
-                !judged.accepted.contains(event)
-                    && !judged.members.contains(subject)
-                    && self.history.judge(&self.history.closure(**event)).accepted.contains(event)
-            }
-            _ => false,
-        };
-        self.seen.iter().filter(lapsed).map(|event| self.history.events[*event].id).collect()
-    }
-
-    fn admitted(&self, add: &TransactionId) -> Option<MemberId> {
-        let at = self.history.at(add).filter(|at| self.seen.contains(at))?;
-        let What::Add(subject, _) = &self.history.events[at].what else { return None };
-        let own = self.history.judge(&self.history.closure(at));
-        let now = self.history.judge(&self.seen);
-        (own.accepted.contains(&at) && now.accepted.contains(&at)).then(|| self.history.ids[*subject])
     }
 
     fn is_member(&self, member: &MemberId) -> bool {

@@ -1,11 +1,11 @@
 //! What liars send: each is a typed error that changes no key, and others are unaffected.
 
 use kith_core::encryption::{
-    Envelope, Epoch, Key, Leaf, Opened, RATCHET_KEYS, RatchetKey, Ring, Scope, SealedWelcome, Share, Suite,
-    Trouble, WRAPS_INLINE, Welcome, Wraps, check_package, check_refresh, first_envelope_key, package_id,
+    Change, Envelope, Epoch, Key, Leaf, Opened, RATCHET_KEYS, Ring, Scope, Suite, Trouble, WRAPS_INLINE,
+    Wraps, check_package, first_envelope_key,
 };
 use kith_core::replica::payload::{Add, KeyPackage};
-use kith_core::replica::{ContextId, Kind, MemberId, Role, TransactionId};
+use kith_core::replica::{ContextId, Header, Kind, MemberId, Role, TransactionId};
 use kith_core::{Error, ErrorKind};
 use proptest::prelude::*;
 
@@ -125,8 +125,9 @@ fn who_lost_the_chain_complains_and_the_author_begins_it_anew() {
     assert_eq!(group.actors[1].troubles[&at], Trouble::WrapStep { expected: 0, found: 1 });
     assert_eq!(group.actors[1].troubles[&broken], Trouble::NoKeys);
     assert!(group.reads(1, broken), "it was shared");
-    let change = group.ring(0).restart(group.history.ids[1]);
-    group.actors[0].apply([change]);
+    // What a node does of whom it hears that.
+    let to = Key::To(group.history.ids[1]);
+    group.actors[0].apply([Change { key: to, value: None }]);
     group.rotate(0);
     let healed = group.send(0, "readable again");
     group.meet_all();
@@ -214,42 +215,44 @@ fn wraps_and_messages_of_elsewhere_are_refused() {
     assert!(group.ring(1).open(&message).is_ok(), "control: nothing of it consumed the key");
 }
 
+/// What is shared of a message is its header, which the author has signed, and the content, which that commits to.
 #[test]
 fn shares_with_a_changed_byte_are_refused() {
     let mut group = Group::all(Suite::X25519, 2);
-    let one = group.send(1, "the words of one");
-    let two = group.send(1, "and more of them");
-    let event = |at: usize| group.history.events[at].clone();
+    let (one, two) = (group.send(1, "the words of one"), group.send(1, "and more of them"));
+    let message = group.message(one).clone();
+    let signature = message.signature.unwrap();
     let opened = group.actors[1].opened[&one].clone();
-    let own =
-        Share { headers: vec![event(one).header], signature: event(one).signature, opened: opened.clone() };
-    assert_eq!(own.check(&group.scope), Ok(event(one).id), "control");
-    // Covered by a later signature.
-    let covered = Share {
-        headers: vec![event(one).header, event(two).header],
-        signature: event(two).signature,
-        opened,
+    let proves = |header: &Header, content: &[u8]| {
+        header.verify(&header.id(), &signature).is_ok() && header.check_content(content).is_ok()
     };
-    assert_eq!(covered.check(&group.scope), Ok(event(one).id), "control");
-    let bytes = borsh::to_vec(&covered).unwrap();
+    assert!(proves(&message.header, &opened.payload), "control");
+    assert_eq!(opened.check(&message.header), Ok(()), "control");
+    let bytes = borsh::to_vec(&message.header).unwrap();
     let mut decoded = 0;
     for at in 0..bytes.len() {
         let mut wrong = bytes.clone();
         wrong[at] ^= 1;
-        if let Ok(wrong) = borsh::from_slice::<Share>(&wrong) {
+        if let Ok(wrong) = borsh::from_slice::<Header>(&wrong) {
             decoded += 1;
-            assert!(wrong.check(&group.scope).is_err(), "byte {at}");
+            assert!(!proves(&wrong, &opened.payload), "byte {at} of the header");
         }
     }
     assert!(decoded > bytes.len() * 9 / 10, "{decoded} of {}", bytes.len());
-    let swapped = Share { opened: group.actors[1].opened[&two].clone(), ..own.clone() };
-    assert_eq!(swapped.check(&group.scope), Err(Trouble::Commitment));
-    let nothing = Share { headers: Vec::new(), ..own.clone() };
-    assert_eq!(nothing.check(&group.scope), Err(Trouble::Signature));
-    let long = Share { headers: vec![own.headers[0].clone(); 257], ..own.clone() };
-    assert_eq!(long.check(&group.scope), Err(Trouble::TooLarge));
-    let short = Share { opened: Opened { payload: vec![0; 31] }, ..own };
-    assert_eq!(short.check(&group.scope), Err(Trouble::Commitment));
+    let refused = |content: &[u8]| {
+        let opened = Opened { payload: content.to_vec() };
+        assert_eq!(opened.check(&message.header), Err(Trouble::Commitment));
+        !proves(&message.header, content)
+    };
+    for at in 0..opened.payload.len() {
+        let mut wrong = opened.payload.clone();
+        wrong[at] ^= 1;
+        assert!(refused(&wrong), "byte {at} of the content");
+    }
+    let other = &group.actors[1].opened[&two];
+    for wrong in [&other.payload[..], &opened.payload[1..], &[0; 31], &[]] {
+        assert!(refused(wrong));
+    }
 }
 
 /// Points of small order, and their encodings that are not reduced.
@@ -281,7 +284,6 @@ fn bad_key_packages_are_refused() {
         let group = Group::of(suite, 2);
         let signer = &group.actors[1].signer;
         let (key, _) = group.ring(1).start(&secret(77));
-        let key_0 = key.clone();
         let package = KeyPackage { suite: suite as u8, ratchet_key: key.key, not_after: 1000 };
         let request =
             |package: KeyPackage| Add::request(&group.scope.context, signer, Role::Writer, package, None);
@@ -307,77 +309,20 @@ fn bad_key_packages_are_refused() {
             key[end..].copy_from_slice(&point);
             let add = request(KeyPackage { ratchet_key: key.clone(), ..package.clone() });
             assert_eq!(check(&add), Err(Trouble::Key), "{point:?}");
-            assert_eq!(check_refresh(&group.scope, &key_0, &RatchetKey { index: 1, key }), Err(Trouble::Key));
+            assert_eq!(suite.check_key(&key), Err(Trouble::Key), "what a refresh is judged by");
         }
         for length in [0, 31, 33, package.ratchet_key.len() + 1, 1215] {
             let add = request(KeyPackage { ratchet_key: vec![9; length], ..package.clone() });
             assert_eq!(check(&add), Err(Trouble::Key), "{length}");
         }
-        let id = package_id(&group.scope, &package);
-        assert_ne!(id, package_id(&group.scope, &KeyPackage { not_after: 0, ..package }));
-        let (next, _) = {
+        let rows = {
             let mut rows = Memory::default();
             rows.apply([Ring { rows: &rows, ..group.ring(1) }.start(&secret(1)).1]);
-            Ring { rows: &rows, ..group.ring(1) }.refresh(&secret(2)).unwrap()
+            rows
         };
-        assert_eq!(check_refresh(&group.scope, &key_0, &next), Ok(()), "control");
-        assert_eq!(check_refresh(&group.scope, &next, &next), Ok(()), "control");
-        for index in [1, 2, 7, u32::MAX] {
-            let previous = RatchetKey { index, ..key_0.clone() };
-            assert_eq!(check_refresh(&group.scope, &previous, &next), Err(Trouble::KeyIndex));
-        }
+        let (next, _) = Ring { rows: &rows, ..group.ring(1) }.refresh(&secret(2)).unwrap();
+        assert_eq!((next.index, suite.check_key(&next.key)), (1, Ok(())), "control");
     }
-}
-
-#[test]
-fn welcomes_of_elsewhere_are_refused() {
-    let mut group = Group::all(Suite::X25519, 3);
-    group.send(0, "an epoch");
-    let What::Add(_, add) = group.history.events[2].what.clone() else { unreachable!() };
-    let id = group.history.events[2].id;
-    let (sealed, _) = group.welcome(0, &id, &add);
-    assert!(sealed.open(&group.ring(2), &id).is_ok(), "control");
-    let open = |sealed: &SealedWelcome, who: usize| sealed.open(&group.ring(who), &id).map(drop);
-    assert_eq!(open(&sealed, 1), Err(Trouble::Welcome));
-    assert_eq!(sealed.open(&group.ring(2), &TransactionId([1; 32])).map(drop), Err(Trouble::Welcome));
-    let mut wrong = sealed.clone();
-    wrong.sealed[50] ^= 1;
-    assert_eq!(open(&wrong, 2), Err(Trouble::Signature));
-    let mut wrong = sealed.clone();
-    wrong.from = group.history.ids[1];
-    assert_eq!(open(&wrong, 2), Err(Trouble::Signature));
-    let ring = Ring { scope: Scope { context: ContextId([8; 32]), ..group.scope }, ..group.ring(2) };
-    assert_eq!(sealed.open(&ring, &id).map(drop), Err(Trouble::Signature));
-    let large = Welcome {
-        snapshot: None,
-        frontier: Vec::new(),
-        members: Vec::new(),
-        epochs: vec![group.ring(0).for_joiner(&group.actors[0].last.unwrap(), &[]).unwrap(); 17],
-    };
-    let found = large.seal(&group.scope, &group.actors[0].signer, (&id, &add), &secret(5));
-    assert_eq!(found.map(drop), Err(Trouble::TooLarge));
-}
-
-#[test]
-fn a_welcome_puts_no_keys_in_the_place_of_wrapped_ones() {
-    let mut group = Group::all(Suite::X25519, 3);
-    group.send(0, "an epoch");
-    let epoch = group.rotate(0);
-    let (id, ids) = (group.history.events[epoch].id, group.history.ids.clone());
-    let mut lies = group.ring(0).for_joiner(&id, &ids).unwrap();
-    lies.envelope = secret(66);
-    let welcome = Welcome { frontier: Vec::new(), members: Vec::new(), epochs: vec![lies], snapshot: None };
-    assert!(group.ring(1).accept(&welcome, |_| false).unwrap().is_empty());
-    let taken = group.ring(1).accept(&welcome, |_| true).unwrap();
-    assert_eq!(taken.len(), 4, "control: three chains and an envelope's key");
-    let mut rows = group.actors[1].rows.clone();
-    rows.apply(taken);
-    let What::Epoch(said, _) = &group.history.events[epoch].what else { unreachable!() };
-    let mut members = ids.clone();
-    members.sort();
-    let ring = Ring { rows: &rows, ..group.ring(1) };
-    let ignored = ring.receive_epoch(&id, &ids[0], said, &members, None).unwrap();
-    assert!(ignored.is_empty(), "control: this is what the lie would do");
 }
 
 #[test]
@@ -464,14 +409,11 @@ proptest! {
         let _ = Epoch::decode(&scope, &bytes);
         let _ = Epoch::decode(&Scope { suite: Suite::XWing, ..scope }, &bytes);
         let _ = borsh::from_slice::<Leaf>(&bytes);
-        if let Ok(share) = borsh::from_slice::<Share>(&bytes) {
-            prop_assert!(share.check(&scope).is_err());
-        }
         let envelope = Envelope { tag: [0; 16], sealed: bytes.clone() };
         prop_assert!(envelope.open(&scope, &first_envelope_key(&scope, &secret(1))).is_err());
         let me = MemberId([actor as u8; 32]);
         let rows = Memory([(Key::Ratchet, bytes.clone())].into());
         let ring = Ring { scope, me, rows: &rows };
-        prop_assert!(matches!(ring.wants_refresh(), Err(Trouble::State | Trouble::StateVersion)) || bytes[0] == 1);
+        prop_assert!(matches!(ring.forget_keys(0), Err(Trouble::State | Trouble::StateVersion)) || bytes[0] == 1);
     }
 }

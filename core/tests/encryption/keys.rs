@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use kith_core::encryption::rules::{Choice, Rotate, Usage, choose};
+use kith_core::encryption::rules::{Choice, Rotate, Usage, best, decide};
 use kith_core::encryption::{
-    Chain, Change, Envelope, Epoch, EpochKeys, Key, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient,
-    Ring, Scope, Secret, Suite, Trouble, Wrapped, Wraps, first_envelope_key,
+    Chain, Change, Envelope, Epoch, Key, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient, Ring, Scope,
+    Secret, Suite, Trouble, Wrapped, Wraps, first_envelope_key,
 };
 use kith_core::replica::{ContextId, Kind, MemberId, TransactionId};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -121,7 +121,7 @@ fn rotation_is_due_by_number_age_and_wish() {
     let mut group = Group::all(Suite::X25519, 2);
     group.send(0, "x");
     let (id, epoch) = (group.history.ids[0], group.actors[0].last.unwrap());
-    let ask = |usage: Usage| choose(&group.view(0), &id, Some(&epoch), |_| usage);
+    let ask = |usage: Usage| decide(best(&group.view(0), &id, Some(&epoch)), &usage);
     let day = 24 * 60 * 60 * 1000;
     let small = Usage { members: 64, ..Usage::default() };
     let large = Usage { members: 65, ..Usage::default() };
@@ -185,9 +185,7 @@ fn secrets_are_wiped_and_shown_to_nobody() {
     wiped::<Opened>();
     wiped::<sha2::Sha256>();
     // Those that hold them wipe by what they hold.
-    assert!(
-        std::mem::needs_drop::<EpochKeys>() && std::mem::needs_drop::<kith_core::encryption::EpochDraft>()
-    );
+    assert!(std::mem::needs_drop::<kith_core::encryption::EpochDraft>());
     let mut secret = Secret::new([0x5A; 32]);
     assert_eq!(format!("{secret:?} {:?}", Some(secret.clone())), "Secret Some(Secret)");
     secret.zeroize();

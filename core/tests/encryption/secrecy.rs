@@ -1,11 +1,21 @@
 //! Who can open what, after removals, leaving, theft and partitions. Each case first shows that its attack opens what it may.
 
-use kith_core::encryption::rules::{Unusable, Violation, violation};
+use kith_core::encryption::rules::{Unusable, Violation, best_usable, violation};
 use kith_core::encryption::{Suite, Trouble};
-use kith_core::replica::TransactionId;
+use kith_core::replica::{MemberId, TransactionId};
 
-use super::group::Group;
-use super::history::{Lens, Set, What};
+use super::group::{Group, secret};
+use super::history::{Lens, Part, Set, What};
+
+fn judge(
+    past: &Part<'_>,
+    author: &MemberId,
+    epoch: &TransactionId,
+    counter: u32,
+    before: Option<(TransactionId, u32)>,
+) -> Option<Violation> {
+    violation(past, best_usable(past), author, epoch, counter, before)
+}
 
 fn pool(actors: impl IntoIterator<Item = usize>) -> Set {
     actors.into_iter().collect()
@@ -92,25 +102,22 @@ fn victims_of_concurrent_removals_pool_in_vain() {
 }
 
 #[test]
-fn without_the_rule_of_cuts_a_removed_member_that_came_back_and_left_reads_on() {
+fn without_the_rule_of_cuts_a_lost_device_reads_on_once_its_member_is_back() {
     for lens in [Lens::True, Lens::NoCuts] {
         let mut group = Group::all(Suite::X25519, 4);
-        group.send(0, "to all");
+        let before = group.send(0, "to all");
         group.meet_all();
-        // A joiner that got the chains of an epoch is no recipient of it: only its removal tells that it has them.
-        let mut group = {
-            group.remove(0, 3);
-            (1..3).for_each(|to| group.meet(0, to));
-            group.send(0, "to three");
-            (1..3).for_each(|to| group.meet(0, to));
-            group.add(0, 3);
-            group
-        };
+        // The device is lost, its member removed for that, and admitted again with new keys: the same members as before.
+        let lost = group.copy(3);
         group.remove(0, 3);
+        group.add(0, 3);
         group.lens = lens;
-        let at = group.send(0, "after the second removal");
+        let at = group.send(0, "not for who found it");
         group.lens = Lens::True;
-        assert_eq!(group.opens(&pool([3]), at), lens == Lens::NoCuts, "{lens:?}: the control leaks");
+        assert_eq!(group.opens_with(lost.clone(), at), lens == Lens::NoCuts, "{lens:?}: the control leaks");
+        assert!(group.opens_with(lost, before), "control: the attack opens what was before");
+        group.meet(0, 3);
+        assert!(group.reads(3, at), "{lens:?}");
     }
 }
 
@@ -122,8 +129,9 @@ fn a_removal_concurrent_with_an_admission_by_the_removed() {
     let first = group.send(0, "before");
     (1..4).for_each(|to| group.meet(0, to));
     group.add(3, 4);
-    let given = group.send(1, "under the epoch whose chains the newcomer was given");
-    assert!(group.opens(&pool([4]), given), "control: it was given them");
+    let beside = group.send(1, "beside the admission");
+    assert!(!group.opens(&pool([4]), beside), "an admission gives no keys of what was before it");
+    assert!(group.opens(&pool([3]), beside), "control");
     group.remove(0, 3);
     let after = group.send(0, "after the removal");
     group.meet_all();
@@ -137,6 +145,8 @@ fn a_removal_concurrent_with_an_admission_by_the_removed() {
     // Added again, by one who may, it reads what is sent from then on, along chains that begin anew.
     group.add(0, 3);
     group.meet_all();
+    // As a node does that sees somebody who is no recipient.
+    group.rotate(0);
     let again = group.send(0, "after coming back");
     group.send(3, "hello again");
     group.meet_all();
@@ -145,16 +155,16 @@ fn a_removal_concurrent_with_an_admission_by_the_removed() {
 }
 
 #[test]
-fn an_admission_that_lapses_spoils_the_epochs_it_was_given_or_is_in() {
-    for lens in [Lens::True, Lens::NoLapsed, Lens::NoRecipients] {
+fn an_admission_that_lapses_spoils_the_epochs_that_it_is_in_and_no_others() {
+    for (lens, is_in) in [(Lens::True, false), (Lens::True, true), (Lens::NoRecipients, true)] {
         let mut group = Group::of(Suite::X25519, 4);
         (1..3).for_each(|subject| group.add(0, subject));
         (0..3).for_each(|from| (0..3).filter(|to| *to != from).for_each(|to| group.meet(from, to)));
-        group.send(1, "an epoch for three");
+        let before = group.send(1, "an epoch for three");
         (0..3).filter(|to| *to != 1).for_each(|to| group.meet(1, to));
         group.add(1, 3);
         let add = group.history.events.len() - 1;
-        if lens == Lens::NoRecipients {
+        if is_in {
             group.rotate(1);
         }
         group.meet(1, 0);
@@ -163,7 +173,9 @@ fn an_admission_that_lapses_spoils_the_epochs_it_was_given_or_is_in() {
         let at = group.send(0, "after the invitation was taken back");
         group.lens = Lens::True;
         assert!(!group.view(0).members().contains(&3));
-        assert_eq!(group.opens(&pool([3]), at), lens != Lens::True, "{lens:?}: controls leak");
+        assert_eq!(group.opens(&pool([3]), at), lens != Lens::True, "{lens:?}: the control leaks");
+        let goes_on = group.message(at).header.epoch == group.message(before).header.epoch;
+        assert_eq!(goes_on, lens == Lens::True, "the epoch that it has no keys of goes on");
     }
 }
 
@@ -242,10 +254,13 @@ fn what_a_first_wrap_exposes_ends_with_a_refresh_and_forgetting() {
     let at = group.send(0, "first contact");
     group.meet_all();
     assert!(group.reads(1, at));
-    assert!(group.ring(1).wants_refresh().unwrap());
+    let published = |group: &Group| {
+        group.ring(1).draft_epoch(&[], &secret(99)).map(|draft| draft.epoch.ratchet_key.index)
+    };
+    assert_eq!(published(&group), Ok(1), "its next epoch brings a new key");
     assert!(group.opens_with(group.copy(1), at), "the first wrap is sealed to the key alone");
     group.refresh(1);
-    assert!(!group.ring(1).wants_refresh().unwrap());
+    assert_eq!(published(&group), Ok(1), "and does not need to any more");
     assert!(group.opens_with(group.copy(1), at), "the old key is kept for wraps that are under way");
     let change = group.ring(1).forget_keys(1).unwrap();
     group.actors[1].apply([change]);
@@ -307,13 +322,8 @@ fn a_message_under_a_stale_epoch_is_flagged_by_all_alike() {
             .map(|other| (TransactionId(other.header.epoch), other.header.counter))
             .next();
         let header = &event.header;
-        violation(
-            &group.part(&event.past),
-            &header.author,
-            &TransactionId(header.epoch),
-            header.counter,
-            before,
-        )
+        let epoch = TransactionId(header.epoch);
+        judge(&group.part(&event.past), &header.author, &epoch, header.counter, before)
     };
     assert_eq!(verdict(honest), None);
     assert!(matches!(verdict(wrong), Some(Violation::Unusable(Unusable::Cut(_)))));
@@ -326,15 +336,15 @@ fn a_message_under_a_stale_epoch_is_flagged_by_all_alike() {
     group.meet_all();
     let part = group.view(1);
     let id = group.actors[1].id;
-    assert_eq!(violation(&part, &id, &old, 1, Some((old, 0))), Some(Violation::Stale));
+    assert_eq!(judge(&part, &id, &old, 1, Some((old, 0))), Some(Violation::Stale));
     let new = group.history.events.last().unwrap().id;
-    assert_eq!(violation(&part, &id, &new, 0, Some((old, 0))), None);
-    assert_eq!(violation(&part, &id, &new, 1, Some((old, 0))), Some(Violation::Counter));
-    assert_eq!(violation(&part, &id, &new, 256, Some((new, 255))), Some(Violation::Counter));
+    assert_eq!(judge(&part, &id, &new, 0, Some((old, 0))), None);
+    assert_eq!(judge(&part, &id, &new, 1, Some((old, 0))), Some(Violation::Counter));
+    assert_eq!(judge(&part, &id, &new, 256, Some((new, 255))), Some(Violation::Counter));
 }
 
 #[test]
-fn a_joiner_reads_on_under_old_epochs_and_makes_its_own_to_write() {
+fn a_joiner_has_no_keys_of_what_was_before_it_and_reads_what_is_shared() {
     let mut group = Group::of(Suite::X25519, 4);
     (1..3).for_each(|subject| group.add(0, subject));
     group.meet(0, 1);
@@ -342,17 +352,20 @@ fn a_joiner_reads_on_under_old_epochs_and_makes_its_own_to_write() {
     group.meet(0, 1);
     group.add(1, 3);
     group.meet(1, 0);
-    let after = group.send(0, "to the joiner as well");
-    assert_eq!(
-        group.message(before).header.epoch,
-        group.message(after).header.epoch,
-        "adding costs no epoch"
-    );
-    let (opened, _) = group.take(3, after).unwrap();
-    assert_eq!(opened.unwrap().plaintext(), b"to the joiner as well");
-    assert_eq!(group.take(3, before).map(drop), Err(Trouble::Used), "the past has no key any more …");
-    assert!(group.reads(3, before), "… and was shared");
+    let after = group.send(0, "by who could make an epoch, and need not");
+    assert_eq!(group.message(before).header.epoch, group.message(after).header.epoch);
+    for at in [before, after] {
+        assert_eq!(group.take(3, at).map(drop), Err(Trouble::NoKeys));
+        assert!(!group.opens(&pool([3]), at), "nor is it on the wire for it");
+    }
+    assert!(group.reads(3, before), "it was shared");
     group.meet(0, 3);
+    assert!(group.reads(3, after));
     let own = group.send(3, "hello");
     assert_ne!(group.message(own).header.epoch, group.message(after).header.epoch);
+    group.meet(3, 0);
+    let next = group.send(0, "to the joiner as well");
+    assert_eq!(group.message(next).header.epoch, group.message(own).header.epoch);
+    let (opened, _) = group.take(3, next).unwrap();
+    assert_eq!(opened.unwrap().plaintext(), b"to the joiner as well", "with its own keys");
 }

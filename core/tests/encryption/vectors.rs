@@ -129,7 +129,7 @@ fn messages_are_as_written() {
         rows.apply([change]);
         assert_eq!(rows.0[&key], chain_row(counter as u32 + 1, &bytes(&written["next_chain"])));
         let ring = Ring { scope: scope(Suite::X25519), me: MemberId([1; 32]), rows: &reader };
-        let (read, change) = ring.open(&sealed).unwrap();
+        let (read, _, change) = ring.open(&sealed).unwrap();
         assert_eq!(read, opened);
         reader.apply([change]);
     }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::ring::{Change, EpochDraft, Key, Ring};
-use super::super::secret::decode;
+use super::super::ring::{Change, EpochDraft, Ring};
 use super::super::seen::Seen;
 use super::super::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
-use super::{Book, HELD, Keeper, Stored};
+use super::{HELD, Keeper, Stored};
 use crate::Result;
 use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId};
 
@@ -42,13 +41,13 @@ impl Keeper {
         seen.or_failure(recipients.into_values().collect())
     }
 
-    /// Takes the keys of an epoch into the book; those of the oldest go.
+    /// Takes the keys of an epoch into the book; those of the oldest go. `made`: by this member itself, and whether with a new ratchet key.
     pub(super) fn hold(
         &self,
         past: &Past<'_>,
         ring: &Ring<'_, Stored<'_>>,
         id: TransactionId,
-        refreshed: bool,
+        made: Option<bool>,
     ) -> Result<Vec<Change>> {
         let mut book = Self::book(past.tables)?;
         let mut changes = Vec::new();
@@ -60,7 +59,9 @@ impl Keeper {
                 changes.extend(ring.retire(&oldest, &members));
             }
         }
-        if refreshed || book.refreshed == 0 {
+        // What was asked for is made.
+        book.asked &= made.is_none();
+        if made == Some(true) || book.refreshed == 0 {
             book.refreshed = self.now.max(1);
         }
         changes.push(Self::keep(&book));
@@ -84,13 +85,7 @@ impl Keeper {
             let before = rows.told(ring.own_keys())?.1;
             let refreshed = draft.epoch.ratchet_key.index != before;
             let mut changes = ring.begin_epoch(draft, id);
-            changes.extend(self.hold(past, &ring, *id, refreshed)?);
-            // What was asked for is made.
-            if let Some(book) = changes.iter_mut().find(|change| change.key == Key::Book) {
-                let made =
-                    Book { asked: false, ..decode(book.value.as_deref().map_or(&[], |row| &row[..]))? };
-                *book = Self::keep(&made);
-            }
+            changes.extend(self.hold(past, &ring, *id, Some(refreshed))?);
             return Ok(changes);
         }
         let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
@@ -102,7 +97,7 @@ impl Keeper {
         match epoch.and_then(|epoch| ring.receive_epoch(id, &author, &epoch, &members, None)) {
             Ok(mut changes) => {
                 if !changes.is_empty() {
-                    changes.extend(self.hold(past, &ring, *id, false)?);
+                    changes.extend(self.hold(past, &ring, *id, None)?);
                 }
                 Ok(changes)
             }

@@ -51,7 +51,7 @@ impl Keeper {
                 best
             }
         };
-        let wrong = rules::violates(&seen, best, &header.author, &epoch, header.counter, before);
-        seen.or_failure(wrong)
+        let wrong = rules::violation(&seen, best, &header.author, &epoch, header.counter, before);
+        seen.or_failure(wrong.is_some())
     }
 }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use borsh::BorshDeserialize;
-
 use super::super::epoch::Pair;
-use super::super::ring::{Change, Key, Rows};
-use super::super::secret::{decode, encode};
+use super::super::ring::{Change, Key};
+use super::super::seen::Seen;
 use super::super::{Epoch, Leaf, Scope, Trouble, Wrapped};
 use super::{HELD, Keeper, Stored, writes};
 use crate::Result;
+use crate::limits;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{
     MemberId, MessageKey, Past, Replica, StateRead, TableWrite, Transaction, TransactionId, transaction,
@@ -39,16 +38,10 @@ pub(crate) type Read = (Vec<u8>, MessageKey, Vec<TableWrite>);
 
 /// What was kept of an epoch whose wrap will not be opened.
 const fn forget(id: TransactionId) -> [Change; 2] {
-    [Change { key: Key::Leaf(id), value: None }, Change { key: Key::Wraps(id), value: None }]
+    [Change::end(Key::Leaf(id)), Change::end(Key::Wraps(id))]
 }
 
 impl Keeper {
-    fn row<T: BorshDeserialize>(tables: &dyn StateRead, key: &Key) -> Result<Option<T>> {
-        let rows = Stored::new(tables);
-        let row = rows.told(rows.row(key))?;
-        Ok(row.map(|row| decode(&row)).transpose()?)
-    }
-
     /// Of which epochs this member's wrap is still to come, in the order in which they came.
     pub(crate) fn wanted(&self, tables: &dyn StateRead) -> Result<Vec<TransactionId>> {
         if let Some(wanted) = &*self.wanted.borrow() {
@@ -60,9 +53,10 @@ impl Keeper {
     }
 
     fn set_wanted(&self, wanted: Vec<TransactionId>) -> Change {
-        let value = (!wanted.is_empty()).then(|| encode(&wanted));
+        let change =
+            if wanted.is_empty() { Change::end(Key::Wanted) } else { Change::put(Key::Wanted, &wanted) };
         *self.wanted.borrow_mut() = Some(wanted);
-        Change { key: Key::Wanted, value }
+        change
     }
 
     /// The wrap of an epoch is to be asked for. Of so many epochs that their keys would not be held either, the oldest is given up.
@@ -113,6 +107,15 @@ impl Keeper {
         let Some(all) = Self::row::<Vec<u8>>(tables, &Key::Wraps(*id))? else { return Ok(None) };
         let Some(at) = self.place(replica, tables, id, to)? else { return Ok(None) };
         Ok(at.epoch.wrapped(&at.scope, &at.author, at.index, &all))
+    }
+
+    /// Whether each recipient of an epoch gets all of its wraps and hands them on: else its author alone has them.
+    pub(crate) fn is_handed_on(&self, past: &Past<'_>, id: &TransactionId) -> Result<bool> {
+        let scope = self.scope(past.replica)?;
+        let seen = Seen::new(past, scope, &self.known);
+        let said = seen.said(id);
+        let shared = |recipients| recipients as usize * scope.suite.wrap() <= limits::WRAPS_SHARED;
+        seen.or_failure(said.is_some_and(|said| shared(said.recipients)))
     }
 
     /// Whether what a peer gives belongs to the epoch, as its author has signed it, and is for this member.
@@ -197,7 +200,7 @@ impl Keeper {
             Ok(taken) => {
                 if !taken.is_empty() {
                     changes.extend(taken);
-                    changes.extend(self.hold(past, &ring, id, false)?);
+                    changes.extend(self.hold(past, &ring, id, None)?);
                 }
                 true
             }
@@ -217,7 +220,7 @@ impl Keeper {
             if overtaken || *other == id && !opened {
                 changes.extend(forget(*other));
             } else if *other == id {
-                changes.push(Change { key: Key::Leaf(id), value: None });
+                changes.push(Change::end(Key::Leaf(id)));
             }
             !overtaken && *other != id
         });
@@ -233,7 +236,7 @@ impl Keeper {
         sealed: &Transaction,
     ) -> Result<Option<Read>> {
         let rows = Stored::new(tables);
-        match self.ring(self.scope(replica)?, &rows).open_with_key(sealed) {
+        match self.ring(self.scope(replica)?, &rows).open(sealed) {
             Ok((mut opened, key, change)) => {
                 let kept = Some(change).filter(|_| !faults::is(Fault::KeepKeys));
                 Ok(Some((std::mem::take(&mut opened.payload), key, writes(kept))))

@@ -98,7 +98,7 @@ impl Actor {
             tables,
             verified: &self.verified,
             keeper: &self.keeper,
-            awaits: self.fetching.awaits(),
+            awaits: self.fetching.awaits(self.now()),
         }
     }
 
@@ -159,7 +159,7 @@ impl Actor {
             tables,
             verified: &self.verified,
             keeper: &self.keeper,
-            awaits: self.fetching.awaits(),
+            awaits: self.fetching.awaits(now),
         };
         let outputs = input(&mut connected.session, &held, now)?;
         self.carry_out(link, outputs, stage);
