@@ -126,7 +126,7 @@ pub(crate) struct Passing {
 /// A stream of a context's events. Durable ones are read from the store, so that a slow reader loses none within the
 /// retention; passing ones (progress, connections) are dropped when the reader is slow.
 ///
-/// After [`Event::Closed`] it ends: [`crate::ErrorKind::Closed`]. Dropping it ends the subscription and never blocks. While the node is suspended it waits, and goes on after `resume`. After `shutdown`, [`Events::next`] gives what is left, then
+/// After [`Event::Closed`] it ends: [`crate::ErrorKind::Closed`], whatever was still reordered then. Dropping it ends the subscription and never blocks. While the node is suspended it waits, and goes on after `resume`. After `shutdown`, [`Events::next`] gives what is left, then
 /// [`crate::ErrorKind::Closed`].
 #[derive(Debug)]
 pub struct Events {
@@ -135,7 +135,7 @@ pub struct Events {
     pub(crate) ready: std::collections::VecDeque<(Cursor, Event)>,
     pub(crate) latest: watch::Receiver<Cursor>,
     pub(crate) passing: broadcast::Receiver<Passing>,
-    /// [`Event::Closed`] was the last one.
+    /// [`Event::Closed`] was given out.
     pub(crate) ended: bool,
 }
 
@@ -147,14 +147,14 @@ impl Events {
             if let Some(next) = self.at_hand() {
                 return Ok(next);
             }
+            if self.ended {
+                return Err(Error::closed("the context is closed here, and this was said already"));
+            }
             if *self.latest.borrow_and_update() > self.after {
                 if let Err(error) = self.read_more().await {
                     self.wait_running(error).await?;
                 }
                 continue;
-            }
-            if self.ended {
-                return Err(Error::closed("the context is closed here, and this was said already"));
             }
             let shared = Arc::clone(&self.shared);
             let mut closed = shared.closed.subscribe();
@@ -186,11 +186,9 @@ impl Events {
     /// An event that has been read already, with its cursor; `None` says nothing of what is still to be read. Does not wait: after
     /// [`Events::next`], for who hands several of them on at a time.
     pub fn at_hand(&mut self) -> Option<(Cursor, Event)> {
-        let next = self.ready.pop_front();
-        if let Some((_, event)) = &next {
-            self.ended = matches!(event, Event::Closed { .. });
-        }
-        next
+        let next = self.ready.pop_front().filter(|_| !self.ended)?;
+        self.ended = matches!(next.1, Event::Closed { .. });
+        Some(next)
     }
 
     /// Like [`Events::next`], for at most so long: then [`ErrorKind::Timeout`]. Blocks the calling thread, which must not
