@@ -138,14 +138,14 @@
 #define KITH_EVENT_RENAMED 18
 
 /**
- * Keys or a message that a member made cannot be opened here (member, transaction, text: what). Nothing is lost: what it says comes from another member, or
- * from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+ * Keys or a message that a member made cannot be opened here (member, transaction, text: what is wrong and what to do about it). Nothing is lost: what it says
+ * comes from another member, or from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
  */
 #define KITH_EVENT_KEY_TROUBLE 19
 
 /**
  * A member sent a message under keys that were not to be used (member, transaction): a removed member may be able to read it. Its build is at fault, or it
- * does so on purpose.
+ * does so on purpose: have it updated, or remove it.
  */
 #define KITH_EVENT_KEY_VIOLATION 20
 
@@ -1581,7 +1581,7 @@ kith_status kith_context_events(const kith_context *context,
 
 /**
  * The next event. Blocks until there is one, for at most `timeout_ms`: then KITH_TIMEOUT. After the node was shut down it gives what is
- * left, then KITH_CLOSED. Each event goes back by kith_event_free.
+ * left, then KITH_CLOSED, and so it does after KITH_EVENT_CLOSED. Each event goes back by kith_event_free.
  *
  * Needs:
  * `events` is a stream of this library or NULL.

@@ -8,7 +8,7 @@ use crate::tools::{Options, Result, cargo, tee};
 const RUNS: [&[&str]; 3] = [
     &["--workspace", "--no-fail-fast"],
     &["--package", "kith-core", "--features", "fault-switches", "--lib", "storage::"],
-    &["--package", "kith-core", "--features", "fault-switches", "--test", "faults"],
+    &["--package", "kith-core", "--features", "fault-switches", "--test", "faults", "--test", "events"],
 ];
 
 pub(crate) fn test(_options: &Options) -> Result<Count> {

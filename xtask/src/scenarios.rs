@@ -69,6 +69,8 @@ struct Scenario {
     #[serde(default)]
     kinds: Vec<String>,
     #[serde(default)]
+    events: Vec<String>,
+    #[serde(default)]
     without: BTreeMap<String, String>,
     part: Option<String>,
 }
@@ -85,8 +87,8 @@ impl List {
         toml::from_str(&text).during(format!("reading {LIST}"))
     }
 
-    /// What is wrong with the list itself; `kinds` are those of the library.
-    fn faults(&self, kinds: &BTreeSet<String>) -> Vec<String> {
+    /// What is wrong with the list itself; `kinds` and `events` are those of the library.
+    fn faults(&self, kinds: &BTreeSet<String>, events: &BTreeSet<String>) -> Vec<String> {
         let mut faults = Vec::new();
         let mut seen = BTreeSet::new();
         for scenario in &self.scenario {
@@ -109,6 +111,10 @@ impl List {
         faults.extend(
             self.api.iter().filter(|call| !shown.contains(call)).map(|c| format!("no scenario shows `{c}`")),
         );
+        let received: BTreeSet<_> =
+            self.scenario.iter().flat_map(|scenario| &scenario.events).cloned().collect();
+        faults.extend(events.difference(&received).map(|event| format!("no scenario receives `{event}`")));
+        faults.extend(received.difference(events).map(|event| format!("`{event}` is no kind of event")));
         let provoked: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.kinds).collect();
         for kind in kinds {
             match (provoked.contains(kind), self.unprovoked.contains_key(kind)) {
@@ -136,6 +142,12 @@ impl List {
             }
             for kind in &scenario.kinds {
                 let spelled = spelling(language, kind);
+                if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
+                    faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
+                }
+            }
+            for event in &scenario.events {
+                let spelled = event_spelling(language, event);
                 if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
                     faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
                 }
@@ -200,6 +212,11 @@ impl List {
         for (kind, why) in &self.unprovoked {
             page += &format!("| `{kind}` | none: {why} |\n");
         }
+        page += "\n## Which scenario receives a kind of event\n\n| event | scenarios |\n| --- | --- |\n";
+        let events: BTreeSet<_> = self.scenario.iter().flat_map(|scenario| &scenario.events).collect();
+        for event in events {
+            page += &format!("| `{event}` | {} |\n", self.with(|scenario| scenario.events.contains(event)));
+        }
         page
     }
 
@@ -251,6 +268,17 @@ fn spelling(language: Language, kind: &str) -> String {
     }
 }
 
+/// How a language's tests name a kind of event.
+fn event_spelling(language: Language, event: &str) -> String {
+    match language {
+        Language::Rust => format!("Event::{event}"),
+        Language::C => format!("KITH_EVENT_{}", words(event).join("_").to_uppercase()),
+        Language::Python => format!("kith.{event}"),
+        Language::Kotlin => format!("Event.{event}"),
+        Language::Swift => spelling(language, event),
+    }
+}
+
 /// "NotMember" is "Not" and "Member".
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -278,6 +306,13 @@ fn kinds() -> Result<BTreeSet<String>> {
     Ok(names.collect())
 }
 
+/// The kinds of event, from the header too; one of them stands for those that a program does not know.
+fn events() -> Result<BTreeSet<String>> {
+    let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
+    let names = header.lines().filter_map(|line| line.strip_prefix("#define KITH_EVENT_")?.split(' ').next());
+    Ok(names.filter(|name| *name != "OTHER").map(title).collect())
+}
+
 /// "NOT_MEMBER" is "NotMember".
 fn title(name: &str) -> String {
     let word = |word: &str| {
@@ -298,7 +333,7 @@ fn told(faults: &[String]) -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     headline("comparing the scenarios with the sources of all languages' tests");
     let list = List::read()?;
-    let mut faults = list.faults(&kinds()?);
+    let mut faults = list.faults(&kinds()?, &events()?);
     for language in Language::ALL {
         let found = list.compared(language, &Sources::read(language)?);
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
@@ -314,7 +349,7 @@ pub(crate) fn check() -> Result<()> {
 /// Writes the page, if the tests of all languages have run and shown everything that it says.
 pub(crate) fn write() -> Result<()> {
     let list = List::read()?;
-    let mut faults = list.faults(&kinds()?);
+    let mut faults = list.faults(&kinds()?, &events()?);
     for language in Language::ALL {
         let sources = Sources::read(language)?;
         let mut found = list.compared(language, &sources);
@@ -338,7 +373,7 @@ pub(crate) fn concern(parts: &[&str]) -> bool {
 /// Judges what the parts that have just run have shown. A fault counts as a failed test.
 pub(crate) fn judge(parts: &[&str]) -> Result<Count> {
     let list = List::read()?;
-    let mut faults = list.faults(&kinds()?);
+    let mut faults = list.faults(&kinds()?, &events()?);
     let mut shown = 0;
     for language in Language::ALL.into_iter().filter(|language| parts.contains(&language.part())) {
         let sources = Sources::read(language)?;
@@ -368,21 +403,27 @@ mod tests {
     }
 
     const SMALL: &str = "api = [\"put\"]\n[unprovoked]\nInternal = \"no\"\n\
-        [[scenario]]\nid = \"one\"\nchapter = \"A\"\nsays = \"S.\"\ncalls = [\"put\"]\nkinds = [\"NotMember\"]\nwithout.c = \"why\"\n";
+        [[scenario]]\nid = \"one\"\nchapter = \"A\"\nsays = \"S.\"\ncalls = [\"put\"]\nkinds = [\"NotMember\"]\nevents = [\"KeyTrouble\"]\nwithout.c = \"why\"\n";
 
     fn two_kinds() -> BTreeSet<String> {
         ["NotMember", "Internal"].map(String::from).into()
     }
 
+    fn one_event() -> BTreeSet<String> {
+        ["KeyTrouble".to_owned()].into()
+    }
+
     #[test]
     fn a_list_is_whole_or_says_what_it_lacks() {
-        assert_eq!(list(SMALL).faults(&two_kinds()), Vec::<String>::new());
+        assert_eq!(list(SMALL).faults(&two_kinds(), &one_event()), Vec::<String>::new());
         let mut more = two_kinds();
         more.insert("Busy".into());
-        assert_eq!(list(SMALL).faults(&more), ["no scenario provokes `Busy`"]);
+        assert_eq!(list(SMALL).faults(&more, &one_event()), ["no scenario provokes `Busy`"]);
         let wrong =
             SMALL.replace("calls = [\"put\"]", "calls = [\"get\"]").replace("without.c", "without.cobol");
-        assert_eq!(list(&wrong).faults(&two_kinds()).len(), 3);
+        assert_eq!(list(&wrong).faults(&two_kinds(), &one_event()).len(), 3);
+        let missing = ["no scenario receives `Lagged`", "`KeyTrouble` is no kind of event"];
+        assert_eq!(list(SMALL).faults(&two_kinds(), &["Lagged".to_owned()].into()), missing);
     }
 
     #[test]
@@ -390,7 +431,7 @@ mod tests {
         let list = list(SMALL);
         let tagged = Sources::of_text(
             Language::Python,
-            "# scenario: one\ndef test_it():\n    raises(kith.NotMemberError)\n",
+            "# scenario: one\ndef test_it():\n    raises(kith.NotMemberError)\n    kith.KeyTrouble\n",
         );
         assert_eq!(list.compared(Language::Python, &tagged), Vec::<String>::new());
         let ran = Ran::pytest(&["x/test_a.py::test_it PASSED [ 50%]".to_owned()]);
@@ -410,7 +451,11 @@ mod tests {
         let unkind = Sources::of_text(Language::Python, "# scenario: one, two\ndef test_it():\n");
         assert_eq!(
             list.compared(Language::Python, &unkind),
-            ["one: its tests do not name `kith.NotMemberError`", &format!("two: is not in {LIST}")]
+            [
+                "one: its tests do not name `kith.NotMemberError`",
+                "one: its tests do not name `kith.KeyTrouble`",
+                &format!("two: is not in {LIST}"),
+            ]
         );
         let too_much = Sources::of_text(Language::C, "/* scenario: one */\nstatic void it(void) {\n");
         assert_eq!(list.compared(Language::C, &too_much).len(), 1);
@@ -428,6 +473,15 @@ mod tests {
             ".notMember",
         ];
         assert_eq!(spelled, wanted);
+        let spelled = Language::ALL.map(|language| event_spelling(language, "KeyTrouble"));
+        let wanted = [
+            "Event::KeyTrouble",
+            "KITH_EVENT_KEY_TROUBLE",
+            "kith.KeyTrouble",
+            "Event.KeyTrouble",
+            ".keyTrouble",
+        ];
+        assert_eq!(spelled, wanted);
         assert_eq!(title("NOT_MEMBER"), "NotMember");
     }
 
@@ -442,5 +496,7 @@ mod tests {
     fn the_header_has_the_kinds() {
         let kinds = kinds().expect("the header is there");
         assert!(kinds.len() == 26 && kinds.contains("ApplicationMissing"), "{kinds:?}");
+        let events = events().expect("the header is there");
+        assert!(events.len() == 20 && events.contains("KeyTrouble"), "{events:?}");
     }
 }

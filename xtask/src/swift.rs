@@ -84,6 +84,8 @@ const STRICT: [&str; 2] = ["-Xswiftc", "-warnings-as-errors"];
 pub(crate) fn test(options: &Options) -> Result<Count> {
     let toolchain = Toolchain::find()?;
     let package = package(options)?;
+    // What the tests of all languages read: the toolchain may see nothing but the package.
+    copy(&root().join("bindings/events"), &package.join("events"))?;
     headline("building the Swift package and its tests");
     run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
     headline("the tests in Swift");

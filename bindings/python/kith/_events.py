@@ -193,7 +193,7 @@ class KeyTrouble(Event):
     """Keys or a message that a member made cannot be opened here.
 
     Nothing is lost: what it says comes from another member, or from that one, as soon as one is connected. If it happens again
-    and again with one member, its device or its build is at fault.
+    and again with one member, its device or its build is at fault. `what` says, for people, what is wrong and what to do about it.
     """
 
     member: bytes
@@ -205,7 +205,7 @@ class KeyTrouble(Event):
 class KeyViolation(Event):
     """A member sent a message under keys that were not to be used: a removed member may be able to read it.
 
-    Its build is at fault, or it does so on purpose.
+    Its build is at fault, or it does so on purpose: have it updated, or remove it.
     """
 
     member: bytes

@@ -202,7 +202,8 @@ impl Context {
         }
         self.shared.check_open()?;
         let after = after.unwrap_or(newest);
-        Ok(Events { shared: Arc::clone(&self.shared), after, ready: Default::default(), latest, passing })
+        let (shared, ready) = (Arc::clone(&self.shared), Default::default());
+        Ok(Events { shared, after, ready, latest, passing, ended: false })
     }
 
     /// The members at the end of the order.

@@ -101,14 +101,15 @@ pub enum Event {
         reason: String,
     },
     /// Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that one, as
-    /// soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+    /// soon as one is connected. If it happens again and again with one member, its device or its build is at fault. `what` says, for people, what is
+    /// wrong and what to do about it.
     KeyTrouble {
         member: MemberId,
         transaction: TransactionId,
         what: String,
     },
     /// A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it
-    /// does so on purpose.
+    /// does so on purpose: have it updated, or remove it.
     KeyViolation {
         member: MemberId,
         transaction: TransactionId,
@@ -125,7 +126,7 @@ pub(crate) struct Passing {
 /// A stream of a context's events. Durable ones are read from the store, so that a slow reader loses none within the
 /// retention; passing ones (progress, connections) are dropped when the reader is slow.
 ///
-/// Dropping it ends the subscription and never blocks. While the node is suspended it waits, and goes on after `resume`. After `shutdown`, [`Events::next`] gives what is left, then
+/// After [`Event::Closed`] it ends: [`crate::ErrorKind::Closed`]. Dropping it ends the subscription and never blocks. While the node is suspended it waits, and goes on after `resume`. After `shutdown`, [`Events::next`] gives what is left, then
 /// [`crate::ErrorKind::Closed`].
 #[derive(Debug)]
 pub struct Events {
@@ -134,6 +135,8 @@ pub struct Events {
     pub(crate) ready: std::collections::VecDeque<(Cursor, Event)>,
     pub(crate) latest: watch::Receiver<Cursor>,
     pub(crate) passing: broadcast::Receiver<Passing>,
+    /// [`Event::Closed`] was the last one.
+    pub(crate) ended: bool,
 }
 
 impl Events {
@@ -141,7 +144,7 @@ impl Events {
     pub async fn next(&mut self) -> Result<(Cursor, Event)> {
         super::process::check()?;
         loop {
-            if let Some(next) = self.ready.pop_front() {
+            if let Some(next) = self.at_hand() {
                 return Ok(next);
             }
             if *self.latest.borrow_and_update() > self.after {
@@ -149,6 +152,9 @@ impl Events {
                     self.wait_running(error).await?;
                 }
                 continue;
+            }
+            if self.ended {
+                return Err(Error::closed("the context is closed here, and this was said already"));
             }
             let shared = Arc::clone(&self.shared);
             let mut closed = shared.closed.subscribe();
@@ -180,7 +186,11 @@ impl Events {
     /// An event that has been read already, with its cursor; `None` says nothing of what is still to be read. Does not wait: after
     /// [`Events::next`], for who hands several of them on at a time.
     pub fn at_hand(&mut self) -> Option<(Cursor, Event)> {
-        self.ready.pop_front()
+        let next = self.ready.pop_front();
+        if let Some((_, event)) = &next {
+            self.ended = matches!(event, Event::Closed { .. });
+        }
+        next
     }
 
     /// Like [`Events::next`], for at most so long: then [`ErrorKind::Timeout`]. Blocks the calling thread, which must not

@@ -10,6 +10,8 @@ mod nodes;
 mod sealing;
 mod sharing;
 mod state;
+#[path = "../events/told.rs"]
+mod told;
 
 use std::fmt::Debug;
 

@@ -67,11 +67,11 @@ pub const KITH_EVENT_LAGGED: u32 = 16;
 pub const KITH_EVENT_CLOSED: u32 = 17;
 /// A member calls itself something else (member, text: the name), or the context is called something else (no member, text).
 pub const KITH_EVENT_RENAMED: u32 = 18;
-/// Keys or a message that a member made cannot be opened here (member, transaction, text: what). Nothing is lost: what it says comes from another member, or
-/// from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+/// Keys or a message that a member made cannot be opened here (member, transaction, text: what is wrong and what to do about it). Nothing is lost: what it says
+/// comes from another member, or from that one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
 pub const KITH_EVENT_KEY_TROUBLE: u32 = 19;
 /// A member sent a message under keys that were not to be used (member, transaction): a removed member may be able to read it. Its build is at fault, or it
-/// does so on purpose.
+/// does so on purpose: have it updated, or remove it.
 pub const KITH_EVENT_KEY_VIOLATION: u32 = 20;
 /// An event that this version of the header does not know.
 pub const KITH_EVENT_OTHER: u32 = 0;
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn kith_context_events(
 }
 
 /// The next event. Blocks until there is one, for at most `timeout_ms`: then KITH_TIMEOUT. After the node was shut down it gives what is
-/// left, then KITH_CLOSED. Each event goes back by kith_event_free.
+/// left, then KITH_CLOSED, and so it does after KITH_EVENT_CLOSED. Each event goes back by kith_event_free.
 ///
 /// # Safety
 /// `events` is a stream of this library or NULL.

@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn goals_are_judged_at_their_limits() {
-        let small = |language, name| language == "c" || ["get", "put"].contains(&name);
+        let small = |language: &str, name: &str| language == "c" || ["get", "put"].contains(&name);
         let even = figures(|language, name| if small(language, name) { 1.0 } else { 26.0 });
         assert_eq!(
             even.table().expect("all are there").1,

@@ -47,10 +47,11 @@ public struct Event: Hashable, Sendable {
         /// The context is closed here. The last event.
         case closed(reason: String)
         /// Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that
-        /// one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+        /// one, as soon as one is connected. If it happens again and again with one member, its device or its build is at fault. `what` says, for
+        /// people, what is wrong and what to do about it.
         case keyTrouble(member: Data, transaction: Data, what: String)
         /// A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it
-        /// does so on purpose.
+        /// does so on purpose: have it updated, or remove it.
         case keyViolation(member: Data, transaction: Data)
         /// An event that this version of the package does not know.
         case unknown(description: String)
@@ -111,8 +112,13 @@ public final class Events: AsyncSequence, Sendable {
     public func next() async throws -> Event {
         while true {
             try Task.checkCancellation()
+            if atHand.ended {
+                throw KithError.closed("the context is closed here, and this was said already")
+            }
             if let happened = try crossed() {
-                return try Event(native: happened)
+                let event = try Event(native: happened)
+                if case .closed = event.kind { atHand.end() }
+                return event
             }
             // Two tasks may wait for one event; the slower one waits for the next.
             try await translated {
@@ -150,6 +156,14 @@ private final class AtHand: @unchecked Sendable {
     private let lock = NSLock()
     private var events: [Happened] = []
     private var given = 0
+    private var last = false
+
+    /// Whether the last event was given.
+    var ended: Bool { lock.withLock { last } }
+
+    func end() {
+        lock.withLock { last = true }
+    }
 
     func add(_ more: [Happened]) {
         lock.withLock {

@@ -116,14 +116,7 @@ impl Keeper {
         if matches!(trouble, Trouble::State | Trouble::StateVersion) {
             return Err(trouble);
         }
-        if matches!(
-            trouble,
-            Trouble::Wrap
-                | Trouble::WrapStep { .. }
-                | Trouble::WrapKey
-                | Trouble::WrapForeign
-                | Trouble::Seed
-        ) {
+        if trouble.heals() {
             self.complaints.insert(author);
         }
         self.troubles.push((*id, author, trouble));

@@ -97,7 +97,7 @@ impl Actor {
         }
         for (transaction, member, trouble) in std::mem::take(&mut self.keeper.troubles) {
             tracing::warn!(%transaction, %member, %trouble, "keys or a message cannot be opened");
-            stage.events.push(Event::KeyTrouble { member, transaction, what: trouble.to_string() });
+            stage.events.push(Event::KeyTrouble { member, transaction, what: trouble.advice() });
         }
         Ok(())
     }

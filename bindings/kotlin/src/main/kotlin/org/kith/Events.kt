@@ -78,13 +78,14 @@ public sealed interface Event {
 
     /**
      * Keys or a message that a member made cannot be opened here. Nothing is lost: what it says comes from another member, or from that one, as
-     * soon as one is connected. If it happens again and again with one member, its device or its build is at fault.
+     * soon as one is connected. If it happens again and again with one member, its device or its build is at fault. `what` says, for people, what is
+     * wrong and what to do about it.
      */
     public data class KeyTrouble(override val cursor: Long, val member: Id, val transaction: Id, val what: String) : Event
 
     /**
      * A member sent a message under keys that were not to be used: a removed member may be able to read it. Its build is at fault, or it does
-     * so on purpose.
+     * so on purpose: have it updated, or remove it.
      */
     public data class KeyViolation(override val cursor: Long, val member: Id, val transaction: Id) : Event
 
@@ -125,13 +126,17 @@ private fun eventOf(happened: Happened): Event {
 public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
     private val atHand = ConcurrentLinkedQueue<Happened>()
     @Volatile private var closed = false
+    @Volatile private var ended = false
 
     /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
     public suspend fun next(): Event {
         while (true) {
             currentCoroutineContext().ensureActive()
             if (closed) throw KithException.Closed("the subscription is closed")
-            translated { atHand.poll() }?.let { return eventOf(it) }
+            if (ended) throw KithException.Closed("the context is closed here, and this was said already")
+            translated { atHand.poll() }?.let { happened ->
+                return eventOf(happened).also { if (it is Event.Closed) ended = true }
+            }
             // Two coroutines may wait for one event; the slower one waits for the next.
             try {
                 translated {
