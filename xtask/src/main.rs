@@ -29,6 +29,7 @@ mod tools;
 mod valgrind;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use count::Count;
 use tools::{Failed, Options, Result};
@@ -160,12 +161,13 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
     let mut total = Count::default();
     for (name, part) in PARTS.into_iter().filter(|(name, _)| wanted.contains(name)) {
         tools::headline(&format!("{name} tests"));
+        let begun = Instant::now();
         // A part that cannot run counts as a failure, and the others still run.
         let count = part(options).unwrap_or_else(|Failed(message)| {
             eprintln!("xtask: {name} tests: {message}");
             Count { failed: 1, ..Count::default() }
         });
-        println!("{name}: {count}");
+        println!("{name}: {count} (in {} s)", begun.elapsed().as_secs());
         total += count;
     }
     if scenarios::concern(&wanted) {

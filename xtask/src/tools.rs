@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 /// Why a task failed, in words.
 #[derive(Debug)]
@@ -49,8 +50,13 @@ impl Options {
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
-    // The manifest of this crate lies one folder below it.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Cargo says where the manifest is now, which lies one folder below; a folder that was moved since is not built anew.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        manifest.parent().map_or_else(PathBuf::new, Path::to_path_buf)
+    });
+    &ROOT
 }
 
 /// Cargo's target folder.

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import dataclasses
 import datetime
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -236,7 +237,7 @@ def _event_of(happened: _native.Happened) -> Event:
 
 
 class Events(AsyncIterator[Event]):
-    """A stream of events. It ends after `Closed`, and when the node is shut down.
+    """A stream of events. It ends after `Closed`, and when the node is shut down. Tasks share it: each event goes to one of them.
 
     >>> async with kith.testing.two_members() as (mine, theirs):
     ...     events = await theirs.subscribe()
@@ -249,6 +250,8 @@ class Events(AsyncIterator[Event]):
         """Not to be called: `Context.subscribe` makes streams."""
         self._native = native
         self._at_hand: collections.deque[_native.Happened] = collections.deque()
+        self._takes = 0
+        self._taking = threading.Lock()
         self._ended = False
         tracked(self)
 
@@ -281,14 +284,31 @@ class Events(AsyncIterator[Event]):
 
     async def _next(self) -> Event:
         while not self._ended:
+            # Before what is at hand: a take between the two is then one that the wait has not seen.
+            seen = self._takes
             with translated():
                 native = here(self._native)
-                if not self._at_hand:
-                    await native.ready()
-                    self._at_hand.extend(native.take())
-            # Two tasks may wait for one event; the slower one waits for the next.
-            if self._at_hand:
-                event = _event_of(self._at_hand.popleft())
-                self._ended = isinstance(event, Closed)
-                return event
+                event = self._crossed()
+                if event is None:
+                    await native.ready(seen)
+                    self._take(native)
+                    continue
+            self._ended = isinstance(event, Closed)
+            return event
         raise ClosedError("the context is closed here, and this was said already")
+
+    def _crossed(self) -> Event | None:
+        """One that has crossed before, with others. Tasks that read the same stream share them."""
+        try:
+            happened = self._at_hand.popleft()
+        except IndexError:
+            return None
+        return _event_of(happened)
+
+    def _take(self, native: _native.Events) -> None:
+        """Takes what is there, if no other task was faster. What is counted is at hand."""
+        happened = native.take()
+        if happened:
+            with self._taking:
+                self._at_hand.extend(happened)
+                self._takes += 1

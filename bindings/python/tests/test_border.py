@@ -149,18 +149,42 @@ async def test_events_and_entries_do_not_cross_one_by_one(crossings):
         assert crossings["packed_entries"] == 1 and "entries" not in crossings
 
 
+# scenario: readers_share_a_stream
 async def test_what_is_at_hand_of_a_stream_is_not_lost_to_another_task():
     async with await memory_node() as node:
         context = await node.create_context()
         for number in range(50):
             await context.put(key("x"), bytes([number]))
-        stream, alone = await context.subscribe(after=0), await context.subscribe(after=0)
+        alone = await context.subscribe(after=0)
         wanted = [await alone.next() for _ in range(60)]
-        seen = []
+        # What is taken for all of them is taken by another one each time.
+        for _ in range(20):
+            stream, seen = await context.subscribe(after=0), []
 
-        async def read(count):
-            for _ in range(count):
-                seen.append(await stream.next())
+            async def read(count, stream=stream, seen=seen):
+                for _ in range(count):
+                    seen.append(await stream.next())
 
-        await asyncio.gather(*(read(12) for _ in range(5)))
-        assert sorted(seen, key=wanted.index) == wanted
+            await asyncio.gather(*(read(12) for _ in range(5)))
+            assert sorted(seen, key=wanted.index) == wanted
+
+
+def test_a_stream_may_be_read_from_several_event_loops():
+    """A thread may look at what is at hand just before another one fills it."""
+
+    async def read(stream, count):
+        return [await stream.next() for _ in range(count)]
+
+    async def run():
+        async with await memory_node() as node:
+            context = await node.create_context()
+            for number in range(50):
+                await context.put(key("x"), bytes([number]))
+            alone = await context.subscribe(after=0)
+            wanted = [await alone.next() for _ in range(60)]
+            for _ in range(20):
+                stream = await context.subscribe(after=0)
+                seen = await asyncio.gather(*(asyncio.to_thread(asyncio.run, read(stream, 12)) for _ in range(5)))
+                assert sorted((event for part in seen for event in part), key=wanted.index) == wanted
+
+    asyncio.run(run())

@@ -136,6 +136,16 @@ impl Governance {
         }
     }
 
+    /// Whether one may remove another, at the end of the order.
+    pub(crate) fn may_remove(&self, acts: &Acts, author: &MemberId, member: &MemberId) -> bool {
+        let (Some(author_facts), Some(facts)) = (self.members.get(author), self.members.get(member)) else {
+            return false;
+        };
+        let word = Word::Admin { author: *author, made: numbers(acts, &author_facts.made) };
+        let held = Held { role: facts.role, made: numbers(acts, &facts.made) };
+        author_facts.role == Role::Admin && word.binds(member, &held, acts)
+    }
+
     /// What the author is by the state just before a place.
     fn held_before(&self, author: &MemberId, place: &Place) -> Option<&Held> {
         let timeline = self.timelines.get(author)?;
@@ -291,6 +301,10 @@ impl Word {
             }
         }
     }
+}
+
+fn numbers(acts: &Acts, made: &[TransactionId]) -> Vec<u32> {
+    made.iter().filter_map(|id| acts.number(id)).collect()
 }
 
 /// Whether one of what made the senior an admin is in the causal past of everything that made the junior one.

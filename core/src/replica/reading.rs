@@ -93,6 +93,12 @@ impl Replica {
         self.governance.removed.contains(member)
     }
 
+    /// Whether one member may remove another as things stand at the end of the order: it is an admin, and the other is none, junior to it or itself.
+    #[must_use]
+    pub fn may_remove(&self, author: &MemberId, member: &MemberId) -> bool {
+        self.governance.may_remove(&self.acts, author, member)
+    }
+
     /// The invitations at the end of the order.
     pub fn invitations(&self) -> impl Iterator<Item = (&TransactionId, &InvitationState)> {
         self.governance.invitations.iter()

@@ -244,6 +244,14 @@ impl Liar {
         self.until(|liar| liar.line.is_none()).await;
     }
 
+    /// Comes to another node of the same context instead.
+    pub(crate) async fn go_to(&mut self, address: String) {
+        self.hang_up().await;
+        self.invitation.addresses = vec![address];
+        self.connect().await;
+        self.until(Self::is_through).await;
+    }
+
     /// Opens a channel again after the node has closed one, and goes through the whole handshake.
     pub(crate) async fn come_back(&mut self) {
         let context = self.invitation.context;

@@ -5,6 +5,7 @@
 mod asking;
 mod catch_up;
 mod crowds;
+mod evidence;
 mod forged;
 mod liar;
 #[path = "../network/common.rs"]

@@ -125,26 +125,40 @@ static int told(const kith_event *event, char line[LONGEST]) {
     return kith_event_done(event) == 0 && kith_event_total(event) == 0 ? found : -1;
 }
 
+static const uint8_t history_key[32] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+
+/* The recorded history's context, on a node in `name` under the tests' folder. */
+static kith_status open_history(const char *name, kith_node **node, kith_context **context) {
+    char path[1024];
+    kith_buffer ids = {NULL, 0};
+    kith_status status;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    status = kith_node_import(HISTORY, history_key, NULL, path, NULL, NULL);
+    if (status == KITH_OK) {
+        status = open_in(folder, name, node);
+    }
+    if (status == KITH_OK) {
+        status = kith_node_contexts(*node, &ids);
+    }
+    if (status == KITH_OK) {
+        status = ids.length == 32 ? kith_node_context(*node, ids.data, context) : KITH_INTERNAL;
+        kith_buffer_free(&ids);
+    }
+    return status;
+}
+
 /* scenario: every_kept_event */
 static void every_kind_of_event_that_is_kept_comes_with_all_it_says(void) {
-    static const uint8_t key[32] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
-    char path[1024], wanted[LONGEST], line[LONGEST];
+    char wanted[LONGEST], line[LONGEST];
     int seen[KINDS] = {0}, closed = 0, advised = 0;
     uint64_t beginning = 0;
     kith_node *node = NULL;
     kith_context *context = NULL;
     kith_events *events = NULL;
     kith_event *event = NULL;
-    kith_buffer ids = {NULL, 0};
     FILE *list = fopen(LINES, "r");
     CHECK(list != NULL);
-    snprintf(path, sizeof path, "%s/imported", folder);
-    CHECK_OK(kith_node_import(HISTORY, key, NULL, path, NULL, NULL));
-    CHECK_OK(open_in(folder, "imported", &node));
-    CHECK_OK(kith_node_contexts(node, &ids));
-    CHECK(ids.length == 32);
-    CHECK_OK(kith_node_context(node, ids.data, &context));
-    kith_buffer_free(&ids);
+    CHECK_OK(open_history("imported", &node, &context));
     CHECK_OK(kith_context_events(context, &beginning, &events));
     while (fgets(wanted, sizeof wanted, list) != NULL) {
         int kind;
@@ -247,6 +261,115 @@ static void who_reads_too_slowly_is_told_how_many_events_are_missing(void) {
     close_both(node, context);
 }
 
+struct heard {
+    atomic_int all, closed, after_closed, freed;
+};
+
+static void hear(void *user_data, const kith_event *event) {
+    struct heard *this = user_data;
+    atomic_fetch_add(&this->after_closed, atomic_load(&this->closed));
+    atomic_fetch_add(&this->closed, kith_event_kind(event) == KITH_EVENT_CLOSED);
+    atomic_fetch_add(&this->all, 1);
+}
+
+static void hear_no_more(void *user_data) {
+    struct heard *this = user_data;
+    atomic_fetch_add(&this->freed, 1);
+}
+
+/* The history goes on behind Closed: for what comes in late, the store notes that it reorders. */
+static void callbacks_are_told_nothing_after_the_last_event(void) {
+    static struct heard heard;
+    char line[LONGEST];
+    int lines = 0;
+    uint64_t beginning = 0;
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_subscription *subscription = NULL;
+    FILE *list = fopen(LINES, "r");
+    CHECK(list != NULL);
+    while (fgets(line, sizeof line, list) != NULL) {
+        lines++;
+    }
+    fclose(list);
+    CHECK_OK(open_history("heard", &node, &context));
+    CHECK_OK(kith_context_on_event(context, &beginning, hear, &heard, hear_no_more, &subscription));
+    /* What is freed is called no more: the end came by itself, with the node still open. */
+    UNTIL(atomic_load(&heard.freed) == 1);
+    CHECK(atomic_load(&heard.closed) == 1 && atomic_load(&heard.after_closed) == 0 && atomic_load(&heard.all) == lines);
+    kith_subscription_free(subscription);
+    close_both(node, context);
+}
+
+enum { READERS = 5, EACH = 12, READ = READERS * EACH };
+
+struct reader {
+    kith_events *events;
+    /* What it was given, by cursor and kind. */
+    uint64_t given[EACH];
+};
+
+static uint64_t cursor_and_kind(const kith_event *event) {
+    return kith_event_cursor(event) << 8 | kith_event_kind(event);
+}
+
+static int read_events(void *argument) {
+    struct reader *this = argument;
+    kith_event *event = NULL;
+    for (int i = 0; i < EACH; i++) {
+        kith_status status = kith_events_next(this->events, WAIT_MS, &event);
+        if (status != KITH_OK) {
+            return (int)status;
+        }
+        this->given[i] = cursor_and_kind(event);
+        kith_event_free(event);
+    }
+    return 0;
+}
+
+/* scenario: readers_share_a_stream */
+static void threads_that_read_one_stream_share_it(void) {
+    kith_node *node = NULL;
+    kith_context *context = NULL;
+    kith_events *events = NULL;
+    kith_event *event = NULL;
+    struct reader readers[READERS];
+    thrd_t threads[READERS];
+    uint64_t beginning = 0, wanted[READ];
+    CHECK_OK(lone_node(&node));
+    CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, NULL, &context));
+    for (int i = 0; i < 50; i++) {
+        CHECK_OK(put_text(context, "x", i % 2 == 0 ? "even" : "odd"));
+    }
+    CHECK_OK(kith_context_events(context, &beginning, &events));
+    for (int i = 0; i < READ; i++) {
+        CHECK_OK(kith_events_next(events, WAIT_MS, &event));
+        wanted[i] = cursor_and_kind(event);
+        kith_event_free(event);
+    }
+    kith_events_free(events);
+    for (int round = 0; round < 20; round++) {
+        CHECK_OK(kith_context_events(context, &beginning, &events));
+        for (int i = 0; i < READERS; i++) {
+            readers[i].events = events;
+            CHECK(thrd_create(&threads[i], read_events, &readers[i]) == thrd_success);
+        }
+        for (int i = 0; i < READERS; i++) {
+            int result = 0;
+            CHECK(thrd_join(threads[i], &result) == thrd_success && result == 0);
+        }
+        for (int i = 0; i < READ; i++) {
+            int times = 0;
+            for (int k = 0; k < READ; k++) {
+                times += readers[k / EACH].given[k % EACH] == wanted[i];
+            }
+            CHECK(times == 1);
+        }
+        kith_events_free(events);
+    }
+    close_both(node, context);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: %s EMPTY-FOLDER\n", argv[0]);
@@ -256,5 +379,7 @@ int main(int argc, char **argv) {
     RUN(every_kind_of_event_that_is_kept_comes_with_all_it_says);
     RUN(who_comes_and_goes_and_how_far_catching_up_is);
     RUN(who_reads_too_slowly_is_told_how_many_events_are_missing);
+    RUN(callbacks_are_told_nothing_after_the_last_event);
+    RUN(threads_that_read_one_stream_share_it);
     return check_finish();
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kith_core::node::{self, Event as CoreEvent};
+use tokio::sync::watch;
 
 use crate::gate::Gated;
 use crate::{Bytes, Failure};
@@ -96,37 +97,63 @@ pub struct Happened {
 
 /// A stream of events. `ready` waits, `take` gives: a wait that the host cancels at the very moment of its answer loses
 /// no event. Both do so for as many as are there, so that not each of them costs a wait and two crossings.
+///
+/// Several of the host's tasks may read one stream. What one has taken lies on the host's side, where all of them look
+/// first; one that looked before it lay there would wait here for what is to come after it. So the takes that gave something
+/// are counted on both sides, and nobody waits who has not seen the last.
 #[derive(uniffi::Object)]
 pub struct Events {
     stream: tokio::sync::Mutex<node::Events>,
     taken: Mutex<Vec<Happened>>,
+    takes: watch::Sender<u64>,
 }
 
 impl Events {
     pub(crate) fn wrap(events: node::Events) -> Arc<Self> {
-        Arc::new(Self { stream: tokio::sync::Mutex::new(events), taken: Mutex::default() })
+        Arc::new(Self {
+            stream: tokio::sync::Mutex::new(events),
+            taken: Mutex::default(),
+            takes: watch::Sender::new(0),
+        })
     }
-}
 
-#[uniffi::export]
-impl Events {
-    /// Waits until there are events to take.
-    pub async fn ready(&self) -> Result<(), Failure> {
-        let mut stream = self.stream.lock().gated().await;
-        let waiting = || !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if waiting() {
+    async fn filled(&self) -> Result<(), Failure> {
+        let mut stream = self.stream.lock().await;
+        if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Ok(());
         }
-        let (cursor, event) = stream.next().gated().await?;
+        let (cursor, event) = stream.next().await?;
         let rest = std::iter::from_fn(|| stream.at_hand());
         let all = std::iter::once((cursor, event)).chain(rest);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.extend(all.map(|(cursor, event)| Happened { cursor, event: event.into() }));
         Ok(())
     }
+}
 
-    /// The events that `ready` waited for, in their order: those of 64 writes at most. None if another caller took them.
+#[uniffi::export]
+impl Events {
+    /// Waits until there are events to take, or others have been taken than the first `seen` times: then there may be some
+    /// at hand on the host's side.
+    pub async fn ready(&self, seen: u64) -> Result<(), Failure> {
+        let mut takes = self.takes.subscribe();
+        let either = async {
+            tokio::select! {
+                filled = self.filled() => filled,
+                // It ends with the sender only, which is this object's.
+                _ = takes.wait_for(|takes| *takes != seen) => Ok(()),
+            }
+        };
+        either.gated().await
+    }
+
+    /// The events that `ready` waited for, in their order: those of 64 writes at most. None if another caller took them,
+    /// which counts as no time.
     pub fn take(&self) -> Vec<Happened> {
-        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
+        let events = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        if !events.is_empty() {
+            self.takes.send_modify(|takes| *takes += 1);
+        }
+        events
     }
 }

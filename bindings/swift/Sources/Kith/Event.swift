@@ -115,14 +115,15 @@ public final class Events: AsyncSequence, Sendable {
             if atHand.ended {
                 throw KithError.closed("the context is closed here, and this was said already")
             }
+            // Before what is at hand: a take between the two is then one that the wait has not seen.
+            let seen = atHand.takes
             if let happened = try crossed() {
                 let event = try Event(native: happened)
                 if case .closed = event.kind { atHand.end() }
                 return event
             }
-            // Two tasks may wait for one event; the slower one waits for the next.
             try await translated {
-                try await native.ready()
+                try await native.ready(seen: seen)
                 atHand.add(native.take())
             }
         }
@@ -157,6 +158,10 @@ private final class AtHand: @unchecked Sendable {
     private var events: [Happened] = []
     private var given = 0
     private var last = false
+    private var count: UInt64 = 0
+
+    /// How many times something was added.
+    var takes: UInt64 { lock.withLock { count } }
 
     /// Whether the last event was given.
     var ended: Bool { lock.withLock { last } }
@@ -170,6 +175,8 @@ private final class AtHand: @unchecked Sendable {
             events.removeFirst(given)
             given = 0
             events += more
+            // Nothing if another task was faster, which counts as no time.
+            count += more.isEmpty ? 0 : 1
         }
     }
 

@@ -92,6 +92,33 @@ import KithTesting
         }
     }
 
+    // scenario: readers_share_a_stream
+    @Test func whatIsAtHandOfAStreamIsNotLostToAnotherReader() async throws {
+        try await Node.forTests().use { node in
+            let context = try await node.createContext()
+            for number in 0..<50 {
+                try await context.put(key("x"), bytes("\(number)"))
+            }
+            let alone = try await context.events(after: 0)
+            var wanted: Set<String> = []
+            for _ in 0..<60 { wanted.insert("\(try await alone.next())") }
+            for _ in 0..<20 {
+                let stream = try await context.events(after: 0)
+                let seen = try await withThrowingTaskGroup(of: [String].self) { group in
+                    for _ in 0..<5 {
+                        group.addTask {
+                            var part: [String] = []
+                            for _ in 0..<12 { part.append("\(try await stream.next())") }
+                            return part
+                        }
+                    }
+                    return try await group.reduce(into: []) { $0 += $1 }
+                }
+                #expect(seen.count == 60 && Set(seen) == wanted)
+            }
+        }
+    }
+
     // scenario: cancelled_wait
     /// The proof that `Task.cancel` reaches Rust: a wait that never ends by itself ends.
     @Test func aCancelledWaitEndsAtOnce() async throws {

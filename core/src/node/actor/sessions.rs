@@ -12,7 +12,7 @@ use crate::node::membership::Held;
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::payload::Add;
-use crate::replica::{Keyring, MemberId, Payload, Role, StateRead, Transaction, View};
+use crate::replica::{Keyring, MemberId, Payload, StateRead, Transaction, View};
 use crate::storage::ContextTables;
 use crate::sync::{Binding, Channel, Ended, Local, Output, Refusal, Session, SessionEvent};
 use crate::{Error, Result};
@@ -224,7 +224,7 @@ impl Actor {
     }
 
     /// Peers show what removed this member. What follows from what is known here becomes part of the history; of the rest, a removal counts
-    /// if its author is an admin here, and a fork if it proves itself.
+    /// if its author may remove this member by what is known here, and a fork if it proves itself.
     pub(super) fn stage_evidence(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let evidence = std::mem::take(&mut stage.evidence);
         if evidence.is_empty() {
@@ -240,16 +240,15 @@ impl Actor {
         if self.replica.member(&me).is_none() {
             return Ok(());
         }
-        let removes = |transaction: &&Transaction| {
-            let admin = self
-                .replica
-                .member(&transaction.header.author)
-                .is_some_and(|facts| facts.role == Role::Admin);
-            match Payload::decode(transaction.header.kind, transaction.plaintext()) {
-                Some(Payload::Remove(remove)) => remove.member == me && admin,
-                Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
-                _ => false,
+        let removes = |transaction: &&Transaction| match Payload::decode(
+            transaction.header.kind,
+            transaction.plaintext(),
+        ) {
+            Some(Payload::Remove(remove)) => {
+                remove.member == me && self.replica.may_remove(&transaction.header.author, &me)
             }
+            Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
+            _ => false,
         };
         let mut unknown = evidence
             .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Act, Acts, Asked, Cap, Chains, Governance, Held, InvitationState, Member, Named, Place, Rejection, Tip,
-    What, Word, standing,
+    What, Word, numbers, standing,
 };
 use crate::replica::{MemberId, Role, TransactionId, faults};
 use crate::{Result, limits};
@@ -200,7 +200,7 @@ impl<'a> Replay<'a> {
     }
 
     fn held(&self, facts: &Member) -> Held {
-        Held { role: facts.role, made: facts.made.iter().filter_map(|id| self.acts.number(id)).collect() }
+        Held { role: facts.role, made: numbers(self.acts, &facts.made) }
     }
 
     fn word(&self, act: &Act) -> Word {

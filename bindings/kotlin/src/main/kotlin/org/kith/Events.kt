@@ -1,6 +1,7 @@
 package org.kith
 
 import java.util.concurrent.ConcurrentLinkedQueue
+import java.util.concurrent.atomic.AtomicLong
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.ensureActive
@@ -125,29 +126,40 @@ private fun eventOf(happened: Happened): Event {
 /** A subscription that has begun. It ends after [Event.Closed], and when the node is shut down. Close it when it is not wanted any more. */
 public class Events internal constructor(private val native: NativeEvents) : AutoCloseable {
     private val atHand = ConcurrentLinkedQueue<Happened>()
+    private val takes = AtomicLong()
     @Volatile private var closed = false
     @Volatile private var ended = false
 
-    /** Waits for the next event. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
+    /** Waits for the next event; where several coroutines do, each event goes to one of them. Cancelling the wait loses none. [KithException.Closed] at the end of the stream, and once this is closed. */
     public suspend fun next(): Event {
         while (true) {
             currentCoroutineContext().ensureActive()
             if (closed) throw KithException.Closed("the subscription is closed")
             if (ended) throw KithException.Closed("the context is closed here, and this was said already")
+            // Before what is at hand: a take between the two is then one that the wait has not seen.
+            val seen = takes.get()
             translated { atHand.poll() }?.let { happened ->
                 return eventOf(happened).also { if (it is Event.Closed) ended = true }
             }
-            // Two coroutines may wait for one event; the slower one waits for the next.
             try {
                 translated {
-                    native.ready()
-                    atHand.addAll(native.take())
+                    native.ready(seen.toULong())
+                    take()
                 }
             } catch (error: IllegalStateException) {
                 // The generated object says so when it has been let go; a cancelled coroutine's exception is of that kind too.
                 if (closed && error !is CancellationException) throw KithException.Closed("the subscription is closed")
                 throw error
             }
+        }
+    }
+
+    /** Takes what is there, if no other coroutine was faster. What is counted is at hand. */
+    private fun take() {
+        val happened = native.take()
+        if (happened.isNotEmpty()) {
+            atHand.addAll(happened)
+            takes.incrementAndGet()
         }
     }
 

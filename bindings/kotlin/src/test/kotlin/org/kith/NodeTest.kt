@@ -5,6 +5,7 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.flow.first
@@ -206,6 +207,22 @@ internal class NodeTest {
         Hub().node().use { node ->
             val context = node.createContext()
             (1..64).map { async { context.add(key("n"), 1) } }.awaitAll().let { assertEquals((1L..64L).toSet(), it.toSet()) }
+        }
+    }
+
+    // scenario: readers_share_a_stream
+    @Test
+    fun `what is at hand of a stream is not lost to another reader`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            repeat(50) { context.put(key("x"), bytes("$it")) }
+            val wanted = context.subscribe(after = 0).use { alone -> List(60) { "${alone.next()}" } }
+            repeat(20) {
+                context.subscribe(after = 0).use { stream ->
+                    val seen = (1..5).map { async(Dispatchers.Default) { List(12) { "${stream.next()}" } } }.awaitAll().flatten()
+                    assertEquals(wanted.sorted(), seen.sorted())
+                }
+            }
         }
     }
 

@@ -1,0 +1,74 @@
+//! An admin shows a removal that its history does not hold, signed and with a past that nobody has.
+
+use kith_core::ErrorKind;
+use kith_core::node::{CreateOptions, Encryption, InviteOptions, Node};
+use kith_core::replica::payload::Remove;
+use kith_core::replica::{Draft, Kind, MemberId, Payload, Role, Transaction, TransactionId};
+
+use crate::liar::Liar;
+use crate::nodes::{self, equal, join, key};
+use crate::scene::{local, wait_for};
+
+impl Liar {
+    fn removal_of(&self, member: MemberId) -> Transaction {
+        let draft = Draft {
+            context: self.story.replica.context(),
+            sequence: 1_000,
+            previous: TransactionId([9; 32]),
+            parents: Vec::new(),
+            lamport: 1_000,
+            timestamp: 1,
+            kind: Kind::Remove,
+            plaintext: Payload::Remove(Remove { member, last: Vec::new() }).encode(),
+            commitment_key: [5; 32],
+        };
+        draft.sign(&self.key)
+    }
+
+    /// "You were removed."
+    async fn show(&mut self, removal: &Transaction) {
+        let mut message = vec![4];
+        message.extend(1u32.to_le_bytes());
+        message.extend(borsh::to_vec(&removal.header).unwrap());
+        message.extend(borsh::to_vec(&removal.payload).unwrap());
+        message.extend(0u32.to_le_bytes());
+        message.extend(removal.signature.unwrap());
+        message.push(1);
+        self.say(message).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_only_its_author_shows_counts_against_juniors_alone() {
+    nodes::log();
+    let (founders, writers) = (Node::open(local()).await.unwrap(), Node::open(local()).await.unwrap());
+    let mut options = CreateOptions::default();
+    options.encryption = Encryption::Off;
+    let senior = founders.create_context(options).await.unwrap();
+    let below = join(&senior, &writers, Role::Writer).await.unwrap();
+    let mut options = InviteOptions::default();
+    options.role = Role::Admin;
+    let mut admin = Liar::join(&senior.invite(options).await.unwrap()).await;
+    equal(&senior, &below).await;
+
+    let removal = admin.removal_of(senior.me());
+    admin.show(&removal).await;
+    // The channel ends with what was said on it.
+    admin.until(|liar| !liar.has_session()).await;
+    admin.come_back().await;
+    senior.put(key("x"), b"the founder goes on").await.unwrap();
+    equal(&senior, &below).await;
+
+    // The control: the same against who has to give way to an admin.
+    admin.go_to(writers.addresses().remove(0)).await;
+    let removal = admin.removal_of(below.me());
+    admin.show(&removal).await;
+    wait_for("the removal", || async {
+        below.put(key("x"), b"y").await.is_err_and(|error| error.kind() == ErrorKind::NotMember)
+    })
+    .await;
+    senior.put(key("x"), b"still").await.unwrap();
+    for node in [founders, writers] {
+        node.shutdown().await.unwrap();
+    }
+}
