@@ -6,9 +6,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
-use kith_core::encryption::{
-    Change, Epoch, Key, Leaf, Recipient, Ring, Rows, Scope, Secret, Suite, Trouble, Wraps,
-};
+use kith_core::encryption::{Epoch, Leaf, Recipient, Scope, Secret, Suite, Trouble, Wraps};
+use kith_core::keyring::{Change, Key, Ring, Rows};
 use kith_core::replica::{ContextId, HEADER_VERSION, Header, Kind, MemberId, Transaction, TransactionId};
 use zeroize::Zeroizing;
 

@@ -37,6 +37,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod invitation;
+pub mod keyring;
 pub mod limits;
 pub mod network;
 pub mod node;

@@ -6,7 +6,7 @@ mod nodes;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use kith_core::encryption::Key;
+use kith_core::keyring::Key;
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Node, Options};
 use kith_core::replica::{MemberId, Role, TransactionId};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kith_core::Result;
-use kith_core::encryption::{Epoch, Key, Leaf, Ring, Rows, Scope, Suite, Trouble, Wraps};
+use kith_core::encryption::{Epoch, Leaf, Scope, Suite, Trouble, Wraps};
+use kith_core::keyring::{Key, Ring, Rows};
 use kith_core::replica::{
     ContextId, Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
 };

@@ -49,7 +49,7 @@ impl Opened {
 }
 
 impl Chain {
-    pub(super) fn start(scope: &Scope, seed: &Secret, epoch: &TransactionId, author: &MemberId) -> Self {
+    pub(crate) fn start(scope: &Scope, seed: &Secret, epoch: &TransactionId, author: &MemberId) -> Self {
         let key = scope.secret(seed, "sender", &[&epoch.0, &author.0]);
         Self { next: 0, key: Some(key), skipped: Vec::new() }
     }
@@ -60,7 +60,7 @@ impl Chain {
         if self.key.is_some() { Some(self.next) } else { None }
     }
 
-    pub(super) fn within_limits(&self) -> bool {
+    pub(crate) fn within_limits(&self) -> bool {
         self.next <= MESSAGES
             && self.key.is_some() == (self.next < MESSAGES)
             && self.skipped.len() <= MESSAGES as usize
@@ -93,7 +93,7 @@ impl Chain {
     }
 
     /// Seals and signs one's own next message. Of the header, everything is given but epoch, counter and what follows from the plaintext.
-    pub(super) fn seal(
+    pub(crate) fn seal(
         &self,
         scope: &Scope,
         epoch: TransactionId,
@@ -124,12 +124,12 @@ impl Chain {
     }
 
     /// This chain without the key of a message that became known by another way; none if it has no such key.
-    pub(super) fn pass(&self, scope: &Scope, counter: u32) -> Option<Self> {
+    pub(crate) fn pass(&self, scope: &Scope, counter: u32) -> Option<Self> {
         self.take(scope, counter).ok().map(|(_, after)| after)
     }
 
     /// Opens a message, whose signature has been verified; gives also what it can be sealed with again.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         scope: &Scope,
         sealed: &Transaction,
@@ -156,7 +156,7 @@ impl Chain {
 }
 
 /// The payload of a message as it is sent, from what it says and its key. Who made it is bound to it by the header alone, so this signs nothing.
-pub(super) fn seal_again(
+pub(crate) fn seal_again(
     scope: &Scope,
     header: &Header,
     plaintext: &[u8],

@@ -61,10 +61,10 @@ pub enum Wrapped {
 pub struct Pair {
     /// The `Add` by which the other is a member: a member that was added again starts anew.
     #[zeroize(skip)]
-    pub(super) added: TransactionId,
+    pub(crate) added: TransactionId,
     /// The next step; 0 needs no root.
-    pub(super) step: u32,
-    pub(super) root: Option<Secret>,
+    pub(crate) step: u32,
+    pub(crate) root: Option<Secret>,
 }
 
 /// Who gets the seed.
@@ -97,7 +97,7 @@ impl Epoch {
         Ok(epoch)
     }
 
-    pub(super) fn check(&self, scope: &Scope) -> Result<(), Trouble> {
+    pub(crate) fn check(&self, scope: &Scope) -> Result<(), Trouble> {
         if self.suite != scope.suite as u8 {
             return Err(Trouble::Suite);
         }
@@ -142,7 +142,7 @@ impl Epoch {
     }
 
     /// The wrap of one recipient: out of the transaction, or out of a leaf that is proved to belong to it.
-    pub(super) fn wrap<'a>(
+    pub(crate) fn wrap<'a>(
         &'a self,
         scope: &Scope,
         author: &MemberId,
@@ -234,7 +234,7 @@ impl Wraps {
     }
 }
 
-pub(super) fn commit(scope: &Scope, author: &MemberId, seed: &Secret) -> [u8; 32] {
+pub(crate) fn commit(scope: &Scope, author: &MemberId, seed: &Secret) -> [u8; 32] {
     scope.hash("epoch-commit", &[&author.0, seed.expose()])
 }
 
@@ -255,7 +255,7 @@ impl Pair {
     }
 
     /// The wrap of a seed for the other end, and the pair after it.
-    pub(super) fn wrap(
+    pub(crate) fn wrap(
         &self,
         scope: &Scope,
         from: &MemberId,
@@ -276,13 +276,13 @@ impl Pair {
     }
 
     /// The ratchet key that a wrap is sealed to, and its step.
-    pub(super) fn head(wrap: &[u8]) -> Result<(u32, u32), Trouble> {
+    pub(crate) fn head(wrap: &[u8]) -> Result<(u32, u32), Trouble> {
         let number = |at: usize| Some(u32::from_le_bytes(wrap.get(at..at + 4)?.try_into().ok()?));
         number(0).zip(number(4)).ok_or(Trouble::Wrap)
     }
 
     /// Opens a wrap. Step 0 is always taken: who has lost the chain begins anew, and its signature is on the wrap.
-    pub(super) fn unwrap(
+    pub(crate) fn unwrap(
         &self,
         scope: &Scope,
         ends: [&MemberId; 2],

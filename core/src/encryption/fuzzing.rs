@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::chain::Chain;
 use super::epoch::Pair;
-use super::ring::{Change, Key, Ring, Rows};
 use super::suite::Terms;
 use super::{
     Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Trouble, Wraps, check_package,
 };
 use crate::fuzzing::{Decoder, Input, encoded, signing_key};
+use crate::keyring::{Change, Key, Ring, Rows};
 use crate::limits;
 use crate::replica::payload::{Add, KeyPackage};
 use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId};

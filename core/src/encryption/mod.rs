@@ -1,28 +1,28 @@
 //! A group double ratchet: every message under a key of its own, keys that are gone once used, healing after a device was copied, and removal
 //! that locks out, with no server and no order but the causal one. `docs/encryption.md` has formats, rules, and what attacks on them come to.
 //!
-//! No clock, no randomness and no store: entropy comes in, and what is to be stored comes out.
+//! This is what all members have to agree on: how keys follow from each other, what an epoch and a sealed message are, and which epoch a message is
+//! to be under. What one member keeps of it and does with it is in [`keyring`](crate::keyring).
+//!
+//! No clock, no randomness and no store: entropy comes in.
 
 mod chain;
 mod envelope;
 mod epoch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-mod keeper;
 mod package;
-mod ring;
 pub mod rules;
 mod secret;
-mod seen;
 mod suite;
 mod trouble;
 
+pub(crate) use chain::seal_again;
 pub use chain::{Chain, Opened};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
+pub(crate) use epoch::commit;
 pub use epoch::{Epoch, Leaf, Pair, Recipient, WRAPS_INLINE, Wrapped, Wraps};
-pub(crate) use keeper::{Keeper, Prepared};
 pub use package::check_package;
-pub use ring::{Change, EpochDraft, Key, RATCHET_KEYS, Ring, Rows};
 pub use secret::{Scope, Secret};
 pub use suite::{RatchetKey, Suite};
 pub use trouble::Trouble;

@@ -5,11 +5,10 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Suite, Trouble};
+use super::Suite;
 use crate::replica::ContextId;
 
 const DOMAIN: &[u8] = b"kith 2026 encryption";
-const STATE_VERSION: u8 = 1;
 
 /// 32 secret bytes: shown to nobody, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop, BorshSerialize, BorshDeserialize)]
@@ -71,7 +70,7 @@ impl Scope {
         self.from(from).derive(label, parts)
     }
 
-    pub(super) fn secret(&self, from: &Secret, label: &str, parts: &[&[u8]]) -> Secret {
+    pub(crate) fn secret(&self, from: &Secret, label: &str, parts: &[&[u8]]) -> Secret {
         self.from(from).secret(label, parts)
     }
 
@@ -96,23 +95,5 @@ impl Source<'_> {
 
     pub(super) fn secret(&self, label: &str, parts: &[&[u8]]) -> Secret {
         Secret(*self.derive::<32>(label, parts))
-    }
-}
-
-/// A value as it is stored: a version, then borsh. Wiped, since most hold secrets.
-pub(super) fn encode(value: &impl BorshSerialize) -> Zeroizing<Vec<u8>> {
-    // Sized beforehand: a vector that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(1 + borsh::object_length(value).unwrap_or(0)));
-    bytes.push(STATE_VERSION);
-    // Writing into a vector cannot fail.
-    let _ = borsh::to_writer(&mut *bytes, value);
-    bytes
-}
-
-pub(super) fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, Trouble> {
-    match bytes.split_first() {
-        Some((&STATE_VERSION, rest)) => borsh::from_slice(rest).map_err(|_| Trouble::State),
-        Some(_) => Err(Trouble::StateVersion),
-        None => Err(Trouble::State),
     }
 }

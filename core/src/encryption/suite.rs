@@ -86,7 +86,7 @@ impl Suite {
     }
 
     /// The pair of keys that follows from a secret: the private one, the public one.
-    pub(super) fn pair(self, from: &Secret) -> (Secret, Vec<u8>) {
+    pub(crate) fn pair(self, from: &Secret) -> (Secret, Vec<u8>) {
         fn of<K: Kem>(from: &Secret) -> (Secret, Vec<u8>) {
             let (private, public) = K::derive_keypair(from.expose());
             let mut bytes = zeroize::Zeroizing::new([0; 32]);
@@ -99,7 +99,7 @@ impl Suite {
         }
     }
 
-    pub(super) fn public(self, private: &Secret) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn public(self, private: &Secret) -> Result<Vec<u8>, Trouble> {
         fn of<K: Kem>(private: &Secret) -> Result<Vec<u8>, Trouble> {
             let private = K::PrivateKey::from_bytes(private.expose()).map_err(|_| Trouble::State)?;
             Ok(K::sk_to_pk(&private).to_bytes().to_vec())

@@ -312,7 +312,7 @@ impl Machine {
 
 /// A creator's first keys: what goes into genesis, and what is to be stored.
 pub fn first_keys(suite: u8, me: MemberId, entropy: [u8; 32]) -> Result<(KeyPackage, Vec<TableWrite>)> {
-    crate::encryption::Keeper::first_keys(suite, ContextId::default(), me, entropy)
+    crate::keyring::Keeper::first_keys(suite, ContextId::default(), me, entropy)
 }
 
 /// What is never answered was dropped.

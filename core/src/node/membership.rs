@@ -1,7 +1,8 @@
 //! What sync reads of a context, and who is what to it.
 
 use crate::Result;
-use crate::encryption::{Keeper, Wrapped};
+use crate::encryption::Wrapped;
+use crate::keyring::Keeper;
 use crate::limits;
 use crate::replica::payload::Add;
 use crate::replica::{

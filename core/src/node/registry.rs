@@ -33,8 +33,8 @@ use super::options::{self, CreateOptions, Options};
 use super::shared::{ContextShared, Facts, InStep, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
-use crate::encryption::Keeper;
 use crate::invitation::Invitation;
+use crate::keyring::Keeper;
 use crate::network::{self, PeerId};
 use crate::replica::{ContextId, Creation, MemberId, MemoryTables, Replica, Signer};
 use crate::storage::{

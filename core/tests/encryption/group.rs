@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use kith_core::encryption::rules::{Choice, Usage, best, decide};
-use kith_core::encryption::{
-    Change, Key, Opened, RatchetKey, Recipient, Ring, Rows, Scope, Secret, Suite, Trouble,
-};
+use kith_core::encryption::{Opened, RatchetKey, Recipient, Scope, Secret, Suite, Trouble};
+use kith_core::keyring::{Change, Key, Ring, Rows};
 use kith_core::replica::payload::{Add, KeyPackage};
 use kith_core::replica::{
     ContextId, HEADER_VERSION, Header, Kind, MemberId, Parent, Role, Transaction, TransactionId,

@@ -1,9 +1,10 @@
 //! What liars send: each is a typed error that changes no key, and others are unaffected.
 
 use kith_core::encryption::{
-    Change, Envelope, Epoch, Key, Leaf, Opened, RATCHET_KEYS, Ring, Scope, Suite, Trouble, WRAPS_INLINE,
-    Wraps, check_package, first_envelope_key,
+    Envelope, Epoch, Leaf, Opened, Scope, Suite, Trouble, WRAPS_INLINE, Wraps, check_package,
+    first_envelope_key,
 };
+use kith_core::keyring::{Change, Key, RATCHET_KEYS, Ring};
 use kith_core::replica::payload::{Add, KeyPackage};
 use kith_core::replica::{ContextId, Header, Kind, MemberId, Role, TransactionId};
 use kith_core::{Error, ErrorKind};

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use kith_core::encryption::rules::{Choice, Rotate, Usage, best, decide};
 use kith_core::encryption::{
-    Chain, Change, Envelope, Epoch, Key, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient, Ring, Scope,
-    Secret, Suite, Trouble, Wrapped, Wraps, first_envelope_key,
+    Chain, Envelope, Epoch, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient, Scope, Secret, Suite,
+    Trouble, Wrapped, Wraps, first_envelope_key,
 };
+use kith_core::keyring::{Change, Key, Ring};
 use kith_core::replica::{ContextId, Kind, MemberId, TransactionId};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -185,7 +186,7 @@ fn secrets_are_wiped_and_shown_to_nobody() {
     wiped::<Opened>();
     wiped::<sha2::Sha256>();
     // Those that hold them wipe by what they hold.
-    assert!(std::mem::needs_drop::<kith_core::encryption::EpochDraft>());
+    assert!(std::mem::needs_drop::<kith_core::keyring::EpochDraft>());
     let mut secret = Secret::new([0x5A; 32]);
     assert_eq!(format!("{secret:?} {:?}", Some(secret.clone())), "Secret Some(Secret)");
     secret.zeroize();

@@ -6,9 +6,10 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, OpModeS, Serializable};
 use kith_core::encryption::{
-    Envelope, Epoch, Key, Leaf, RatchetKey, Recipient, Ring, Scope, Secret, Suite, Wraps, envelope_tag,
+    Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Wraps, envelope_tag,
     first_envelope_key,
 };
+use kith_core::keyring::{Key, Ring};
 use kith_core::replica::{ContextId, HEADER_VERSION, Header, Kind, MemberId, TransactionId};
 use serde_json::Value;
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kith_core::application::{Application, ApplicationError, Call, State};
-use kith_core::encryption::Key;
+use kith_core::keyring::Key;
 use kith_core::network::Hub;
 use kith_core::node::{Context, CreateOptions, Event, Node, Options};
 use kith_core::replica::faults::{Fault, set};

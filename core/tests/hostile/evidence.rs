@@ -1,4 +1,7 @@
 //! An admin shows a removal that its history does not hold, signed and with a past that nobody has.
+//!
+//! What failed: the fuzz target `session` had a junior admin sign a `Remove` of the founder and show it as evidence. It was never let into the history, where
+//! it would have been rejected as not a senior's. But the founder's node believed it, since its author was an admin, and refused to write from then on.
 
 use kith_core::ErrorKind;
 use kith_core::node::{CreateOptions, Encryption, InviteOptions, Node};

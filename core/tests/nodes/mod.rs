@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use kith_core::Result;
-use kith_core::encryption::{Key, Secret};
+use kith_core::encryption::Secret;
 use kith_core::invitation::{Invitation, Unsigned};
+use kith_core::keyring::Key;
 use kith_core::network::{Hub, PeerId};
 use kith_core::node::{Context, Engine, Event, Events, InviteOptions, JoinOptions, Node, Options};
 use kith_core::replica::{Role, StateKey, TransactionId};

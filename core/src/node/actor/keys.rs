@@ -2,7 +2,8 @@
 
 use super::Actor;
 use super::stage::Stage;
-use crate::encryption::{Keeper, Prepared, rules::Rotate};
+use crate::encryption::rules::Rotate;
+use crate::keyring::{Keeper, Prepared};
 use crate::node::events::Event;
 use crate::node::info::ContextSecurity;
 use crate::replica::{Rejection, Role, StateRead, TableWrite, View};

@@ -5,9 +5,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use super::epoch::{Pair, commit};
-use super::secret::{decode, encode};
-use super::{Chain, Epoch, Leaf, Opened, RatchetKey, Recipient, Scope, Secret, Trouble, Wraps};
+use super::stored::{decode, encode};
+use crate::encryption::{
+    Chain, Epoch, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient, Scope, Secret, Trouble, Wraps, commit,
+};
 use crate::limits;
 use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId};
 
@@ -56,7 +57,7 @@ pub struct Change {
 }
 
 impl Change {
-    pub(super) fn put(key: Key, value: &impl BorshSerialize) -> Self {
+    pub(crate) fn put(key: Key, value: &impl BorshSerialize) -> Self {
         Self { key, value: Some(encode(value)) }
     }
 
@@ -280,7 +281,7 @@ impl<R: Rows> Ring<'_, R> {
     /// How many messages of this member's own were sealed in an epoch; none if it has no keys to seal with.
     pub(crate) fn sent(&self, epoch: &TransactionId) -> Result<Option<u32>, Trouble> {
         let chain: Option<Chain> = self.read(&Key::Chain(*epoch, self.me))?;
-        Ok(chain.map(|chain| chain.next().unwrap_or(super::MESSAGES)))
+        Ok(chain.map(|chain| chain.next().unwrap_or(MESSAGES)))
     }
 
     /// What envelopes are sealed with in an epoch, if it is held.

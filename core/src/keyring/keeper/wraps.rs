@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::epoch::Pair;
 use super::super::ring::{Change, Key};
 use super::super::seen::Seen;
-use super::super::{Epoch, Leaf, Scope, Trouble, Wrapped};
 use super::{HELD, Keeper, Stored, writes};
 use crate::Result;
+use crate::encryption::{Epoch, Leaf, Pair, Scope, Trouble, Wrapped};
 use crate::limits;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::super::ring::{Change, EpochDraft, Ring};
 use super::super::seen::Seen;
-use super::super::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
 use super::{HELD, Keeper, Stored};
 use crate::Result;
+use crate::encryption::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
 use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId};
 
 impl Keeper {

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::rules::View;
-use super::{Epoch, RatchetKey, Scope};
+use crate::encryption::rules::View;
+use crate::encryption::{Epoch, RatchetKey, Scope};
 use crate::replica::faults::{self, Fault};
 use crate::replica::{MemberId, Past, Payload, TransactionId, transaction};
 use crate::{Error, Result};

@@ -11,12 +11,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-use super::chain::seal_again;
 use super::ring::{Change, EpochDraft, Key, Ring, Rows};
-use super::rules::{self, Choice, Rotate, Usage};
-use super::secret::decode;
 use super::seen::{Known, Seen};
-use super::{Scope, Secret, Suite, Trouble};
+use super::stored::decode;
+use crate::encryption::rules::{self, Choice, Rotate, Usage};
+use crate::encryption::{Scope, Secret, Suite, Trouble, check_package, seal_again};
 use crate::replica::faults::{self, Fault};
 use crate::replica::payload::{Add, KeyPackage};
 use crate::replica::{
@@ -204,8 +203,7 @@ impl Keeper {
             return request.key_package == KeyPackage::default();
         }
         let used = past.is_used(&request.key_package.ratchet_key);
-        self.scope(past.replica)
-            .is_ok_and(|scope| super::check_package(&scope, request, self.now, used).is_ok())
+        self.scope(past.replica).is_ok_and(|scope| check_package(&scope, request, self.now, used).is_ok())
     }
 
     fn scope(&self, replica: &Replica) -> Result<Scope> {

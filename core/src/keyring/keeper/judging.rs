@@ -1,10 +1,9 @@
 //! Whether messages were sent as the rules say.
 
-use super::super::Scope;
-use super::super::rules;
 use super::super::seen::Seen;
 use super::{JUDGED, Keeper};
 use crate::Result;
+use crate::encryption::{Scope, rules};
 use crate::replica::{Header, Past, StateRead, TransactionId};
 
 impl Keeper {
