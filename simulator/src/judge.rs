@@ -283,8 +283,23 @@ impl Judge {
                 oracle
             }
         };
+        if let Some(detail) = believed(node, &oracle) {
+            return Ok(Err(("a-removal-is-believed-of-who-may-remove", detail)));
+        }
         same(replica, &tables, &oracle)
     }
+}
+
+/// What a node takes for its removal though its history does not have it, and nobody there may remove it. (Its two histories prove a fork
+/// to a copy, or to who was set back.)
+fn believed(node: &Node, oracle: &Oracle) -> Option<String> {
+    let why = node.machine.as_ref()?.removed()?;
+    let members = &oracle.governance.members;
+    let wrong = members.contains_key(&node.me)
+        && !node.standing.clone
+        && !node.standing.rolled_back
+        && !members.keys().any(|other| *other != node.me && oracle.may_remove(other, &node.me));
+    wrong.then(|| why.into())
 }
 
 /// The verdict of the oracle on all that a node holds.

@@ -168,6 +168,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.compare(node)?;
         }
+        self.last_lies()?;
         self.heal()?;
         self.until(self.now() + 20_000)?;
         self.last_words()?;
@@ -186,6 +187,19 @@ impl World {
             self.compare(node)?;
         }
         self.be_silent()
+    }
+
+    /// Before they are cut off, liars say that who made the context was removed, and show what its history will not have.
+    fn last_lies(&mut self) -> Go {
+        let mut some = false;
+        for number in 0..self.nodes.len() {
+            if let Some(liar) = &mut self.nodes[number].liar {
+                let out = liar.show_removal();
+                self.liar_says(number, out)?;
+                some = true;
+            }
+        }
+        if some { self.until(self.now() + 2_000) } else { Ok(()) }
     }
 
     /// Every member says something, three times in a row and while pushes overtake each other: it is after everything that it knows, so

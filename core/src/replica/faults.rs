@@ -49,11 +49,13 @@ pub enum Fault {
     AskNobody = 19,
     /// What is sealed with a chain is stored, and the chain as it was.
     SealTwice = 20,
+    /// Any admin's word that this member was removed is believed, though its history does not have it.
+    BelieveJuniors = 21,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -74,6 +76,7 @@ impl Fault {
         Self::KeepEpoch,
         Self::AskNobody,
         Self::SealTwice,
+        Self::BelieveJuniors,
     ];
 }
 

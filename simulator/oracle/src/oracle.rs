@@ -9,7 +9,7 @@ use std::rc::Rc;
 use kith_core::application::Application;
 use kith_core::replica::payload::{Genesis, SignedRun, Tip};
 use kith_core::replica::{
-    ContextId, Header, Kind, MemberId, Payload, Place, Receipt, Rejection, StateKey, Transaction,
+    ContextId, Header, Kind, MemberId, Payload, Place, Receipt, Rejection, Role, StateKey, Transaction,
     TransactionId,
 };
 
@@ -117,6 +117,16 @@ impl Oracle {
             decided: judgement.decided,
             rounds: judgement.rounds,
         }
+    }
+
+    /// Whether one member may remove another as things stand at the end.
+    pub fn may_remove(&self, author: &MemberId, member: &MemberId) -> bool {
+        let members = &self.governance.members;
+        let (Some(admin), Some(target)) = (members.get(author), members.get(member)) else { return false };
+        let precedes =
+            |one: &TransactionId| target.made.iter().all(|other| self.history[other].past.contains(one));
+        let gives_way = target.role < Role::Admin || author == member || admin.made.iter().any(precedes);
+        admin.role == Role::Admin && gives_way
     }
 
     pub fn rejection(&self, id: &TransactionId) -> Option<&Rejection> {

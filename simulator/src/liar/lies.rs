@@ -309,6 +309,26 @@ impl Liar {
         self.show(&ids, now)
     }
 
+    /// Tells every peer that who made the context was removed. The removal is signed, and has a past that nobody has: no history will have it.
+    pub fn show_removal(&mut self) -> Outgoing {
+        let founder = self.bag.all.values().find(|t| t.header.is_genesis()).map(|t| t.header.author);
+        let Some(member) = founder.filter(|founder| *founder != self.me) else { return Outgoing::new() };
+        let own = self.own();
+        let mut draft = self.draft(own.last(), &Payload::Remove(Remove { member, last: Vec::new() }));
+        draft.sequence += 1;
+        draft.previous = TransactionId(self.dice.bytes());
+        let removal = draft.sign(&self.key);
+        // `Evidence`, with one transaction that is signed itself, and nothing behind it.
+        let mut message = vec![4];
+        message.extend(1u32.to_le_bytes());
+        message.extend(borsh::to_vec(&removal.header).unwrap_or_default());
+        message.extend(borsh::to_vec(&removal.payload).unwrap_or_default());
+        message.extend(0u32.to_le_bytes());
+        message.extend(removal.signature.unwrap_or([0; 64]));
+        message.push(1);
+        self.sessions.iter().map(|(link, (channel, _))| (*link, *channel, message.clone())).collect()
+    }
+
     fn governs(&mut self) -> Payload {
         let member = self.somebody();
         match self.dice.below(5) {
