@@ -69,7 +69,7 @@ pub const SYNC_VECTOR: usize = 1 << 16;
 pub const SYNC_PUSHES: usize = 4096;
 /// Most transactions by which a member shows whose word made it one.
 pub const SYNC_LINEAGE: usize = 32;
-/// Most transactions that a joiner or a former member gets to prove one.
+/// Most transactions that a joiner gets to prove that it is a member.
 pub const SYNC_SUPPORTING: usize = 8;
 /// Most transactions of the evidence that a former member gets.
 pub const SYNC_EVIDENCE: usize = 4096;

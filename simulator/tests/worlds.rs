@@ -79,6 +79,41 @@ fn who_was_set_back_lets_in_whom_it_never_knew() {
     assert!(report.transactions >= 10, "{report:?}");
 }
 
+/// A member that is an admin as far as it knows is away while it is demoted, and removed by one that is not its senior. It did not believe that
+/// while the evidence was its removal alone, once a removal had to be by one to whom it gives way.
+#[test]
+fn who_was_demoted_and_removed_in_its_absence_believes_it() {
+    let steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Admin, again: false } },
+        Step { at: 4_000, act: Act::Join { node: 2, by: 0, role: Role::Admin, again: false } },
+        Step { at: 8_000, act: Act::Crash { node: 1, power: false, down: 1_000_000 } },
+        Step { at: 8_500, act: Act::Call { node: 0, method: 1, key: 1, value: 1 } },
+        Step { at: 9_000, act: Act::SetRole { by: 0, target: 1, role: Role::Writer } },
+        Step { at: 12_000, act: Act::Remove { by: 2, target: 1 } },
+    ];
+    run(&world(steps, true)).unwrap();
+    let plan = shrink::only(&Plan::new(1027, Wanted::default()), &[0, 1, 104, 126, 256]);
+    run(&plan).unwrap();
+}
+
+/// A member is away, and is removed by an admin of whom it has never heard. It was shown the removal and that admin's admission, took neither into
+/// its history, whose past it lacks, and went on as a member that nobody talks to.
+#[test]
+fn who_was_removed_in_its_absence_by_a_stranger_believes_it() {
+    for role in [Role::Writer, Role::Admin] {
+        let steps = vec![
+            Step { at: 100, act: Act::Join { node: 1, by: 0, role, again: false } },
+            Step { at: 4_000, act: Act::Crash { node: 1, power: false, down: 1_000_000 } },
+            // Of which it knows nothing either, so that nothing of what follows fits into its history.
+            Step { at: 4_500, act: Act::Call { node: 0, method: 1, key: 1, value: 1 } },
+            Step { at: 5_000, act: Act::Join { node: 2, by: 0, role: Role::Admin, again: false } },
+            Step { at: 9_000, act: Act::SetRole { by: 0, target: 1, role: Role::Writer } },
+            Step { at: 12_000, act: Act::Remove { by: 2, target: 1 } },
+        ];
+        run(&world(steps, true)).unwrap();
+    }
+}
+
 /// A process ends while calls wait for an application that is not registered yet. The next one did not take them up when the
 /// application came, unless something new was written.
 #[test]

@@ -1,5 +1,7 @@
 //! What sync reads of a context, and who is what to it.
 
+use std::collections::BTreeSet;
+
 use crate::Result;
 use crate::encryption::Wrapped;
 use crate::keyring::Keeper;
@@ -22,20 +24,28 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// The `Add` of a member and what proves it, as far as they are in the history.
-    pub(crate) fn admission(&self, member: &MemberId) -> Result<Vec<TransactionId>> {
-        let Some(facts) = self.replica.member(member) else { return Ok(Vec::new()) };
-        let mut ids = vec![facts.added.id];
-        if let Some(Payload::Add(Add { redeemed: Some(redeemed), .. })) = self.payload(&facts.added.id)? {
-            ids.push(redeemed.invite);
+    /// What removed and demoted a former member, and what made the authors of that admins, and theirs, and so on to the creator.
+    fn removal(&self, member: &MemberId) -> Result<Vec<TransactionId>> {
+        let mut ids = self.replica.removal_of(member);
+        let (mut next, mut authors) = (0, BTreeSet::new());
+        while ids.len() < limits::SYNC_LINEAGE
+            && let Some(id) = ids.get(next)
+        {
+            next += 1;
+            let Some(author) = self.position(id)?.map(|position| position.author) else { continue };
+            if !authors.insert(author) {
+                continue;
+            }
+            for made in self.replica.made(&author) {
+                // Everybody has genesis.
+                let found = self.replica.location(self.tables, &made)?;
+                if found.is_some_and(|at| at.kind != Kind::Genesis as u8) && !ids.contains(&made) {
+                    ids.push(made);
+                }
+            }
         }
-        ids.truncate(limits::SYNC_SUPPORTING);
+        ids.truncate(limits::SYNC_LINEAGE);
         Ok(ids)
-    }
-
-    fn payload(&self, id: &TransactionId) -> Result<Option<Payload>> {
-        let transaction = self.replica.transaction(self.tables, id)?;
-        Ok(transaction.and_then(|t| Payload::decode(t.header.kind, t.plaintext())))
     }
 
     /// By whose word a member is one: its `Add`, that of its author, and so on to the creator.
@@ -194,13 +204,7 @@ impl History for Held<'_> {
             return Ok(Standing::Member(facts.role));
         }
         if self.replica.is_removed(member) {
-            let mut evidence = self.replica.removal_of(member);
-            let authors: Vec<_> = evidence.iter().filter_map(|id| self.position(id).ok().flatten()).collect();
-            for position in authors {
-                evidence.extend(self.admission(&position.author)?);
-            }
-            evidence.truncate(limits::SYNC_SUPPORTING);
-            return Ok(Standing::Removed(evidence));
+            return Ok(Standing::Removed(self.removal(member)?));
         }
         if self.replica.transactions() == 0 {
             // There is nothing to give away, and nothing to judge by yet.

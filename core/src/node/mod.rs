@@ -9,6 +9,7 @@ mod command;
 mod context;
 mod directory;
 mod events;
+mod evidence;
 mod gossip;
 mod info;
 #[doc(hidden)]

@@ -112,6 +112,14 @@ impl Governance {
         Some(facts.added.id)
     }
 
+    /// The same, and what made it an admin.
+    pub(crate) fn made(&self, member: &MemberId) -> Vec<TransactionId> {
+        let facts = self.members.get(member).or_else(|| self.former.get(member));
+        let mut made: Vec<TransactionId> = facts.map(|facts| facts.made.clone()).unwrap_or_default();
+        made.extend(facts.map(|facts| facts.added.id).filter(|added| !made.contains(added)));
+        made
+    }
+
     /// Judges all of them.
     pub(crate) fn judge(acts: &Acts, chains: &dyn Chains) -> Result<Self> {
         Self::judge_only(acts, chains, |_| true)
@@ -218,11 +226,13 @@ impl Governance {
         self.timelines.keys().chain(self.caps.keys())
     }
 
-    /// The accepted transactions that removed a member.
+    /// The accepted transactions that removed a member, and behind them those that demoted it before: who was an admin as far as it knows need not
+    /// give way to who removed it.
     pub(crate) fn cutters(&self, acts: &Acts, removed: &MemberId) -> Vec<TransactionId> {
-        let decided = self.decided.keys().filter_map(|number| acts.get(*number));
+        let decided = || self.decided.keys().filter_map(|number| acts.get(*number));
         let removes = |act: &&Act| matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed);
-        decided.filter(removes).map(|act| act.id).collect()
+        let demotes = |act: &&Act| matches!(&act.what, What::SetRole { member, last: Some(_), .. } if member == removed);
+        decided().filter(removes).chain(decided().filter(demotes)).map(|act| act.id).collect()
     }
 
     /// The hash of everything that authorisation reads.

@@ -87,6 +87,12 @@ impl Replica {
         self.governance.added(member)
     }
 
+    /// What added a member and what made it an admin; of one that is none any more, what did so before. Genesis for the creator.
+    #[must_use]
+    pub fn made(&self, member: &MemberId) -> Vec<TransactionId> {
+        self.governance.made(member)
+    }
+
     /// Whether the key was a member's that was removed.
     #[must_use]
     pub fn is_removed(&self, member: &MemberId) -> bool {
@@ -185,7 +191,7 @@ impl Replica {
             .collect()
     }
 
-    /// The accepted transactions that removed somebody.
+    /// The accepted transactions that removed somebody, then those that demoted it.
     #[must_use]
     pub fn removal_of(&self, member: &MemberId) -> Vec<TransactionId> {
         self.governance.cutters(&self.acts, member)

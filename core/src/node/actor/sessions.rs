@@ -7,6 +7,7 @@ use super::stage::Stage;
 use crate::network::{LinkId, PeerId};
 use crate::node::command::Command;
 use crate::node::events::Event;
+use crate::node::evidence;
 use crate::node::info::ContextPeer;
 use crate::node::membership::Held;
 use crate::node::shared::Joining;
@@ -224,7 +225,7 @@ impl Actor {
     }
 
     /// Peers show what removed this member. What follows from what is known here becomes part of the history; of the rest, a removal counts
-    /// if its author may remove this member by what is known here, and a fork if it proves itself.
+    /// if its author may remove this member by what is known here and by what the rest says of both, and a fork if it proves itself.
     pub(super) fn stage_evidence(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let evidence = std::mem::take(&mut stage.evidence);
         if evidence.is_empty() {
@@ -240,21 +241,17 @@ impl Actor {
         if self.replica.member(&me).is_none() {
             return Ok(());
         }
-        let removes = |transaction: &&Transaction| match Payload::decode(
-            transaction.header.kind,
-            transaction.plaintext(),
-        ) {
-            Some(Payload::Remove(remove)) => {
-                remove.member == me && self.replica.may_remove(&transaction.header.author, &me)
+        let mut unknown = Vec::new();
+        for transaction in &evidence {
+            if !self.replica.has(view, &transaction.header.id())? {
+                let payload = Payload::decode(transaction.header.kind, transaction.plaintext());
+                unknown.extend(payload.map(|payload| (transaction.header.author, payload)));
             }
-            Some(Payload::Fork(fork)) => fork.member == me && fork.proves(&self.start.shared.id),
-            _ => false,
-        };
-        let mut unknown = evidence
-            .iter()
-            .filter(|transaction| !matches!(self.replica.has(view, &transaction.header.id()), Ok(true)));
-        if let (Some(removal), None) = (unknown.find(removes), &self.removed) {
-            let reason = format!("this member was removed by {}", removal.header.author);
+        }
+        if let (Some(author), None) =
+            (evidence::removed_by(&self.replica, &self.start.shared.me, &unknown), &self.removed)
+        {
+            let reason = format!("this member was removed by {author}");
             self.removed = Some(reason.clone());
             stage.events.push(super::closed(reason));
         }
