@@ -67,7 +67,7 @@ pub const SYNC_VECTOR_PAGE: usize = 4096;
 pub const SYNC_VECTOR: usize = 1 << 16;
 /// Most new transactions that wait to be pushed to one peer.
 pub const SYNC_PUSHES: usize = 4096;
-/// Most transactions by which a member shows whose word made it one.
+/// Most transactions by which a member shows whose word made it one, and a former member is shown that it was removed.
 pub const SYNC_LINEAGE: usize = 32;
 /// Most transactions that a joiner gets to prove that it is a member.
 pub const SYNC_SUPPORTING: usize = 8;
