@@ -149,42 +149,35 @@ async def test_events_and_entries_do_not_cross_one_by_one(crossings):
         assert crossings["packed_entries"] == 1 and "entries" not in crossings
 
 
+async def history_of_60(node):
+    """A context with as many events to read from its beginning, and they."""
+    context = await node.create_context()
+    for number in range(50):
+        await context.put(key("x"), bytes([number]))
+    alone = await context.subscribe(after=0)
+    return context, [await alone.next() for _ in range(60)]
+
+
+async def read(stream, count):
+    return [await stream.next() for _ in range(count)]
+
+
 # scenario: readers_share_a_stream
 async def test_what_is_at_hand_of_a_stream_is_not_lost_to_another_task():
     async with await memory_node() as node:
-        context = await node.create_context()
-        for number in range(50):
-            await context.put(key("x"), bytes([number]))
-        alone = await context.subscribe(after=0)
-        wanted = [await alone.next() for _ in range(60)]
+        context, wanted = await history_of_60(node)
         # What is taken for all of them is taken by another one each time.
         for _ in range(20):
-            stream, seen = await context.subscribe(after=0), []
-
-            async def read(count, stream=stream, seen=seen):
-                for _ in range(count):
-                    seen.append(await stream.next())
-
-            await asyncio.gather(*(read(12) for _ in range(5)))
-            assert sorted(seen, key=wanted.index) == wanted
+            stream = await context.subscribe(after=0)
+            seen = await asyncio.gather(*(read(stream, 12) for _ in range(5)))
+            assert sorted((event for part in seen for event in part), key=wanted.index) == wanted
 
 
-def test_a_stream_may_be_read_from_several_event_loops():
+async def test_a_stream_may_be_read_from_several_event_loops():
     """A thread may look at what is at hand just before another one fills it."""
-
-    async def read(stream, count):
-        return [await stream.next() for _ in range(count)]
-
-    async def run():
-        async with await memory_node() as node:
-            context = await node.create_context()
-            for number in range(50):
-                await context.put(key("x"), bytes([number]))
-            alone = await context.subscribe(after=0)
-            wanted = [await alone.next() for _ in range(60)]
-            for _ in range(20):
-                stream = await context.subscribe(after=0)
-                seen = await asyncio.gather(*(asyncio.to_thread(asyncio.run, read(stream, 12)) for _ in range(5)))
-                assert sorted((event for part in seen for event in part), key=wanted.index) == wanted
-
-    asyncio.run(run())
+    async with await memory_node() as node:
+        context, wanted = await history_of_60(node)
+        for _ in range(20):
+            stream = await context.subscribe(after=0)
+            seen = await asyncio.gather(*(asyncio.to_thread(asyncio.run, read(stream, 12)) for _ in range(5)))
+            assert sorted((event for part in seen for event in part), key=wanted.index) == wanted
