@@ -114,6 +114,27 @@ fn who_was_removed_in_its_absence_by_a_stranger_believes_it() {
     }
 }
 
+/// The same with a history that is longer than the evidence may be: it was demoted so often that what makes the stranger an admin found no room.
+#[test]
+fn who_was_demoted_often_in_its_absence_is_shown_by_whose_word() {
+    let mut steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Admin, again: false } },
+        Step { at: 4_000, act: Act::Crash { node: 1, power: false, down: 1_000_000 } },
+        Step { at: 4_500, act: Act::Call { node: 0, method: 1, key: 1, value: 1 } },
+        Step { at: 5_000, act: Act::Join { node: 2, by: 0, role: Role::Admin, again: false } },
+    ];
+    for number in 0..40 {
+        let set = |role| Act::SetRole { by: 0, target: 1, role };
+        steps.push(Step { at: 9_000 + 80 * number, act: set(Role::Writer) });
+        steps.push(Step { at: 9_040 + 80 * number, act: set(Role::Admin) });
+    }
+    steps.push(Step { at: 12_500, act: Act::SetRole { by: 0, target: 1, role: Role::Writer } });
+    steps.push(Step { at: 14_000, act: Act::Remove { by: 2, target: 1 } });
+    // Genesis, two admissions, the call, the changes of roles, the removal, and what else was said.
+    let report = run(&world(steps, true)).unwrap();
+    assert!(report.transactions > 85, "{report:?}");
+}
+
 /// A process ends while calls wait for an application that is not registered yet. The next one did not take them up when the
 /// application came, unless something new was written.
 #[test]

@@ -27,6 +27,8 @@ impl Held<'_> {
     /// What removed and demoted a former member, and what made the authors of that admins, and theirs, and so on to the creator.
     fn removal(&self, member: &MemberId) -> Result<Vec<TransactionId>> {
         let mut ids = self.replica.removal_of(member);
+        // Who was removed and added again many times needs the newest, and room for what proves that.
+        ids.truncate(limits::SYNC_LINEAGE / 2);
         let (mut next, mut authors) = (0, BTreeSet::new());
         while ids.len() < limits::SYNC_LINEAGE
             && let Some(id) = ids.get(next)

@@ -227,9 +227,9 @@ impl Governance {
     }
 
     /// The accepted transactions that removed a member, and behind them those that demoted it before: who was an admin as far as it knows need not
-    /// give way to who removed it.
+    /// give way to who removed it. What came last is first in both.
     pub(crate) fn cutters(&self, acts: &Acts, removed: &MemberId) -> Vec<TransactionId> {
-        let decided = || self.decided.keys().filter_map(|number| acts.get(*number));
+        let decided = || self.decided.keys().rev().filter_map(|number| acts.get(*number));
         let removes = |act: &&Act| matches!(&act.what, What::Remove { member, .. } | What::Fork { member, .. } if member == removed);
         let demotes = |act: &&Act| matches!(&act.what, What::SetRole { member, last: Some(_), .. } if member == removed);
         decided().filter(removes).chain(decided().filter(demotes)).map(|act| act.id).collect()

@@ -191,7 +191,7 @@ impl Replica {
             .collect()
     }
 
-    /// The accepted transactions that removed somebody, then those that demoted it.
+    /// The accepted transactions that removed somebody, then those that demoted it; of both what came last is first.
     #[must_use]
     pub fn removal_of(&self, member: &MemberId) -> Vec<TransactionId> {
         self.governance.cutters(&self.acts, member)
