@@ -35,7 +35,7 @@ fn prepare(options: &Options) -> Result<Vec<String>> {
     if !text.contains("errorKinds") {
         return Err(Failed("the bindings came out empty".into()));
     }
-    std::fs::write(&module, generated::without_leak(&text).map_err(Failed)?)
+    std::fs::write(&module, generated::changed(&text).map_err(Failed)?)
         .during("writing the generated code")?;
     // Where JNA looks for it in the jar.
     let natives = folder.join("natives");

@@ -2,6 +2,7 @@ package org.kith
 
 import com.sun.jna.Function
 import com.sun.jna.Memory
+import com.sun.jna.Pointer
 import com.sun.jna.Structure
 import java.io.File
 import kotlinx.coroutines.CoroutineStart
@@ -19,6 +20,7 @@ import org.junit.jupiter.api.assertThrows
 import org.kith.internal.FfiConverterTypeHostApplication
 import org.kith.internal.FfiConverterTypeJoinProgress
 import org.kith.internal.FfiConverterTypeLogSink
+import org.kith.internal.RustBuffer
 import org.kith.internal.UniffiNullRustCallStatusErrorHandler
 import org.kith.internal.uniffiContinuationHandleMap
 import org.kith.internal.uniffiRustCallAsync
@@ -167,6 +169,23 @@ internal class LeakTest {
         val count = times(20)
         nodes(count)
         before.check("nodes opened and closed", count, 64)
+    }
+
+    @Test
+    fun `the structures of calls have parts of few pieces of memory, each its own`() {
+        val structures = List(2000) { RustBuffer.ByValue() }
+        assertTrue(structures.all { it.pointer.getByteArray(0, it.size()).all { byte -> byte == 0.toByte() } })
+        structures.forEachIndexed { number, structure ->
+            structure.capacity = number.toLong()
+            structure.write()
+        }
+        structures.forEachIndexed { number, structure ->
+            structure.read()
+            assertEquals(number.toLong(), structure.capacity)
+        }
+        val addresses = structures.map { Pointer.nativeValue(it.pointer) }
+        val neighbours = addresses.zipWithNext().count { (one, next) -> next - one == 32L }
+        assertTrue(neighbours > 1900) { "$neighbours of 2000 follow each other" }
     }
 
     private class Echo : Application() {
