@@ -1,7 +1,9 @@
 //! What has unsafe code, under valgrind: nothing is instrumented, so that the very code that is shipped is looked at, at a twentieth of its speed.
 
 use crate::count::{self, Count};
-use crate::tools::{During, Failed, Options, Result, cargo, command, empty_folder, headline, host, tee};
+use crate::tools::{
+    During, Failed, Options, Result, capture, cargo, command, empty_folder, headline, host, tee,
+};
 use crate::{c, python, setup};
 
 /// `parts`: of what; none: all.
@@ -69,7 +71,10 @@ fn control(options: &Options) -> Result<Count> {
     let mut lent = command("valgrind");
     lent.args(c::VALGRIND).arg(program);
     let mut read = command("valgrind");
-    read.args(PYTHON).args(["python3", "-c", READ]).env("PYTHONMALLOC", "malloc");
+    // By its own path: what is called python3 may be a script that starts it, and valgrind would look at that.
+    let interpreter = capture(command("python3").args(["-c", "import sys; print(sys.executable, end='')"]))?;
+    let interpreter = String::from_utf8_lossy(&interpreter).into_owned();
+    read.args(PYTHON).args([&interpreter, "-c", READ]).env("PYTHONMALLOC", "malloc");
     let mut count = Count::default();
     for (mut program, wanted) in [(lent, "Invalid write"), (read, "Invalid read")] {
         let output = program.output().during("running a control")?;

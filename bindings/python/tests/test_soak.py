@@ -127,7 +127,7 @@ async def test_cancelled_calls_leave_nothing():
 
 
 async def test_an_answer_that_is_there_when_its_call_is_cancelled_is_let_go(monkeypatch):
-    """The generated code alone would keep it: see `without_leak` in build/kith_build.py."""
+    """The generated code alone would keep it: see `changed` in build/kith_build.py."""
     async with await memory_node() as node:
         context = await node.create_context()
         await context.put(key("large"), bytes(64 * KIB))
