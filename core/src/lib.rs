@@ -42,6 +42,7 @@ pub mod limits;
 pub mod network;
 pub mod node;
 pub mod replica;
+mod sealed_box;
 pub mod storage;
 pub mod sync;
 

@@ -4,10 +4,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 use zeroize::ZeroizeOnDrop;
 
-use super::suite::Terms;
 use super::{RatchetKey, Scope, Secret, Suite, Trouble};
 use crate::limits;
 use crate::replica::{MemberId, TransactionId};
+use crate::sealed_box::Terms;
 
 /// Most bytes of wraps that an `Epoch` transaction carries itself.
 pub const WRAPS_INLINE: usize = 32 << 10;
@@ -250,7 +250,7 @@ impl Pair {
         Terms {
             info: scope.info("pair", &[&ends[0].0, &ends[1].0]),
             aad: scope.info("wrap", &[&ends[0].0, &ends[1].0, commit, head]),
-            psk: psk.map(|root| (step.to_le_bytes(), root)),
+            psk: psk.map(|root| (step.to_le_bytes(), root.expose())),
         }
     }
 

@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 
 use super::chain::Chain;
 use super::epoch::Pair;
-use super::suite::Terms;
 use super::{
     Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Trouble, Wraps, check_package,
 };
@@ -17,6 +16,7 @@ use crate::keyring::{Change, Key, Ring, Rows};
 use crate::limits;
 use crate::replica::payload::{Add, KeyPackage};
 use crate::replica::{ContextId, Draft, Kind, MemberId, Parent, Role, Transaction, TransactionId};
+use crate::sealed_box::Terms;
 
 pub(crate) const DECODERS: &[Decoder] = &[
     Decoder { name: "epoch", check: epoch, seeds: epochs },
