@@ -29,7 +29,9 @@ private class Piece {
     companion object {
         private const val SIZE = 16_384L
         private const val ALIGNMENT = 16L
-        private val current = ThreadLocal.withInitial { Piece() }
+        private val current = object : ThreadLocal<Piece>() {
+            override fun initialValue(): Piece = Piece()
+        }
 
         fun part(size: Long): Memory =
             current.get().part(size) ?: Piece().also(current::set).part(size) ?: Memory(size).apply { clear() }
