@@ -149,8 +149,11 @@ async def test_a_cancelled_write_is_finished_or_not_begun_and_the_context_goes_o
         for number in range(50):
             task = asyncio.create_task(context.put(key(str(number)), b"x"))
             await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
+            # It may be finished by then: the context's thread needs no longer than its first step where this one has to wait.
+            if task.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
                 await task
         await context.put(key("last"), b"x")
         # Each had been begun: its first step hands it to the context's thread.
