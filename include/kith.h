@@ -1514,12 +1514,14 @@ kith_status kith_context_history(const kith_context *context,
                                  size_t *count);
 
 /**
- * The state commitment, 32 bytes: equal on all members that hold the same history.
+ * The state commitment, 32 bytes: equal on all members that hold the same history. It is of the state alone, and may be equal before
+ * the histories are: the digest in `kith_context_status` is of these.
  *
  * Needs:
  * `context` is a context of this library or NULL; `commitment` has room for 32 bytes.
  */
-kith_status kith_context_commitment(const kith_context *context, uint8_t *commitment);
+kith_status kith_context_commitment(const kith_context *context,
+                                    uint8_t *commitment);
 
 /**
  * How it stands with the context, as a JSON object: transactions, pending, unopened (sealed, in the order, and not opened: nothing that they say is known

@@ -462,6 +462,8 @@ class Context:
     async def commitment(self) -> bytes:
         """The state commitment, 32 bytes: equal on all members that hold the same history.
 
+        It is of the state alone, and may be equal before the histories are: `ContextStatus.digest` is of these.
+
         >>> before = await context.commitment()
         >>> _ = await context.put(kith.StateKey.of("shopping", "milk"), b"2 litres")
         >>> await context.commitment() == before

@@ -9,7 +9,7 @@ import pytest
 import kith
 from kith.testing import Hub, memory_node, two_members, two_nodes
 
-from test_node import event_of, eventually, key
+from test_node import equal, event_of, eventually, key
 
 
 class Moody(kith.Application):
@@ -58,11 +58,7 @@ async def test_a_local_fault_blocks_one_member_and_an_admin_skips_the_call(error
 
         await eventually(goes_on, "the other one goes on")
         await theirs.execute("other", b"good")
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "equal states")
+        await equal(mine, theirs)
         assert (await mine.transaction(receipt.transaction)).outcome is kith.Outcome.REJECTED
 
 
@@ -114,11 +110,7 @@ async def test_a_context_waits_for_its_application_and_applies_then():
         with pytest.raises(kith.ApplicationMissingError, match="moody"):
             await theirs.execute("third", b"value")
         other.register("moody", Moody())
-
-        async def applied():
-            return await theirs.commitment() == await mine.commitment()
-
-        await eventually(applied, "it applies what waited")
+        await equal(mine, theirs)
         assert await theirs.get(key("second")) == b"value"
 
 

@@ -10,7 +10,7 @@ import pytest
 import kith
 from kith.testing import Hub, memory_node
 
-from test_node import LOOPBACK, event_of, eventually, key
+from test_node import LOOPBACK, equal, event_of, eventually, key
 
 PATIENCE = 60
 
@@ -168,11 +168,7 @@ async def test_a_hundred_suspensions_in_mid_catch_up_end_in_step():
                 await mine.put(key(f"{number}/{each}"), bytes(2000))
             await other.resume()
             await event_of(stream, kith.Executed)
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "they are equal")
+        await equal(mine, theirs)
         assert len([entry async for entry in theirs.all_entries()]) == 500
 
 

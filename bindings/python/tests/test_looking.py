@@ -5,7 +5,7 @@ import pytest
 import kith
 from kith.testing import Hub, memory_node
 
-from test_node import eventually, joined, key
+from test_node import equal, eventually, joined, key
 
 
 # scenario: what_is_kept_is_checked
@@ -60,11 +60,7 @@ async def test_a_key_is_explained_by_its_writers():
         # Neither knows of the other's.
         both = {await mine.put(key("x"), b"2"), await theirs.put(key("x"), b"3")}
         hub.heal(one, other)
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "they are equal")
+        await equal(mine, theirs)
         last = await mine.delete(key("x"))
         page = await mine.explain(key("x"))
         assert page[0].transaction.id == first and {e.transaction.id for e in page[1:3]} == both
@@ -123,11 +119,7 @@ async def test_a_transaction_tells_what_its_call_emitted():
 
 async def part(hub, one, other, mine, theirs):
     """Lets two nodes have the same and keeps them apart; they know that they are."""
-
-    async def equal():
-        return await mine.commitment() == await theirs.commitment()
-
-    await eventually(equal, "they are equal")
+    await equal(mine, theirs)
     hub.partition(one, other)
 
     async def apart():

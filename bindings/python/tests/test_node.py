@@ -26,6 +26,17 @@ async def eventually(condition, what):
     raise AssertionError(f"never: {what}")
 
 
+async def equal(one, other):
+    """Waits until two members hold the same history, all executed. Equal commitments alone say less: the states may be equal before the histories are."""
+
+    async def in_step():
+        a, b = await one.status(), await other.status()
+        settled = all(status.pending == status.unopened == 0 for status in (a, b))
+        return settled and (a.digest, a.commitment) == (b.digest, b.commitment)
+
+    await eventually(in_step, "they are equal")
+
+
 async def event_of(stream, kind):
     while True:
         event = await stream.next()
@@ -175,11 +186,7 @@ async def test_both_write_at_once_and_end_equal():
                 await context.add(key("counter"), 1)
 
         await asyncio.gather(write(mine, "one"), write(theirs, "other"))
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "equal states")
+        await equal(mine, theirs)
         assert await mine.get(key("counter")) == (60).to_bytes(8, "little")
         orders = [[(t.id, t.outcome) for t in await context.history()] for context in (mine, theirs)]
         assert orders[0] == orders[1] and len(orders[0]) > 120

@@ -8,7 +8,7 @@ import pytest
 import kith
 from kith.testing import Hub, memory_node, two_members, two_nodes
 
-from test_node import LOOPBACK, event_of, eventually, key
+from test_node import LOOPBACK, equal, event_of, eventually, key
 
 
 def at(path, **options):
@@ -117,11 +117,7 @@ async def test_who_was_cut_off_comes_together_again():
         await theirs.put(key("theirs"), b"y")
         assert await mine.get(key("theirs")) is None
         hub.heal(one, other)
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "equal states")
+        await equal(mine, theirs)
         assert await mine.get(key("theirs")) == b"y"
 
 

@@ -7,7 +7,7 @@ import pytest
 import kith
 from kith.testing import memory_node, two_nodes
 
-from test_node import LOOPBACK, eventually, key
+from test_node import LOOPBACK, equal, eventually, key
 
 FIRST, SECOND = os.urandom(32), os.urandom(32)
 
@@ -199,11 +199,7 @@ async def test_each_suite_works_between_two_nodes(encryption):
         await theirs.put(key("theirs"), b"3")
         await reads(theirs, "mine", b"2")
         await reads(mine, "theirs", b"3")
-
-        async def equal():
-            return await mine.commitment() == await theirs.commitment()
-
-        await eventually(equal, "equal states")
+        await equal(mine, theirs)
         for context in (mine, theirs):
             security = await context.security()
             assert (security.suite, security.epoch is None) == (encryption, encryption == "off")

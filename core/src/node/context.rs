@@ -299,7 +299,8 @@ impl Context {
         self.ask(|reply| Command::Status { reply }).await
     }
 
-    /// The state commitment: equal on all members that hold the same history.
+    /// The state commitment: equal on all members that hold the same history. It is of the state alone, and may be equal before the
+    /// histories are: [`ContextStatus::digest`] is of these.
     pub async fn commitment(&self) -> Result<[u8; 32]> {
         self.ask(|reply| Command::Commitment { reply }).await
     }

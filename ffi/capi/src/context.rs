@@ -333,7 +333,8 @@ pub unsafe extern "C" fn kith_context_history(
     }
 }
 
-/// The state commitment, 32 bytes: equal on all members that hold the same history.
+/// The state commitment, 32 bytes: equal on all members that hold the same history. It is of the state alone, and may be equal before
+/// the histories are: the digest in `kith_context_status` is of these.
 ///
 /// # Safety
 /// `context` is a context of this library or NULL; `commitment` has room for 32 bytes.

@@ -139,7 +139,7 @@ static void who_writes_at_once_ends_with_one_order(void) {
     for (int i = 0; i < 2; i++) {
         CHECK(thrd_join(writers[i], &results[i]) == thrd_success && results[i] == 0);
     }
-    UNTIL(same_state(pair.mine, pair.theirs));
+    UNTIL(in_step(pair.mine, pair.theirs));
     CHECK_OK(kith_context_history(pair.mine, NULL, orders[0], 200, &counts[0]));
     CHECK_OK(kith_context_history(pair.theirs, NULL, orders[1], 200, &counts[1]));
     CHECK(counts[0] == counts[1] && counts[0] > 80);
@@ -164,7 +164,7 @@ static void who_was_cut_off_comes_together_again(void) {
     CHECK_OK(put_text(pair.theirs, "theirs", "y"));
     CHECK(!holds(pair.mine, "theirs", "y"));
     CHECK_OK(kith_hub_heal(pair.hub, pair.one, pair.other));
-    UNTIL(same_state(pair.mine, pair.theirs));
+    UNTIL(in_step(pair.mine, pair.theirs));
     CHECK(holds(pair.mine, "theirs", "y") && holds(pair.theirs, "mine", "x"));
     kith_events_free(events);
     close_pair(&pair);

@@ -160,6 +160,8 @@ public final class Context: Sendable {
     }
 
     /// The state commitment, 32 bytes: equal on all members that hold the same history.
+    ///
+    /// It is of the state alone, and may be equal before the histories are: ``ContextStatus/digest`` is of these.
     public func commitment() async throws -> Data {
         try await translated { try await native.commitment() }
     }

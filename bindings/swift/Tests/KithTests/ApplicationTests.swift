@@ -195,7 +195,7 @@ private struct Tally: Application {
             #expect(try await mine.get(key("first")) == nil)
             try await eventually("the other one goes on") { try await theirs.status().blocked == nil }
             _ = try await theirs.execute("other", bytes("good"))
-            try await eventually("equal states") { try await mine.commitment() == theirs.commitment() }
+            try await equal(mine, theirs)
             guard case .rejected = try await mine.transaction(receipt.transaction)?.outcome else {
                 throw Never(description: "the call is rejected")
             }
@@ -231,7 +231,7 @@ private struct Tally: Application {
             #expect(try await theirs.status().blocked?.contains("`moody` is not registered") == true)
             await expect(.applicationMissing, "moody") { _ = try await theirs.execute("third") }
             try other.register(Moody(), as: "moody")
-            try await eventually("it applies what waited") { try await theirs.commitment() == mine.commitment() }
+            try await equal(mine, theirs)
             #expect(try await theirs.get(key("second")) == bytes("value"))
         }
     }

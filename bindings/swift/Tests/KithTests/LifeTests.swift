@@ -160,7 +160,7 @@ private func changed(_ event: Event) -> [StateKey]? {
                 try await other.resume()
                 _ = try await next(stream) { if case .executed = $0.kind { true } else { nil } }
             }
-            try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+            try await equal(mine, theirs)
             #expect(try await theirs.allEntries().reduce(0) { count, _ in count + 1 } == 500)
         }
     }

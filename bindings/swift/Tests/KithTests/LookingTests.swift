@@ -51,7 +51,7 @@ import KithTesting
                 try await mine.put(key("x"), bytes("2")), try await theirs.put(key("x"), bytes("3")),
             ]
             try hub.heal(one, other)
-            try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+            try await equal(mine, theirs)
             let last = try await mine.delete(key("x"))
             let page = try await mine.explain(key("x"))
             try #require(page.count == 4)
@@ -109,7 +109,7 @@ import KithTesting
 
     /// Lets two nodes have the same and keeps them apart; they know that they are.
     private func part(_ hub: Hub, _ one: Node, _ other: Node, _ mine: Context, _ theirs: Context) async throws {
-        try await eventually("they are equal") { try await mine.commitment() == theirs.commitment() }
+        try await equal(mine, theirs)
         try hub.partition(one, other)
         try await eventually("they are apart") {
             let (here, there) = (try await mine.status(), try await theirs.status())

@@ -229,7 +229,7 @@ private func reads(_ context: Context, _ name: String, _ value: String) async th
             try await theirs.put(key("theirs"), bytes("3"))
             try await reads(theirs, "mine", "2")
             try await reads(mine, "theirs", "3")
-            try await eventually("equal states") { try await mine.commitment() == (try await theirs.commitment()) }
+            try await equal(mine, theirs)
             for context in [mine, theirs] {
                 let security = try await context.security()
                 #expect(security.suite == encryption && (security.epoch == nil) == (encryption == .off))

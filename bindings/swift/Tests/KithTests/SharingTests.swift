@@ -65,7 +65,7 @@ import KithTesting
                 }
                 try await group.waitForAll()
             }
-            try await eventually("equal states") { try await mine.commitment() == theirs.commitment() }
+            try await equal(mine, theirs)
             #expect(try await mine.get(key("counter")) == counter(40))
             let orders = [try await mine.history(), try await theirs.history()]
             #expect(orders[0] == orders[1] && orders[0].count > 80)

@@ -35,6 +35,15 @@ func eventually(_ what: String, _ condition: () async throws -> Bool) async thro
     throw Never(description: "never: \(what)")
 }
 
+/// Waits until two members hold the same history, all executed. Equal commitments alone say less: the states may be equal before the histories are.
+func equal(_ one: Context, _ other: Context) async throws {
+    try await eventually("they are equal") {
+        let (a, b) = (try await one.status(), try await other.status())
+        let settled = [a, b].allSatisfy { $0.pending == 0 && $0.unopened == 0 }
+        return settled && a.digest == b.digest && a.commitment == b.commitment
+    }
+}
+
 /// Cancels a task and waits until it has ended by that. One that does not end fails the test, and does not hang it.
 func expectCancellable<Success: Sendable>(
     _ task: Task<Success, any Error>, at location: SourceLocation = #_sourceLocation

@@ -199,7 +199,10 @@ public class Context internal constructor(private val native: NativeContext) {
     /** How it stands with the context, peer by peer. */
     public suspend fun status(): ContextStatus = translated { ContextStatus.of(native.status()) }
 
-    /** The state commitment: equal on all members that hold the same history. */
+    /**
+     * The state commitment: equal on all members that hold the same history. It is of the state alone, and may be equal before the histories are:
+     * [ContextStatus.digest] is of these.
+     */
     public suspend fun commitment(): Id = translated { Id(native.commitment()) }
 
     /**

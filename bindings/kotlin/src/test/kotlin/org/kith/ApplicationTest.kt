@@ -117,7 +117,7 @@ internal class ApplicationTest {
             mine.skip(receipt.transaction)
             eventually("the other one goes on") { theirs.status().blocked == null }
             theirs.execute("other", bytes("good"))
-            eventually("equal states") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             assertEquals(Outcome.REJECTED, mine.transaction(receipt.transaction)!!.outcome)
         }
     }
@@ -133,7 +133,7 @@ internal class ApplicationTest {
             eventually("it syncs without executing") { theirs.status().let { it.digest == mine.status().digest && it.pending > 0 } }
             assertTrue("moody" in assertThrows<KithException.ApplicationMissing> { theirs.execute("x") }.message!!)
             other.register("moody", Moody())
-            eventually("it applies what waited") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             assertEquals("value", text(theirs.get(key("first"))))
         }
     }

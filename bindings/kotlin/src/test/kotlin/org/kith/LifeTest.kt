@@ -182,7 +182,7 @@ internal class LifeTest {
                     events.of<Event.Executed>()
                 }
             }
-            eventually("they are equal") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             assertEquals(500, theirs.allEntries().count())
         }
     }

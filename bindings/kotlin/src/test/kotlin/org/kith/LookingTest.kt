@@ -68,7 +68,7 @@ internal class LookingTest {
             // Neither knows of the other's.
             val both = setOf(mine.put(key("x"), bytes("2")), theirs.put(key("x"), bytes("3")))
             hub.heal(one, other)
-            eventually("they are equal") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             val last = mine.delete(key("x"))
             val page = mine.explain(key("x"))
             assertEquals(listOf(first, last), listOf(page.first(), page.last()).map { it.transaction.id })
@@ -126,7 +126,7 @@ internal class LookingTest {
 
     /** Lets two nodes have the same and keeps them apart; they know that they are. */
     private suspend fun part(hub: Hub, one: Node, other: Node, mine: Context, theirs: Context) {
-        eventually("they are equal") { mine.commitment() == theirs.commitment() }
+        equal(mine, theirs)
         hub.partition(one, other)
         eventually("they are apart") { mine.status().peers.isEmpty() && theirs.status().peers.isEmpty() }
     }

@@ -172,7 +172,7 @@ internal class ScenarioTest {
                     }
                 }
             }.awaitAll()
-            eventually("equal states") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             assertEquals(40, mine.get(key("counter"))!![0].toInt())
             val orders = listOf(mine, theirs).map { context -> context.history().map { it.id to it.outcome } }
             assertEquals(orders[0], orders[1])
@@ -194,7 +194,7 @@ internal class ScenarioTest {
             theirs.put(key("theirs"), bytes("y"))
             assertNull(mine.get(key("theirs")))
             hub.heal(one, other)
-            eventually("equal states") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             assertEquals("y", text(mine.get(key("theirs"))))
         }
     }

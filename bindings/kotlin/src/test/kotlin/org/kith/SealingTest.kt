@@ -217,7 +217,7 @@ internal class SealingTest {
             theirs.put(key("theirs"), bytes("3"))
             reads(theirs, "mine", "2")
             reads(mine, "theirs", "3")
-            eventually("equal states") { mine.commitment() == theirs.commitment() }
+            equal(mine, theirs)
             for (context in listOf(mine, theirs)) {
                 val security = context.security()
                 assertEquals(encryption to (encryption == Encryption.OFF), security.suite to (security.epoch == null))

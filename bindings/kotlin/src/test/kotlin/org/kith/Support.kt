@@ -24,6 +24,13 @@ internal suspend fun eventually(what: String, condition: suspend () -> Boolean) 
     check(held == true) { "never: $what" }
 }
 
+/** Waits until two members hold the same history, all executed. Equal commitments alone say less: the states may be equal before the histories are. */
+internal suspend fun equal(one: Context, other: Context): Unit = eventually("they are equal") {
+    val (a, b) = listOf(one.status(), other.status())
+    val settled = listOf(a, b).all { it.pending == 0L && it.unopened == 0L }
+    settled && a.digest == b.digest && a.commitment == b.commitment
+}
+
 internal suspend inline fun <reified T : Event> Events.of(): T {
     while (true) (next() as? T)?.let { return it }
 }
