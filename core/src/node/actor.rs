@@ -87,6 +87,7 @@ pub(crate) struct Actor {
     postponed: VecDeque<Command>,
     /// Whether all that is stored survives the loss of power. What an earlier process has left may not.
     flushed: bool,
+    /// Of the newest event that is prepared; what is durable is in `ContextShared::latest`.
     cursor: Cursor,
     pruned: Cursor,
     blocked: Option<(Blocked, u64)>,
@@ -238,6 +239,7 @@ impl Actor {
             tracing::error!(context = %self.start.shared.id, %error, "a batch could not be stored");
             // What is in memory is not what the store holds.
             (self.leaving, self.pruned) = (leaving, pruned);
+            self.cursor = *self.start.shared.latest.borrow();
             self.keeper = Keeper::new(self.start.shared.id, self.start.shared.me);
             self.gossiping.look_anew();
             self.fetching = Fetching::default();

@@ -15,6 +15,7 @@ mod lock;
 mod marker;
 mod memory;
 mod names;
+mod ready;
 mod record;
 mod redb_store;
 mod sealing;
@@ -36,6 +37,7 @@ pub use format::{SCHEMA, Verify};
 pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
+pub use ready::Ready;
 pub use redb_store::{RedbOptions, RedbStore};
 pub use sealing::Sealing;
 #[cfg(feature = "fault-switches")]
@@ -296,6 +298,20 @@ pub trait Store: Send + Sync + 'static {
     /// outcome open (a failed sync), every later call fails until the store is opened again. With
     /// [`crate::ErrorKind::StorageFull`] nothing has happened, reading goes on, and the call may be tried again.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()>;
+
+    /// Does what of the batch's commit need not wait for others, such as sealing it: while another one is carried out, say. Changes nothing. What
+    /// [`Self::commit`] refuses is refused here or by [`Self::commit_ready`].
+    fn ready(&self, batch: Batch) -> Result<Ready> {
+        Ok(Ready(ready::Inner::Batch(batch)))
+    }
+
+    /// As [`Self::commit`], of what this store has made ready. [`crate::ErrorKind::Internal`] if another kind of store has.
+    fn commit_ready(&self, ready: &Ready, durability: Durability) -> Result<()> {
+        match &ready.0 {
+            ready::Inner::Batch(batch) => self.commit(batch, durability),
+            ready::Inner::Sealed(_) => Err(Error::internal("another store has sealed this batch")),
+        }
+    }
 
     /// How the store is sealed; `None` for one that is not kept in a directory.
     fn sealing(&self) -> Option<&Sealing> {

@@ -6,9 +6,12 @@ use std::thread;
 
 use super::Actor;
 use super::stage::Stage;
+use crate::node::Cursor;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{Layer, TableWrite, View};
-use crate::storage::{Batch, ContextTables, Durability, Keyspace, Mark, Store, add_writes, context_key};
+use crate::storage::{
+    Batch, ContextTables, Durability, Keyspace, Mark, Ready, Store, add_writes, context_key,
+};
 use crate::{Error, Result};
 
 /// Most batches of one round: callers and sessions wait for all of them.
@@ -16,74 +19,103 @@ const PIECES: usize = 4;
 
 /// A batch that is ready, and what follows once it is durable.
 struct Prepared {
-    batch: Batch,
+    ready: Ready,
     durability: Durability,
     published: Option<Mark>,
     /// How many transactions are new in the history.
     added: usize,
-    events: bool,
+    /// Of the event in it.
+    event: Option<Cursor>,
+}
+
+/// What is staged: to be stored, and, while there is more to come, for the next to be laid upon.
+struct Piece {
+    prepared: Option<Prepared>,
+    below: Option<Layer>,
 }
 
 impl Actor {
     /// Stores what is staged, and takes in what is left of the deliveries, up to some pieces. What is sent and answered
     /// for what sessions delivered comes after all of them, when everything that the replica knows is durable.
-    pub(super) fn store_in_pieces(&mut self, mut written: Layer, stage: &mut Stage) -> Result<()> {
-        for _ in 1..PIECES {
-            if self.left_over.is_empty() {
-                break;
-            }
-            let store = Arc::clone(&self.start.store);
-            let prepared = self.prepare(written.copied(), stage);
+    pub(super) fn store_in_pieces(&mut self, written: Layer, stage: &mut Stage) -> Result<()> {
+        let store = Arc::clone(&self.start.store);
+        let mut piece = self.piece(&*store, written, PIECES - 1, stage)?;
+        for more in (0..PIECES - 1).rev() {
+            let Some(below) = piece.below.take() else { break };
             let mut next = None;
-            let meanwhile = || next = Some(self.stage_piece(&*store, written, stage));
-            match &prepared {
+            let meanwhile = || next = Some(self.stage_piece(&*store, below, more, stage));
+            match &piece.prepared {
                 Some(prepared) => beside(&*store, prepared, meanwhile)?,
                 None => meanwhile(),
             }
             // What is durable counts, whatever became of the next piece.
-            if let Some(prepared) = prepared {
-                self.committed(&prepared)?;
+            if let Some(prepared) = &piece.prepared {
+                self.committed(prepared)?;
                 stage.answer();
             }
-            written = next.unwrap_or_else(|| Err(Error::internal("a piece was not staged")))?;
+            piece = next.unwrap_or_else(|| Err(Error::internal("a piece was not staged")))?;
         }
-        if let Some(prepared) = self.prepare(written.into_writes(), stage) {
-            self.start.store.commit(&prepared.batch, prepared.durability)?;
-            self.committed(&prepared)?;
+        if let Some(prepared) = &piece.prepared {
+            store.commit_ready(&prepared.ready, prepared.durability)?;
+            self.committed(prepared)?;
         }
         Ok(())
     }
 
     /// The next piece of what was delivered, on top of what is being written.
-    fn stage_piece(&mut self, store: &dyn Store, below: Layer, stage: &mut Stage) -> Result<Layer> {
-        let snapshot = store.snapshot()?;
-        let tables = ContextTables::new(&*snapshot, self.start.shared.number);
-        let below = View::laid(below, &tables);
-        let mut view = View::new(&below);
-        stage.deliveries.extend(self.left_over.drain(..));
-        self.stage_deliveries(&mut view, store.batch_size(), stage)?;
-        self.stage_forks(&mut view, stage)?;
-        self.note_blocked(stage);
-        self.tidy_keys(&mut view, stage)?;
-        Ok(view.into_layer())
+    fn stage_piece(
+        &mut self,
+        store: &dyn Store,
+        below: Layer,
+        more: usize,
+        stage: &mut Stage,
+    ) -> Result<Piece> {
+        let written = {
+            let snapshot = store.snapshot()?;
+            let tables = ContextTables::new(&*snapshot, self.start.shared.number);
+            let below = View::laid(below, &tables);
+            let mut view = View::new(&below);
+            stage.deliveries.extend(self.left_over.drain(..));
+            self.stage_deliveries(&mut view, store.batch_size(), stage)?;
+            self.stage_forks(&mut view, stage)?;
+            self.note_blocked(stage);
+            self.tidy_keys(&mut view, stage)?;
+            view.into_layer()
+        };
+        self.piece(store, written, more, stage)
+    }
+
+    /// Makes what is written ready to be stored, and keeps it if so many more pieces may follow, and do.
+    fn piece(&mut self, store: &dyn Store, written: Layer, more: usize, stage: &mut Stage) -> Result<Piece> {
+        if more == 0 || self.left_over.is_empty() {
+            return Ok(Piece { prepared: self.prepare(store, written.into_writes(), stage)?, below: None });
+        }
+        Ok(Piece { prepared: self.prepare(store, written.copied(), stage)?, below: Some(written) })
     }
 
     /// The batch of what is staged; `None` if there is nothing to store.
-    fn prepare(&mut self, writes: Vec<TableWrite>, stage: &mut Stage) -> Option<Prepared> {
+    fn prepare(
+        &mut self,
+        store: &dyn Store,
+        writes: Vec<TableWrite>,
+        stage: &mut Stage,
+    ) -> Result<Option<Prepared>> {
         let events = std::mem::take(&mut stage.events);
         if writes.is_empty() && events.is_empty() {
-            return None;
+            return Ok(None);
         }
         self.verifying.moved(!writes.is_empty());
         let shared = &self.start.shared;
         let mut batch = Batch::default();
         add_writes(&mut batch, shared.number, writes);
-        if !events.is_empty() {
+        let event = (!events.is_empty()).then_some(self.cursor + 1);
+        if let Some(event) = event {
+            self.cursor = event;
             let row = borsh::to_vec(&events).unwrap_or_default();
-            batch.put(Keyspace::Events, shared.event_key(self.cursor + 1), row);
+            batch.put(Keyspace::Events, shared.event_key(event), row);
             // Several at a time, so that a shorter retention takes hold too.
             for _ in 0..4 {
-                if self.cursor + 1 - self.pruned > self.start.event_retention {
+                if event - self.pruned > self.start.event_retention {
                     self.pruned += 1;
                     batch.delete(Keyspace::Events, shared.event_key(self.pruned));
                 }
@@ -97,13 +129,13 @@ impl Actor {
             stage.answer();
         }
         let late = faults::is(Fault::FlushLate);
-        Some(Prepared {
-            batch,
+        Ok(Some(Prepared {
+            ready: store.ready(batch)?,
             durability: if late { Durability::Process } else { self.start.durability },
             published: stage.published.take().filter(|_| !faults::is(Fault::ForgetMark)),
             added: stage.count_added(),
-            events: !events.is_empty(),
-        })
+            event,
+        }))
     }
 
     /// The batch is durable: notes it, before anything is sent or answered.
@@ -116,9 +148,8 @@ impl Actor {
         self.written += prepared.added as u64;
         // Whoever reads of an event sees the facts that it tells of, and whoever is answered finds its call counted.
         self.show();
-        if prepared.events {
-            self.cursor += 1;
-            self.start.shared.latest.send_replace(self.cursor);
+        if let Some(event) = prepared.event {
+            self.start.shared.latest.send_replace(event);
         }
         Ok(())
     }
@@ -138,7 +169,7 @@ impl Actor {
 /// Commits, and does something else meanwhile; one after the other where the engine's commits wait for snapshots, or where the system gives
 /// no thread for it.
 fn beside(store: &dyn Store, prepared: &Prepared, meanwhile: impl FnOnce()) -> Result<()> {
-    let commit = || store.commit(&prepared.batch, prepared.durability);
+    let commit = || store.commit_ready(&prepared.ready, prepared.durability);
     if !store.commits_beside_snapshots() {
         meanwhile();
         return commit();

@@ -1,6 +1,5 @@
 //! An open redb database with what every engine here has: records with checksums, the marker, poisoning.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +14,9 @@ use crate::storage::Keyspace;
 use crate::storage::files::{Files, io_error};
 use crate::storage::format::ACKNOWLEDGED;
 use crate::storage::marker::{Acknowledged, Marker, Progress, Sum};
+use crate::storage::ready::{Row, SealedBatch, SealedPart};
 use crate::storage::record::{self, Kind, Nonces, Place, Record};
-use crate::storage::sealing::{Sealer, StoredWrites};
+use crate::storage::sealing::Sealer;
 use crate::{Error, Result};
 
 /// The file in the store's directory.
@@ -48,23 +48,15 @@ const fn marker_place() -> Place<'static> {
 /// the transaction.
 const PARALLEL: usize = 256;
 
-/// What a batch changes in one key space.
-struct Part<'a> {
-    keyspace: Keyspace,
-    /// As it was before.
-    sum: Sum,
-    writes: Vec<(&'a [u8], Option<&'a [u8]>)>,
-}
-
 struct Done {
     sum: Sum,
     digest: [u8; 32],
 }
 
 /// The largest parts first, each by whichever thread is free. A panic is passed on.
-fn in_parallel<T: Send>(parts: &[Part<'_>], call: impl Fn(&Part<'_>) -> T + Sync) -> Vec<T> {
+fn in_parallel<T: Send>(parts: &[SealedPart], call: impl Fn(&SealedPart) -> T + Sync) -> Vec<T> {
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(parts[*index].writes.len()));
+    order.sort_by_key(|index| std::cmp::Reverse(parts[*index].rows.len()));
     let order = &order;
     let next = &AtomicUsize::new(0);
     let call = &call;
@@ -239,8 +231,8 @@ impl Engine {
 
     /// Carries out the batch durably and gives the marker after it. On an error either nothing has happened, or the engine has
     /// failed and says so from then on.
-    pub(super) fn commit(&self, before: &Marker, writes: &StoredWrites<'_>) -> Result<Marker> {
-        let done = guarded("writing a batch", || self.write(before, writes));
+    pub(super) fn commit(&self, before: &Marker, sealed: &SealedBatch) -> Result<Marker> {
+        let done = guarded("writing a batch", || self.write(before, &sealed.parts));
         // After an error of the medium redb refuses to go on; after one of the encoding nothing has begun.
         let marker = done.map_err(|(error, _)| self.fail(error))??;
         let acknowledged = Acknowledged { batch: marker.batch, digest: marker.digest, clean: false };
@@ -248,29 +240,18 @@ impl Engine {
         Ok(marker)
     }
 
-    fn write(&self, before: &Marker, writes: &StoredWrites<'_>) -> Result<Result<Marker>, redb::Error> {
+    fn write(&self, before: &Marker, parts: &[SealedPart]) -> Result<Result<Marker>, redb::Error> {
         let mut marker = before.clone();
         let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
         digest.update(&marker.digest);
         let transaction = self.db.begin_write()?;
-        let mut parts = Vec::new();
-        for keyspace in tables() {
-            let of_this = (keyspace, Cow::Borrowed(&[][..]))..;
-            let writes = writes.range(of_this).take_while(|((of, _), _)| *of == keyspace);
-            let writes: Vec<_> = writes.map(|((_, key), value)| (&**key, *value)).collect();
-            if !writes.is_empty() {
-                parts.push(Part { keyspace, sum: marker.sums[keyspace as usize], writes });
-            }
-        }
-        let carry_out = |part: &Part<'_>| self.carry_out(&transaction, part);
-        let large = writes.len() >= PARALLEL;
-        let done: Vec<Result<Result<Done>, redb::Error>> =
-            if large { in_parallel(&parts, carry_out) } else { parts.iter().map(carry_out).collect() };
+        let carry_out =
+            |part: &SealedPart| self.carry_out(&transaction, part, before.sums[part.keyspace as usize]);
+        let large = parts.iter().map(|part| part.rows.len()).sum::<usize>() >= PARALLEL;
+        let done: Vec<Result<Done, redb::Error>> =
+            if large { in_parallel(parts, carry_out) } else { parts.iter().map(carry_out).collect() };
         for (part, done) in parts.iter().zip(done) {
-            let done = match done? {
-                Ok(done) => done,
-                Err(error) => return Ok(Err(error)),
-            };
+            let done = done?;
             marker.sums[part.keyspace as usize] = done.sum;
             digest.update(&[part.keyspace as u8]).update(&done.digest);
         }
@@ -285,30 +266,21 @@ impl Engine {
         Ok(Ok(marker))
     }
 
-    /// The changes of one key space. An error of the encoding is inside.
+    /// The changes of one key space, whose sum was this.
     fn carry_out(
         &self,
         transaction: &WriteTransaction,
-        part: &Part<'_>,
-    ) -> Result<Result<Done>, redb::Error> {
-        let Part { keyspace, mut sum, ref writes } = *part;
+        part: &SealedPart,
+        mut sum: Sum,
+    ) -> Result<Done, redb::Error> {
         let mut digest = blake3::Hasher::new_keyed(self.sealer.mac());
-        let mut nonces = Nonces::default();
-        let mut table = transaction.open_table(table(keyspace))?;
-        for (key, value) in writes {
-            let place = place(keyspace, key);
-            let record = value.map(|value| {
-                let record = record::encode(&self.sealer, &mut nonces, Kind::Inline, &place, value)?;
-                Ok((record::checksum_of(&place, &record)?, record))
-            });
-            let record = match record.transpose() {
-                Ok(record) => record,
-                Err(error) => return Ok(Err(error)),
+        let mut table = transaction.open_table(table(part.keyspace))?;
+        for Row { key, record } in &part.rows {
+            let old = match record {
+                Some((_, record)) => table.insert(key.as_slice(), record.as_slice())?,
+                None => table.remove(key.as_slice())?,
             };
-            let old = match &record {
-                Some((_, record)) => table.insert(*key, record.as_slice())?,
-                None => table.remove(*key)?,
-            };
+            let place = place(part.keyspace, key);
             match old.as_ref().map(|old| record::decode(&self.sealer, &place, old.value())) {
                 Some(Ok(old)) => sum.remove(old.checksum),
                 // A damaged record may be replaced: that is how it is repaired.
@@ -317,12 +289,12 @@ impl Engine {
                 None => {}
             }
             digest.update(&(key.len() as u32).to_le_bytes()).update(key);
-            if let Some((checksum, _)) = &record {
+            if let Some((checksum, _)) = record {
                 sum.add(*checksum);
                 digest.update(checksum);
             }
         }
-        Ok(Ok(Done { sum, digest: *digest.finalize().as_bytes() }))
+        Ok(Done { sum, digest: *digest.finalize().as_bytes() })
     }
 
     /// Two slots written in turn: a write that broke off leaves the other.

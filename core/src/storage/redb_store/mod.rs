@@ -17,6 +17,7 @@ use super::files::{Files, io_error};
 use super::format::{MIGRATIONS, Migration, Opening, Places, SCHEMA, Unlocked, Verify};
 use super::lock::DirectoryLock;
 use super::marker::Marker;
+use super::ready::{Inner, Ready, SealedBatch};
 use super::sealing::Sealing;
 use super::storage_key::StorageKey;
 use super::view_lock::ViewLock;
@@ -142,6 +143,20 @@ impl RedbStore {
         read::verify(&*self.engine()?)
     }
 
+    fn carry_out(&self, sealed: &SealedBatch) -> Result<()> {
+        self.view.check_no_view()?;
+        let mut marker = lock(&self.writer);
+        let engine = self.engine()?;
+        if sealed.parts.is_empty() {
+            return Ok(());
+        }
+        // The factor is for the pages that are copied on the way, and for the file's growing in steps.
+        let needed = self.options.reserve.saturating_add(8 * sealed.bytes as u64);
+        check_space(&self.places, &self.options, needed)?;
+        *marker = engine.commit(&marker, sealed)?;
+        Ok(())
+    }
+
     fn engine(&self) -> Result<Arc<Engine>> {
         let engine = lock(&self.engine).clone().ok_or_else(|| Error::closed("the store is closed"))?;
         engine.check()?;
@@ -193,19 +208,18 @@ impl Store for RedbStore {
     }
 
     fn commit(&self, batch: &Batch, _durability: Durability) -> Result<()> {
-        self.view.check_no_view()?;
-        let writes = batch.last_writes()?;
-        let mut marker = lock(&self.writer);
-        let engine = self.engine()?;
-        if writes.is_empty() {
-            return Ok(());
+        self.carry_out(&SealedBatch::new(&self.engine()?.sealer, batch.last_writes()?)?)
+    }
+
+    fn ready(&self, batch: Batch) -> Result<Ready> {
+        Ok(Ready(Inner::Sealed(SealedBatch::new(&self.engine()?.sealer, batch.last_writes()?)?)))
+    }
+
+    fn commit_ready(&self, ready: &Ready, durability: Durability) -> Result<()> {
+        match &ready.0 {
+            Inner::Sealed(sealed) => self.carry_out(sealed),
+            Inner::Batch(batch) => self.commit(batch, durability),
         }
-        // The factor is for the pages that are copied on the way, and for the file's growing in steps.
-        let bytes: usize =
-            batch.writes.iter().map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len) + 64).sum();
-        check_space(&self.places, &self.options, self.options.reserve.saturating_add(8 * bytes as u64))?;
-        *marker = engine.commit(&marker, &engine.sealer.stored_writes(writes))?;
-        Ok(())
     }
 
     fn sealing(&self) -> Option<&Sealing> {

@@ -20,7 +20,7 @@ pub(super) trait Engine: Sized {
 macro_rules! conformance {
     ($engine:ty) => {
         $crate::storage::tests::conformance::conformance!($engine:
-            values_of_every_size, last_write_of_a_batch_wins, scans, key_spaces_are_apart, limits_at_the_edge,
+            values_of_every_size, last_write_of_a_batch_wins, what_is_ready_waits_for_its_turn, scans, key_spaces_are_apart, limits_at_the_edge,
             snapshot_is_consistent_while_others_commit, commit_with_a_snapshot_of_ones_own_is_refused,
             closed_means_closed, chunks_are_for_engines, concurrent_commits_are_all_there, matches_the_model);
     };
@@ -95,6 +95,28 @@ pub(super) fn last_write_of_a_batch_wins<E: Engine>() {
     assert_eq!(get(&store, Keyspace::State, b"a").unwrap(), b"2");
     assert_eq!(get(&store, Keyspace::State, b"b"), None);
     assert_eq!(get(&store, Keyspace::State, b"c").unwrap(), b"1");
+}
+
+pub(super) fn what_is_ready_waits_for_its_turn<E: Engine>() {
+    let (engine, store) = E::create();
+    let [early, late] =
+        ["early", "late"].map(|value| store.ready(one(Keyspace::Ids, b"a", value.as_bytes())).unwrap());
+    assert_eq!(get(&store, Keyspace::Ids, b"a"), None);
+    // What counts is when it is carried out.
+    store.commit_ready(&late, Durability::Power).unwrap();
+    store.commit(&one(Keyspace::Ids, b"a", b"between"), Durability::Power).unwrap();
+    assert_eq!(get(&store, Keyspace::Ids, b"a").unwrap(), b"between");
+    store.commit_ready(&early, Durability::Power).unwrap();
+    assert_eq!(get(&store, Keyspace::Ids, b"a").unwrap(), b"early");
+    let commit = |batch| store.ready(batch).and_then(|ready| store.commit_ready(&ready, Durability::Power));
+    let long = commit(one(Keyspace::Ids, &[0; MAX_KEY + 1], b""));
+    assert_eq!(long.unwrap_err().kind(), ErrorKind::LimitExceeded);
+    commit(Batch::default()).unwrap();
+    let store = engine.reopen(store);
+    assert_eq!(get(&store, Keyspace::Ids, b"a").unwrap(), b"early");
+    let ready = store.ready(one(Keyspace::Ids, b"a", b"after")).unwrap();
+    store.close().unwrap();
+    assert_eq!(store.commit_ready(&ready, Durability::Power).unwrap_err().kind(), ErrorKind::Closed);
 }
 
 pub(super) fn scans<E: Engine>() {
