@@ -17,6 +17,9 @@ use crate::node::{NUMBER, Node, QUEUE, Standing};
 use crate::plan::Act;
 use crate::world::{Go, Happening, Purpose, World};
 
+/// Who is to sleep for longer than this, in ms, does so though the faults have stopped.
+const LONG_SLEEP: u64 = 3_600_000;
+
 impl World {
     pub(crate) fn act(&mut self, act: Act) -> Go {
         let now = self.now();
@@ -289,12 +292,15 @@ impl World {
         let now = self.now();
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
-            node.asleep_until = node.asleep_until.min(now);
+            // Who sleeps for hours or weeks sleeps on.
+            if node.standing.liar || node.asleep_until < now + LONG_SLEEP {
+                node.asleep_until = node.asleep_until.min(now);
+            }
             node.slow_line = (0, 0);
             node.slow_disk = (0, 0);
             node.disk.crash_at(u64::MAX / 2, false);
             if node.standing.liar {
-                node.liar = None;
+                self.report.false_shares += node.liar.take().map_or(0, |liar| liar.shared_falsely);
                 node.standing.gone = true;
                 self.cut_all(number);
             } else {
@@ -339,12 +345,6 @@ impl World {
                 && machine.replica().member(&node.me).is_some()
         };
         self.nodes.iter().filter(is_member).map(|node| node.number).collect()
-    }
-
-    /// Whether some node is there that the others do not take for a member: it may go on asking.
-    pub(crate) fn somebody_is_refused(&self) -> bool {
-        let members = self.members();
-        self.nodes.iter().any(|node| node.machine.is_some() && !members.contains(&node.number))
     }
 
     /// Who is not equal to the others, and how.

@@ -13,7 +13,6 @@ use kith_oracle::probe::Probe;
 use kith_oracle::{judge, scratch};
 
 use crate::disk::RecordKey;
-use crate::network::OUTBOUND;
 use crate::node::{NUMBER, Node, QUEUE};
 
 /// An invariant that does not hold.
@@ -214,11 +213,6 @@ impl Judge {
         must(lost.is_none(), "acknowledged-survives-crashes", || format!("{lost:?} is gone"))?;
         let sent = self.elsewhere.get(&node.me).into_iter().flatten().find(lacks);
         must(sent.is_none(), "only-what-is-durable-is-sent", || format!("others have {sent:?}"))
-    }
-
-    /// Bytes on a wire.
-    pub fn wire(bytes: usize) -> Check {
-        must(bytes <= OUTBOUND, "queues-stay-bounded", || format!("{bytes} bytes on a wire"))
     }
 
     /// Compares all of a node with a replay from genesis.

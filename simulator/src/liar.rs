@@ -29,6 +29,10 @@ pub struct Liar {
     sessions: BTreeMap<LinkId, (Channel, Session)>,
     dice: Dice,
     counter: u64,
+    /// Whether it says of sealed calls what they do not say.
+    false_shares: bool,
+    /// How often it has.
+    pub(crate) shared_falsely: u64,
 }
 
 impl std::fmt::Debug for Liar {
@@ -52,7 +56,21 @@ impl Liar {
             bag.keep(transaction);
         });
         let me = MemberId(key.verifying_key().to_bytes());
-        Self { key, me, context, role, invitation, bag, sessions: BTreeMap::new(), dice, counter: 0 }
+        let sessions = BTreeMap::new();
+        let (counter, shared_falsely) = (0, 0);
+        Self {
+            key,
+            me,
+            context,
+            role,
+            invitation,
+            bag,
+            sessions,
+            dice,
+            counter,
+            false_shares: false,
+            shared_falsely,
+        }
     }
 
     /// A channel is open.
@@ -74,6 +92,12 @@ impl Liar {
 
     /// A message came.
     pub fn message(&mut self, link: LinkId, message: &[u8], now: u64) -> Outgoing {
+        if let (Some((channel, _)), Some(answer)) =
+            (self.sessions.get(&link).map(|(channel, _)| (*channel, ())), self.share_falsely(message))
+        {
+            self.shared_falsely += 1;
+            return vec![(link, channel, answer)];
+        }
         self.with(link, now, |session, history| session.receive(message, history, now))
     }
 

@@ -23,5 +23,8 @@ pub mod thief;
 mod wiring;
 mod world;
 
+/// The first byte of a session's `Lacking`; that of the answer, `Shares`, is the next.
+const LACKING: u8 = 14;
+
 pub use judge::Violation;
 pub use world::{Report, run};

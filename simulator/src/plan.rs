@@ -336,13 +336,30 @@ impl Plan {
     }
 
     fn lies(&mut self, dice: &mut Dice, honest: usize) {
+        let mut more = Dice::new(self.seed, "more lies");
+        // A liar that tells nothing else is believed for longer.
+        let of_shares_alone = more.one_in(5);
         for node in honest..self.nodes {
             let turn = 2_000 + dice.below(self.until as usize / 2) as u64;
             self.steps.push(Step { at: turn, act: Act::Turn { node } });
             for _ in 0..1 + dice.below(15) {
-                let lie = *dice.pick(&Lie::ALL).unwrap_or(&Lie::Fork);
+                let lie = *dice.pick(&Lie::FIRST).unwrap_or(&Lie::Fork);
                 let at = turn + 1 + dice.below((self.until - turn) as usize) as u64;
-                self.steps.push(Step { at, act: Act::Tell { node, lie } });
+                if !of_shares_alone {
+                    self.steps.push(Step { at, act: Act::Tell { node, lie } });
+                }
+            }
+            if !of_shares_alone && more.one_in(2) {
+                let at = turn + 1 + more.below((self.until - turn) as usize) as u64;
+                self.steps.push(Step { at, act: Act::Tell { node, lie: Lie::Sequence } });
+            }
+            if of_shares_alone || more.one_in(4) {
+                self.steps.push(Step { at: turn + 1, act: Act::Tell { node, lie: Lie::FalseShares } });
+                // Somebody has to ask.
+                for _ in 0..12 {
+                    let at = turn + 1 + more.below((self.until - turn) as usize) as u64;
+                    self.steps.push(Step { at, act: Act::LoseKeys { node: more.below(honest) } });
+                }
             }
         }
     }

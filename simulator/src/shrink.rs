@@ -9,11 +9,16 @@ use crate::world::run;
 /// Leaves out whatever is not needed, in ever smaller parts, for at most so long. Gives the numbers of the steps that stay.
 #[must_use]
 pub fn shrink(plan: &Plan, violation: &Violation, time: Duration) -> Vec<usize> {
-    let end = Instant::now() + time;
-    let mut kept: Vec<usize> = (0..plan.steps.len()).collect();
-    let breaks = |kept: &[usize]| {
+    shortest(plan.steps.len(), time, |kept| {
         run(&only(plan, kept)).err().is_some_and(|other| other.invariant == violation.invariant)
-    };
+    })
+}
+
+/// The same with anything that so many steps may break.
+#[must_use]
+pub fn shortest(steps: usize, time: Duration, breaks: impl Fn(&[usize]) -> bool) -> Vec<usize> {
+    let end = Instant::now() + time;
+    let mut kept: Vec<usize> = (0..steps).collect();
     let mut part = kept.len().div_ceil(2);
     while part > 0 && Instant::now() < end {
         let mut from = 0;

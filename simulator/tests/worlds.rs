@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use kith_core::replica::Role;
+use kith_simulator::application::Mood;
+use kith_simulator::liar::Lie;
 use kith_simulator::plan::{Act, Plan, Step, Wanted};
 use kith_simulator::{run, shrink};
 
@@ -36,27 +38,57 @@ fn world(steps: Vec<Step>, power: bool) -> Plan {
     Plan { seed: 7, nodes: 3, liars: 0, power, suite: 1, until: 15_000, steps }
 }
 
+/// Each node dies at its first write, at its second, and so on, until there is none left to die at; and loses what was not flushed, where commits are
+/// not flushed one by one.
 #[test]
 fn a_process_may_die_at_every_write() {
-    let mut died = 0;
-    for node in 0..3 {
-        for after in [false, true] {
-            for nth in 1..17 {
-                let mut steps = scenario();
-                let power = nth % 2 == 0;
-                steps.insert(
-                    0,
-                    Step { at: 1, act: Act::CrashAtWrite { node, nth, after, power, down: 1_500 } },
-                );
-                match run(&world(steps, true)) {
-                    Ok(report) => died += report.died_writing,
+    for (flushed, power) in [(true, false), (false, true)] {
+        for (node, after) in [0, 1, 2].into_iter().flat_map(|node| [(node, false), (node, true)]) {
+            let mut died = 0;
+            for nth in 1.. {
+                let crash = Act::CrashAtWrite { node, nth, after, power, down: 1_500 };
+                let steps = [vec![Step { at: 1, act: crash }], scenario()].concat();
+                match run(&world(steps, flushed)) {
+                    Ok(report) if report.died_writing == 0 => break,
+                    Ok(_) => died = nth,
                     Err(violation) => panic!("write {nth} of node {node}, after it: {after}: {violation}"),
                 }
             }
+            assert!(died >= 10, "node {node} has only {died} writes");
         }
     }
-    // Some writes are of no node in this scenario: a process that dies early makes less of it.
-    assert!(died >= 70, "only {died} of 96 died in a write");
+}
+
+/// A member sleeps for three weeks, in which the others write, and change their keys.
+#[test]
+fn who_slept_for_weeks_catches_up() {
+    let mut steps = scenario();
+    steps.push(Step { at: 4_000, act: Act::Sleep { node: 1, time: 21 * 86_400_000 } });
+    steps.push(Step { at: 12_000, act: Act::Rotate { node: 0 } });
+    for suite in [0, 1, 2] {
+        let report = run(&Plan { suite, ..world(steps.clone(), true) }).unwrap();
+        assert!(report.slept > 20 * 86_400_000, "{report:?}");
+        // The control: nobody is equal before.
+        assert!(report.equal_after > report.slept);
+    }
+}
+
+/// A liar says of sealed calls what they do not say, to one who has lost the keys to open them and asks.
+#[test]
+fn who_shares_falsely_is_believed_by_nobody() {
+    let mut false_shares = 0;
+    for seed in 0..12 {
+        let mut steps = scenario();
+        steps.retain(|step| !matches!(step.act, Act::SetRole { .. } | Act::Remove { .. }));
+        steps.push(Step { at: 2_500, act: Act::Turn { node: 2 } });
+        steps.push(Step { at: 2_600, act: Act::Tell { node: 2, lie: Lie::FalseShares } });
+        for at in [3_100, 5_100, 7_100] {
+            steps.push(Step { at, act: Act::LoseKeys { node: 1 } });
+        }
+        steps.sort_by_key(|step| step.at);
+        false_shares += run(&Plan { seed, liars: 1, ..world(steps, true) }).unwrap().false_shares;
+    }
+    assert!(false_shares > 0, "nobody asked the liar");
 }
 
 /// A member comes back from a backup of when it knew none of those who are left: they were added by others who have gone since. It
@@ -92,8 +124,15 @@ fn who_was_demoted_and_removed_in_its_absence_believes_it() {
         Step { at: 12_000, act: Act::Remove { by: 2, target: 1 } },
     ];
     run(&world(steps, true)).unwrap();
-    let plan = shrink::only(&Plan::new(1027, Wanted::default()), &[0, 1, 104, 126, 256]);
-    run(&plan).unwrap();
+    // In the seed that had found it (1027), it slept.
+    let steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Admin, again: false } },
+        Step { at: 200, act: Act::Join { node: 2, by: 0, role: Role::Admin, again: true } },
+        Step { at: 4_000, act: Act::Sleep { node: 1, time: 2_137_880_000 } },
+        Step { at: 6_000, act: Act::SetRole { by: 0, target: 1, role: Role::Writer } },
+        Step { at: 9_000, act: Act::Remove { by: 2, target: 1 } },
+    ];
+    run(&world(steps, true)).unwrap();
 }
 
 /// A member is away, and is removed by an admin of whom it has never heard. It was shown the removal and that admin's admission, took neither into
@@ -135,14 +174,20 @@ fn who_was_demoted_often_in_its_absence_is_shown_by_whose_word() {
     assert!(report.transactions > 85, "{report:?}");
 }
 
-/// A process ends while calls wait for an application that is not registered yet. The next one did not take them up when the
-/// application came, unless something new was written.
+/// A process ends while a call waits for an application that is not registered yet. The next one did not take it up when the application came, unless
+/// something new was written.
 #[test]
 fn what_waited_for_the_application_is_executed_by_the_next_process() {
-    // The seed's liar is the only one that wrote since.
-    let plan = Plan { suite: 0, ..Plan::new(355, Wanted::default()) };
-    let plan = shrink::only(&plan, &[0, 1, 3, 4, 5, 59, 61, 77]);
-    run(&plan).unwrap();
+    let steps = vec![
+        Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Reader, again: false } },
+        Step { at: 4_000, act: Act::Application { node: 1, mood: Mood::Missing, time: 8_000 } },
+        Step { at: 5_000, act: Act::Call { node: 0, method: 1, key: 1, value: 1 } },
+        Step { at: 7_000, act: Act::Crash { node: 1, power: false, down: 500 } },
+    ];
+    for suite in [0, 1] {
+        let report = run(&Plan { nodes: 2, suite, ..world(steps.clone(), true) }).unwrap();
+        assert_eq!(report.restarts, 3, "each node's start, and one after the crash");
+    }
 }
 
 /// A member that was removed keeps listening with all that its disk ever held, and those that stay write on under new keys.
@@ -165,10 +210,16 @@ fn who_was_removed_opens_nothing_more_and_who_was_not_does() {
 
 #[test]
 fn shortening_keeps_what_breaks_and_only_that() {
+    let time = std::time::Duration::from_secs(20);
+    // Any three steps of a hundred that it takes, wherever they are.
+    for needed in [[0, 1, 2], [3, 50, 99], [97, 98, 99], [10, 11, 60]] {
+        let breaks = |kept: &[usize]| needed.iter().all(|step| kept.contains(step));
+        assert_eq!(shrink::shortest(100, time, breaks), needed);
+    }
     let violation = kith_simulator::Violation { invariant: "x", node: 0, at: 0, detail: String::new() };
     let plan = world(scenario(), true);
     // Nothing is broken here: nothing may be left out.
-    let kept = shrink::shrink(&plan, &violation, std::time::Duration::from_secs(20));
+    let kept = shrink::shrink(&plan, &violation, time);
     assert_eq!(kept.len(), plan.steps.len());
     assert_eq!(shrink::only(&plan, &[0, 2]).steps.len(), 2);
 }

@@ -31,7 +31,8 @@ pub(crate) fn package(options: &Options) -> Result<PathBuf> {
     if !text.contains("errorKinds") {
         return Err(Failed("the bindings came out empty".into()));
     }
-    let package = empty_folder("swift")?.join("Kith");
+    // What is beside it may be somebody's own: the guide's program is there.
+    let package = empty_folder("swift/Kith")?;
     copy(&root().join("bindings/swift"), &package)?;
     let write = |path: &str, text: &str| {
         let path = package.join(path);

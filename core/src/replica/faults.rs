@@ -51,11 +51,13 @@ pub enum Fault {
     SealTwice = 20,
     /// Any admin's word that this member was removed is believed, though its history does not have it.
     BelieveJuniors = 21,
+    /// What a peer shares of a sealed call is taken for what it says.
+    TrustShares = 22,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -77,6 +79,7 @@ impl Fault {
         Self::AskNobody,
         Self::SealTwice,
         Self::BelieveJuniors,
+        Self::TrustShares,
     ];
 }
 

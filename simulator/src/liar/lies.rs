@@ -50,11 +50,15 @@ pub enum Lie {
     Replay,
     /// The truth again.
     Repent,
+    /// A sequence that does not follow the one before.
+    Sequence,
+    /// Whoever asks what a sealed call says is told something else.
+    FalseShares,
 }
 
 impl Lie {
-    /// Each of them.
-    pub const ALL: [Self; 18] = [
+    /// Those that most plans are made of; the last two are told in plans of their own.
+    pub const FIRST: [Self; 18] = [
         Self::Fork,
         Self::Lamport,
         Self::ParentSequence,
@@ -195,6 +199,13 @@ impl Liar {
                 draft.lamport = draft.lamport.saturating_add_signed(self.dice.below(7) as i64 - 3).max(1);
                 new.push(self.signed(draft));
             }
+            Lie::Sequence => {
+                let mut draft = self.draft(last, &call);
+                let by = 1 + self.dice.below(3) as u64;
+                let before = draft.sequence.saturating_sub(by);
+                draft.sequence = if before > 0 && self.dice.one_in(2) { before } else { draft.sequence + by };
+                new.push(self.signed(draft));
+            }
             Lie::ParentSequence | Lie::ParentUnknown => {
                 let mut draft = self.draft(last, &call);
                 let unknown = TransactionId(self.dice.bytes());
@@ -285,6 +296,7 @@ impl Liar {
                     .collect();
                 self.bag.false_tips = vec![Tips { author, tips }];
             }
+            Lie::FalseShares => self.false_shares = true,
             Lie::FalseDigest => self.bag.false_digest = Some(self.dice.bytes()),
             Lie::Withhold => {
                 let ids: Vec<TransactionId> = self.bag.all.keys().map(|key| key.2).collect();
@@ -297,16 +309,36 @@ impl Liar {
             Lie::Repent => {
                 self.bag.false_tips.clear();
                 self.bag.false_digest = None;
+                self.false_shares = false;
                 self.bag.withheld.clear();
                 self.bag.shown = Default::default();
             }
         }
         let ids: Vec<TransactionId> = new.into_iter().map(|transaction| self.bag.keep(transaction)).collect();
-        let bad = [Lie::Lamport, Lie::ParentSequence, Lie::ParentUnknown, Lie::Author, Lie::OtherContext];
+        let bad = [
+            Lie::Lamport,
+            Lie::ParentSequence,
+            Lie::ParentUnknown,
+            Lie::Author,
+            Lie::OtherContext,
+            Lie::Sequence,
+        ];
         if bad.contains(&lie) {
             self.bag.bad.extend(&ids);
         }
         self.show(&ids, now)
+    }
+
+    /// What it answers to a `Lacking`, if it lies in that: `Shares`, each of them a call that may well be meant.
+    pub(super) fn share_falsely(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let asked: Vec<[u8; 32]> = match message {
+            [crate::LACKING, ids @ ..] if self.false_shares => borsh::from_slice(ids).ok()?,
+            _ => return None,
+        };
+        let contents = asked.into_iter().map(|id| (id, self.call().encode()));
+        let opened: Vec<([u8; 32], Vec<u8>)> = contents.collect();
+        let unable: Vec<[u8; 32]> = Vec::new();
+        Some([vec![crate::LACKING + 1], borsh::to_vec(&(opened, unable)).ok()?].concat())
     }
 
     /// Tells every peer that who made the context was removed. The removal is signed, and has a past that nobody has: no history will have it.

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
@@ -16,10 +17,17 @@ pub(super) struct Backend {
     file: File,
     path: PathBuf,
     files: Files,
+    unsynced: Arc<OnceLock<Error>>,
 }
 
 impl Backend {
-    pub(super) fn open(path: &Path, create: bool, files: &Files) -> Result<Self> {
+    /// A sync that fails is also put into `unsynced`: redb keeps it to itself when it closes.
+    pub(super) fn open(
+        path: &Path,
+        create: bool,
+        files: &Files,
+        unsynced: &Arc<OnceLock<Error>>,
+    ) -> Result<Self> {
         let fail = |error: io::Error| io_error("opening the store's file", &error);
         let file = OpenOptions::new().read(true).write(true).create_new(create).open(path);
         let file = file.map_err(|error| match error.kind() {
@@ -28,7 +36,8 @@ impl Backend {
         })?;
         let inner = FileBackend::new(file.try_clone().map_err(fail)?);
         let inner = inner.map_err(|error| Error::storage(format!("opening the store's file: {error}")))?;
-        Ok(Self { inner, file, path: path.to_owned(), files: files.clone() })
+        let unsynced = Arc::clone(unsynced);
+        Ok(Self { inner, file, path: path.to_owned(), files: files.clone(), unsynced })
     }
 }
 
@@ -46,7 +55,10 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.files.sync_file(&self.path, &self.file)
+        self.files.sync_file(&self.path, &self.file).inspect_err(|error| {
+            // The first one is the one to tell.
+            let _ = self.unsynced.set(io_error("syncing the store's file", error));
+        })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -82,6 +82,20 @@ fn in_parallel<T: Send>(parts: &[SealedPart], call: impl Fn(&SealedPart) -> T + 
     all.into_iter().map(|(_, done)| done).collect()
 }
 
+/// All of them, or what failed first: whoever finds the database failed already says only that.
+fn all_or_first(done: Vec<Result<Done, redb::Error>>) -> Result<Vec<Done>, redb::Error> {
+    let follows = |error: &redb::Error| matches!(error, redb::Error::PreviousIo);
+    let (mut all, mut failed) = (Vec::with_capacity(done.len()), None);
+    for done in done {
+        match done {
+            Ok(done) => all.push(done),
+            Err(error) if failed.as_ref().is_none_or(follows) => failed = Some(error),
+            Err(_) => {}
+        }
+    }
+    failed.map_or(Ok(all), Err)
+}
+
 /// What redb says, as Kith's error.
 fn redb_error(doing: &str, error: &redb::Error) -> Error {
     match error {
@@ -116,6 +130,8 @@ pub(super) struct Engine {
     files: Files,
     progress: Mutex<Progress>,
     failed: OnceLock<Error>,
+    /// A sync of the file that failed.
+    unsynced: Arc<OnceLock<Error>>,
 }
 
 impl Engine {
@@ -162,7 +178,8 @@ impl Engine {
     }
 
     fn start(directory: &Path, create: bool, options: &RedbOptions, sealer: &Arc<Sealer>) -> Result<Self> {
-        let backend = Backend::open(&directory.join(FILE), create, &options.files)?;
+        let unsynced = Arc::default();
+        let backend = Backend::open(&directory.join(FILE), create, &options.files, &unsynced)?;
         let length = std::fs::metadata(directory.join(FILE))
             .map_err(|error| io_error("looking at the store's file", &error))?
             .len();
@@ -181,6 +198,7 @@ impl Engine {
             files: options.files.clone(),
             progress: Mutex::new(progress),
             failed: OnceLock::new(),
+            unsynced,
         })
     }
 
@@ -250,8 +268,7 @@ impl Engine {
         let large = parts.iter().map(|part| part.rows.len()).sum::<usize>() >= PARALLEL;
         let done: Vec<Result<Done, redb::Error>> =
             if large { in_parallel(parts, carry_out) } else { parts.iter().map(carry_out).collect() };
-        for (part, done) in parts.iter().zip(done) {
-            let done = done?;
+        for (part, done) in parts.iter().zip(all_or_first(done)?) {
             marker.sums[part.keyspace as usize] = done.sum;
             digest.update(&[part.keyspace as u8]).update(&done.digest);
         }
@@ -302,18 +319,19 @@ impl Engine {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends in order, and notes it.
+    /// Ends in order, and notes it. An error of the last sync is told: without it what was written may be gone with the power.
     pub(super) fn close(self) -> Result<()> {
-        let noted = self.check().and_then(|()| {
-            let mut progress = self.progress();
-            let clean = Acknowledged { clean: true, ..progress.last() };
-            progress.write_durably(&self.files, clean)
-        });
+        let sound = self.check();
+        let Self { db, files, progress, unsynced, .. } = self;
         let dropped = guarded("closing the store", || {
-            drop(self.db);
+            drop(db);
             Ok(())
         });
-        noted.and(dropped.map_err(|(error, _)| error))
+        sound.and(dropped.map_err(|(error, _)| error))?;
+        unsynced.get().cloned().map_or(Ok(()), Err)?;
+        let mut progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let clean = Acknowledged { clean: true, ..progress.last() };
+        progress.write_durably(&files, clean)
     }
 }
 
