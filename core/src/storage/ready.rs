@@ -5,7 +5,7 @@ use super::sealing::Sealer;
 use super::{Batch, Keyspace, LastWrites};
 use crate::Result;
 
-/// A batch that is checked, and for an engine that can do it beforehand, sealed: the store that made it carries it out with
+/// A batch, sealed already where the engine can do that beforehand: the store that made it carries it out with
 /// [`super::Store::commit_ready`].
 #[derive(Debug)]
 pub struct Ready(pub(crate) Inner);

@@ -1,12 +1,15 @@
 //! The redb engine: the suite, locking, what belongs to another engine, damage.
 
 use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use super::conformance::{Engine, conformance};
 use super::workload::Random;
-use crate::storage::files::copy_tree;
+use crate::storage::files::{Event, Files, Observer, copy_tree};
 use crate::storage::format::Migration;
 use crate::storage::{
     Batch, Durability, EngineName, Keyspace, RedbOptions, RedbStore, SCHEMA, StorageEngine, Store, Verify,
@@ -45,6 +48,51 @@ fn put(store: &dyn Store, key: &[u8], value: &[u8]) -> Result<()> {
 
 fn value(store: &dyn Store, key: &[u8]) -> Result<Option<Vec<u8>>> {
     store.snapshot()?.get(Keyspace::State, key)
+}
+
+/// Fails one sync of the engine's file.
+struct FailingSync {
+    nth: usize,
+    seen: AtomicUsize,
+}
+
+impl Observer for FailingSync {
+    fn before(&self, event: Event<'_>) -> io::Result<()> {
+        let is_the_file = matches!(event, Event::SyncFile(path) if path.ends_with("data.redb"));
+        if is_the_file && self.seen.fetch_add(1, Ordering::Relaxed) + 1 == self.nth {
+            return Err(io::Error::other("the medium is gone"));
+        }
+        Ok(())
+    }
+}
+
+/// redb keeps a failed sync to itself when it closes. A store was made over that, and reported as closed in order.
+#[test]
+fn no_sync_fails_in_silence() {
+    let mut failed = (0, 0);
+    for nth in 1.. {
+        let directory = tempfile::tempdir().unwrap();
+        let observer = Arc::new(FailingSync { nth, seen: AtomicUsize::new(0) });
+        let files = Files::observed(Arc::clone(&observer) as Arc<dyn Observer>);
+        let options = RedbOptions { files, ..RedbOptions::default() };
+        let outcome = RedbStore::open(directory.path(), options).and_then(|store| {
+            let written = put(&store, b"a", b"1");
+            let closed = store.close();
+            written.and(closed)
+        });
+        if observer.seen.load(Ordering::Relaxed) < nth {
+            outcome.unwrap();
+            break;
+        }
+        let error = outcome.expect_err("a sync has failed");
+        assert!(error.message().contains("the medium is gone"), "sync {nth}: {error}");
+        // Nothing was made, or it is there and was not closed in order.
+        let installed = directory.path().join("store").exists();
+        failed = if installed { (failed.0, failed.1 + 1) } else { (failed.0 + 1, failed.1) };
+        let store = RedbStore::open(directory.path(), RedbOptions::default()).unwrap();
+        store.verify().unwrap();
+    }
+    assert!(failed.0 >= 4 && failed.1 >= 4, "before it was made and after: {failed:?}");
 }
 
 #[test]
