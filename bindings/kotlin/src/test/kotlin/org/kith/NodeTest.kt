@@ -130,6 +130,8 @@ internal class NodeTest {
             theirs.setDisplayName("Ben")
             events.of<Event.Renamed>().let { assertEquals(theirs.me to "Ben", it.member to it.name) }
             assertThrows<KithException.LimitExceeded> { mine.setDisplayName("x".repeat(129)) }
+            mine.setName("shopping")
+            eventually("the other one knows the name") { theirs.name == "shopping" }
             theirs.leave()
             assertEquals(theirs.me, events.of<Event.MemberLeft>().member)
             assertEquals(emptyList<ContextInfo>(), other.contexts())
@@ -232,9 +234,10 @@ internal class NodeTest {
         Hub().node().use { node ->
             val context = node.createContext()
             val events = context.subscribe()
+            val seen = mutableListOf<Event>()
             repeat(50) {
                 val job = launch(start = CoroutineStart.UNDISPATCHED) { context.put(key("$it"), bytes("x")) }
-                val waiting = launch(start = CoroutineStart.UNDISPATCHED) { events.next() }
+                val waiting = launch(start = CoroutineStart.UNDISPATCHED) { seen += events.next() }
                 job.cancel()
                 waiting.cancel()
                 waiting.join()
@@ -243,6 +246,10 @@ internal class NodeTest {
             context.put(key("last"), bytes("x"))
             // Each had been begun: its first step hands it to the context's thread.
             assertEquals(51, context.allEntries().toList().size)
+            fun changed() = seen.filterIsInstance<Event.Changed>().flatMap { it.keys }
+            while (key("last") !in changed()) seen += events.next()
+            assertEquals(List(50) { key("$it") }.toSet() + key("last"), changed().toSet())
+            assertEquals(51, changed().size)
         }
     }
 
