@@ -56,8 +56,6 @@ impl Liar {
             bag.keep(transaction);
         });
         let me = MemberId(key.verifying_key().to_bytes());
-        let sessions = BTreeMap::new();
-        let (counter, shared_falsely) = (0, 0);
         Self {
             key,
             me,
@@ -65,11 +63,11 @@ impl Liar {
             role,
             invitation,
             bag,
-            sessions,
+            sessions: BTreeMap::new(),
             dice,
-            counter,
+            counter: 0,
             false_shares: false,
-            shared_falsely,
+            shared_falsely: 0,
         }
     }
 
@@ -92,9 +90,8 @@ impl Liar {
 
     /// A message came.
     pub fn message(&mut self, link: LinkId, message: &[u8], now: u64) -> Outgoing {
-        if let (Some((channel, _)), Some(answer)) =
-            (self.sessions.get(&link).map(|(channel, _)| (*channel, ())), self.share_falsely(message))
-        {
+        let channel = self.sessions.get(&link).map(|(channel, _)| *channel);
+        if let (Some(channel), Some(answer)) = (channel, self.share_falsely(message)) {
             self.shared_falsely += 1;
             return vec![(link, channel, answer)];
         }
