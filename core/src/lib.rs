@@ -41,6 +41,7 @@ pub mod keyring;
 pub mod limits;
 pub mod network;
 pub mod node;
+mod padding;
 pub mod replica;
 mod sealed_box;
 pub mod storage;

@@ -6,8 +6,10 @@ use zeroize::Zeroizing;
 use super::{Scope, Secret, Trouble};
 use crate::aead::XChaCha20Poly1305;
 use crate::limits;
+use crate::padding::Buckets;
 
-const SMALLEST: usize = 512;
+/// 512, 640, 768, 896, 1024, 1280 …
+const SIZES: Buckets = Buckets { smallest: 512, largest_step: usize::MAX };
 /// Largest content: a transaction with the largest payload and the most parents.
 const LARGEST: usize = limits::PAYLOAD + limits::PARENTS * 72 + 1024;
 
@@ -38,20 +40,13 @@ pub fn gossip_topic(scope: &Scope, key: &Secret) -> [u8; 32] {
     *scope.derive(key, "gossip-topic", &[])
 }
 
-/// Up to a quarter more than `length`: 512, 640, 768, 896, 1024, 1280 …
-fn bucket(length: usize) -> usize {
-    let length = length.max(SMALLEST);
-    let step = (length + 1).next_power_of_two() / 8;
-    length.div_ceil(step) * step
-}
-
 impl Envelope {
     /// Seals an encoded transaction. The same content gives the same bytes.
     pub fn seal(scope: &Scope, key: &Secret, content: &[u8]) -> Result<Self, Trouble> {
         if content.len() > LARGEST {
             return Err(Trouble::TooLarge);
         }
-        let mut padded = Zeroizing::new(vec![0; bucket(content.len() + 4)]);
+        let mut padded = Zeroizing::new(vec![0; SIZES.size(content.len() + 4)]);
         padded[..4].copy_from_slice(&u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes());
         padded[4..4 + content.len()].copy_from_slice(content);
         let tag = tag(scope, key);
@@ -63,7 +58,7 @@ impl Envelope {
     /// The encoded transaction.
     pub fn open(&self, scope: &Scope, key: &Secret) -> Result<Vec<u8>, Trouble> {
         let (nonce, sealed) = self.sealed.split_at_checked(24).ok_or(Trouble::Envelope)?;
-        if sealed.len() > bucket(LARGEST + 4) + 16 {
+        if sealed.len() > SIZES.size(LARGEST + 4) + 16 {
             return Err(Trouble::TooLarge);
         }
         let nonce = <[u8; 24]>::try_from(nonce).map_err(|_| Trouble::Envelope)?;
@@ -71,7 +66,7 @@ impl Envelope {
         let (length, rest) = padded.split_first_chunk::<4>().ok_or(Trouble::Envelope)?;
         let content = rest.get(..u32::from_le_bytes(*length) as usize).ok_or(Trouble::Envelope)?;
         let zeros = rest[content.len()..].iter().all(|byte| *byte == 0);
-        if !zeros || padded.len() != bucket(content.len() + 4) {
+        if !zeros || padded.len() != SIZES.size(content.len() + 4) {
             return Err(Trouble::Envelope);
         }
         Ok(content.to_vec())
@@ -80,22 +75,4 @@ impl Envelope {
 
 fn cipher(scope: &Scope, key: &Secret) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&scope.derive::<32>(key, "envelope-key", &[]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_are_few_hold_their_content_and_waste_at_most_a_quarter() {
-        let mut sizes = std::collections::BTreeSet::new();
-        for length in (1..100_000).chain([LARGEST]) {
-            let size = bucket(length);
-            assert!(size >= length, "{length} does not fit into {size}");
-            assert!(size <= SMALLEST || size * 4 <= length * 5 + 4, "{size} for {length}");
-            assert_eq!(bucket(size), size, "a bucket is its own size");
-            sizes.insert(size);
-        }
-        assert!(sizes.len() < 40, "{} sizes tell too much", sizes.len());
-    }
 }

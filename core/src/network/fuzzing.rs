@@ -49,7 +49,7 @@ fn stream(input: &Input<'_>) {
             Ok(Next::Frame(length)) => {
                 assert!(length <= limits::FRAME);
                 assert_eq!(wire::header(length), *header);
-                length
+                length + wire::padding(length).len()
             }
             Ok(Next::Control(length)) => {
                 assert!((1..=CONTROL).contains(&length));
@@ -128,6 +128,7 @@ fn streams() -> Vec<Vec<u8>> {
     let mut stream: Vec<u8> = real_controls()[..2].iter().flat_map(Control::encode).collect();
     stream.extend(wire::header(3));
     stream.extend([1, 2, 3]);
+    stream.extend(wire::padding(3));
     stream.extend(real_controls()[2].encode());
     vec![stream]
 }

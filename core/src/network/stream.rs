@@ -356,14 +356,23 @@ async fn read_frame(
     let room = inbox.reserve(len).await.map_err(Ending::Gone)?;
     consumer.store(false, Ordering::Relaxed);
     let mut bytes = vec![0; len];
+    let whole = len + wire::padding(len).len();
     let (start, mut arrived) = (Instant::now(), 0);
-    while arrived < len {
+    while arrived < whole {
         // At every moment, not only at the end: who claims much room and sends little loses it soon.
         let until = start + limits.frame_timeout + Duration::from_millis(arrived as u64 * 1000 / SLOWEST);
-        match timeout_at(until, reader.read(&mut bytes[arrived..])).await.map_err(slow)?? {
-            0 => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
-            more => arrived += more,
+        let buffered = timeout_at(until, reader.fill_buf()).await.map_err(slow)??;
+        if buffered.is_empty() {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
         }
+        let more = buffered.len().min(whole - arrived);
+        let (body, zeros) = buffered[..more].split_at(more.min(len.saturating_sub(arrived)));
+        bytes[arrived.min(len)..][..body.len()].copy_from_slice(body);
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(Ending::Ours(Goodbye::new(Code::Malformed, "a frame is filled up with something")));
+        }
+        reader.consume_unpin(more);
+        arrived += more;
     }
     consumer.store(true, Ordering::Relaxed);
     inbox.frame(bytes, room).await.map_err(Ending::Gone)
@@ -387,6 +396,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.midway = true;
         self.inner.write_all(&wire::header(outgoing.bytes.len())).await?;
         self.inner.write_all(&outgoing.bytes).await?;
+        self.inner.write_all(wire::padding(outgoing.bytes.len())).await?;
         self.midway = false;
         Ok(())
     }

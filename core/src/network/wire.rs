@@ -1,6 +1,7 @@
 //! The bytes on a link: what a header says, and the few frames that are the network's own. `docs/network.md` has the
 //! layout in words; it is frozen as far as the choice of a version needs it.
 
+use crate::padding::Buckets;
 use crate::{Error, ErrorKind};
 
 /// The name under which the stream is asked for. It has no version: the first frame has.
@@ -15,6 +16,11 @@ pub(super) const HEADER: usize = 4;
 pub(super) const TEXT: usize = 256;
 /// The most streams that a hello says are alive: more than any peer may have.
 pub(super) const ALIVE: usize = 32;
+
+/// What frames of the layer above take up with their headers, for the eyes of a relay and of whoever else is on the path: not the length of
+/// what somebody wrote. In large frames much is put together, and a quarter more of them would be much: hence the largest step.
+const SIZES: Buckets = Buckets { smallest: 256, largest_step: 4096 };
+static ZEROS: [u8; 4096] = [0; 4096];
 
 const MAGIC: [u8; 4] = *b"kith";
 const OWN: u32 = 1 << 31;
@@ -34,6 +40,11 @@ pub(super) enum Next {
 pub(super) fn header(len: usize) -> [u8; HEADER] {
     // No frame is longer than 4 MiB.
     (len as u32 & !OWN).to_le_bytes()
+}
+
+/// The zeros that follow a frame of this length.
+pub(super) fn padding(len: usize) -> &'static [u8] {
+    &ZEROS[..SIZES.size(HEADER + len) - HEADER - len]
 }
 
 /// Reads a header. `frame` is what this side takes; nothing is allocated before this said yes.

@@ -320,7 +320,7 @@ impl Talk {
     }
 
     pub(crate) async fn frame(&mut self, body: &[u8]) {
-        self.write(&[&(body.len() as u32).to_le_bytes(), body].concat()).await;
+        self.write(&[&(body.len() as u32).to_le_bytes(), body, &padding(body.len())].concat()).await;
     }
 
     pub(crate) async fn read(&mut self) -> Heard {
@@ -333,7 +333,15 @@ impl Talk {
         if soon(self.0.read_exact(&mut body)).await.is_err() {
             return Heard::End;
         }
-        if word >> 31 == 1 { Heard::Control(body) } else { Heard::Frame(body) }
+        if word >> 31 == 1 {
+            return Heard::Control(body);
+        }
+        let mut zeros = padding(body.len());
+        match soon(self.0.read_exact(&mut zeros)).await {
+            Ok(()) if zeros.iter().all(|byte| *byte == 0) => Heard::Frame(body),
+            Ok(()) => panic!("a frame is filled up with something"),
+            Err(_) => Heard::End,
+        }
     }
 
     /// Reads up to the goodbye: its code and text.
@@ -372,6 +380,13 @@ impl Talk {
             assert!(matches!(self.read().await, Heard::Control(body) if body[0] == 2 && body.len() == 9));
         }
     }
+}
+
+/// What fills a frame up, as `docs/network.md` has it.
+pub(crate) fn padding(body: usize) -> Vec<u8> {
+    let least = (4 + body).max(256);
+    let step = ((least + 1).next_power_of_two() / 8).min(4096);
+    vec![0; least.div_ceil(step) * step - 4 - body]
 }
 
 /// The choice of a stream, with its number, as `docs/network.md` has it.

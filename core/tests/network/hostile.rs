@@ -157,6 +157,23 @@ async fn control_frames_out_of_place_end_the_link() {
 }
 
 #[tokio::test]
+async fn what_fills_a_frame_up_says_nothing() {
+    let mut stage = stage(|_| ()).await;
+    // The first byte of it, and the last.
+    for wrong in [0, padding(3).len() - 1] {
+        let (_raw, mut talk, link) = stage.hostile().await;
+        talk.frame(b"as it should be").await;
+        assert_eq!(stage.node.frame().await, b"as it should be");
+        let mut zeros = padding(3);
+        zeros[wrong] = 1;
+        talk.write(&[&3u32.to_le_bytes()[..], b"abc", &zeros].concat()).await;
+        assert_eq!(talk.goodbye().await.0, 5);
+        stage.ends(link, ErrorKind::InvalidArgument).await;
+    }
+    stage.is_untouched().await;
+}
+
+#[tokio::test]
 async fn half_a_frame_and_the_end_is_an_end() {
     let mut stage = stage(|_| ()).await;
     let (_raw, mut talk, link) = stage.hostile().await;
@@ -176,8 +193,8 @@ async fn half_a_frame_and_the_end_is_an_end() {
 #[tokio::test]
 async fn a_frame_that_never_ends_is_given_up() {
     let mut stage = stage(|config| config.limits.frame_timeout = Duration::from_millis(300)).await;
-    // Half a header; a small frame; a large one, which would have minutes if it came.
-    for bytes in [&[7u8][..], &[100, 0, 0, 0, 1, 2, 3], &[0, 0, 64, 0, 1, 2, 3]] {
+    // Half a header; a small frame; one that is not filled up; a large one, which would have minutes if it came.
+    for bytes in [&[7u8][..], &[100, 0, 0, 0, 1, 2, 3], &[3, 0, 0, 0, 1, 2, 3], &[0, 0, 64, 0, 1, 2, 3]] {
         let (_raw, mut talk, link) = stage.hostile().await;
         talk.write(bytes).await;
         assert_eq!(talk.goodbye().await.0, 7);
