@@ -19,7 +19,7 @@ const NOT_TIMED: [&str; 2] = ["memory", "transactions"];
 /// Those that are the same with each.
 const ALIKE: [&str; 4] = ["fsync", "get", "epoch", "encryption"];
 /// What is built besides, and measured by other programs.
-const OTHERS: [&str; 2] = ["languages", "size"];
+const OTHERS: [&str; 3] = ["attacks", "languages", "size"];
 
 /// What is asked for on the command line.
 struct Asked<'a> {
@@ -116,6 +116,9 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
             }
         }
     }
+    if asked.wants("attacks") {
+        attacks(&mut figures)?;
+    }
     if asked.wants("languages") {
         languages(&mut figures, if asked.quick { "2000" } else { "20000" })?;
     }
@@ -145,6 +148,32 @@ impl Figures {
         }
         self.read(&lines, engine)
     }
+}
+
+/// How long writing to another context takes while each of the tests' attacks goes on, one after the other.
+fn attacks(figures: &mut Figures) -> Result<()> {
+    headline("attacks");
+    let mut test = cargo("test");
+    test.args([
+        "--release",
+        "--package",
+        "kith-core",
+        "--test",
+        "hostile",
+        "--",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    let (succeeded, lines) = tee(&mut test)?;
+    let worst = lines.iter().filter_map(|line| p99(line)).max_by(f64::total_cmp);
+    let worst = worst.ok_or_else(|| Failed("no attack says how long writing took meanwhile".into()))?;
+    figures.succeeded((succeeded, vec![format!("figure attacks.p99.ms {}", worst / 1000.0)]), None)
+}
+
+/// What a test says of its attack, in µs.
+fn p99(line: &str) -> Option<f64> {
+    let (_, attack) = line.split_once("attack: ")?;
+    attack.split_once(" p99 ")?.1.split(',').next()?.parse().ok()
 }
 
 /// `get` from C and Python, by the libraries as they are shipped.
@@ -192,4 +221,17 @@ fn machine(task: &str) -> Result<String> {
         kib / (1 << 20) as f64,
         String::from_utf8_lossy(&kind).trim()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_attack_says_is_read() {
+        let line = "test x ... attack: garbage: 120 puts in another context meanwhile, µs: p50 900, p99 4100, most 9000";
+        assert_eq!(p99(line), Some(4100.0));
+        assert_eq!(p99("attack: garbage"), None);
+        assert_eq!(p99("p50 900, p99 4100, most 9000"), None);
+    }
 }

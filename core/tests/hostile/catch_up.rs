@@ -8,9 +8,10 @@ use kith_core::node::JoinOptions;
 use kith_core::replica::{MemberId, Tip, TransactionId};
 use kith_core::sync::{Ended, SYNC_VERSION};
 
+use crate::heap::Watch;
 use crate::liar::Liar;
 use crate::nodes::PATIENCE;
-use crate::scene::{Scene, resident, wait_for};
+use crate::scene::{Scene, wait_for};
 
 /// A message: the number of its kind and its fields, as `docs/sync.md` has them.
 fn message(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
@@ -168,7 +169,7 @@ async fn a_member_that_lies_about_what_it_holds_is_not_believed() {
 async fn a_member_that_never_answers_holds_up_nobody() {
     let scene = Scene::new().await;
     let mut liar = scene.liar().await;
-    let before = resident();
+    let watch = Watch::begin().await;
     liar.deaf = true;
     liar.story.digest = Some([7; 32]);
     liar.with_session(|session, story, now| session.compare(story, now)).await;
@@ -177,10 +178,7 @@ async fn a_member_that_never_answers_holds_up_nobody() {
         scene.attacked.put(crate::nodes::key(&format!("large {round}")), &value).await.unwrap();
     }
     crate::nodes::equal(&scene.attacked, &scene.at_honest).await;
-    println!(
-        "16 MiB written beside a deaf peer: memory grew by {} KiB",
-        resident().saturating_sub(before) >> 10
-    );
+    watch.at_most(96, "16 MiB written beside a deaf peer");
     liar.hang_up().await;
     scene.ends_whole("a deaf member").await;
 }

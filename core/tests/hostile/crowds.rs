@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::heap::Watch;
 use crate::network::{Heard, Raw, Talk, protocol, secret};
-use crate::scene::{Scene, resident};
-
-/// Memory that one attack may cost: far more than the limits add up to here, far less than the attack offers.
-const GENEROUS: u64 = 200 << 20;
+use crate::scene::Scene;
 
 async fn stream(raw: &mut Raw, peer: libp2p::PeerId) -> Option<Talk> {
     let opened =
@@ -23,7 +21,7 @@ async fn ten_thousand_streams() {
     let scene = Scene::new().await;
     let address = scene.node.addresses().remove(0);
     let peer: libp2p::PeerId = scene.node.id().parse().unwrap();
-    let before = resident();
+    let watch = Watch::begin().await;
     let opened = Arc::new(AtomicUsize::new(0));
     let crowd = (0..4).map(|_| {
         let (opened, address) = (Arc::clone(&opened), address.clone());
@@ -45,9 +43,7 @@ async fn ten_thousand_streams() {
     for one in crowd {
         one.await.unwrap();
     }
-    let grown = resident().saturating_sub(before);
-    println!("{} streams: memory grew by {} KiB", opened.load(Ordering::Relaxed), grown >> 10);
-    assert!(grown < GENEROUS, "{grown}");
+    watch.at_most(16, "10,000 streams");
     scene.ends_whole("10,000 streams").await;
 }
 
@@ -58,7 +54,7 @@ async fn many_connections_with_half_a_frame_each() {
     let scene = Scene::new().await;
     let address = scene.node.addresses().remove(0);
     let peer: libp2p::PeerId = scene.node.id().parse().unwrap();
-    let before = resident();
+    let watch = Watch::begin().await;
     let (mut crowd, mut linked, mut refused) = (Vec::new(), 0, 0);
     for _ in 0..PEERS {
         let greater = true;
@@ -81,13 +77,8 @@ async fn many_connections_with_half_a_frame_each() {
         crowd.push((raw, talk));
     }
     assert!(linked > 0 && refused > 0, "{linked} links, {refused} refused: the limit was not reached");
-    let grown = resident().saturating_sub(before);
-    // The attackers themselves are in this process: a thread and a runtime for each.
-    println!(
-        "{linked} links and {refused} refused: memory grew by {} KiB, the attackers' own included",
-        grown >> 10
-    );
-    assert!(grown < GENEROUS, "{grown}");
+    println!("{linked} links and {refused} refused");
+    watch.at_most(150, "half frames");
     drop(crowd);
     scene.ends_whole("many connections").await;
 }
@@ -96,6 +87,7 @@ async fn many_connections_with_half_a_frame_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endless_frames() {
     let scene = Scene::new().await;
+    let watch = Watch::begin().await;
     let address = scene.node.addresses().remove(0);
     let peer: libp2p::PeerId = scene.node.id().parse().unwrap();
     let mut ended = 0;
@@ -120,5 +112,6 @@ async fn endless_frames() {
         }
     }
     assert_eq!(ended, 4, "each was told why");
+    watch.at_most(16, "endless frames");
     scene.ends_whole("endless frames").await;
 }

@@ -7,6 +7,7 @@ mod catch_up;
 mod crowds;
 mod evidence;
 mod forged;
+mod heap;
 mod liar;
 #[path = "../network/common.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kith_core::invitation::Invitation;
-use kith_core::node::{Context, CreateOptions, Encryption, InviteOptions, Node, Options};
+use kith_core::node::{Context, CreateOptions, Encryption, InviteOptions, Level, Node, Options};
 use kith_core::replica::Role;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::liar::Liar;
@@ -20,6 +21,8 @@ pub(crate) struct Scene {
     pub(crate) at_honest: Context,
     /// What it is not.
     pub(crate) other: Context,
+    /// The node's.
+    directory: TempDir,
     stop: Arc<AtomicBool>,
     traffic: Option<JoinHandle<Vec<Duration>>>,
 }
@@ -30,10 +33,17 @@ pub(crate) fn local() -> Options {
     options
 }
 
+fn on(directory: &TempDir) -> Options {
+    let mut options = local();
+    options.path = Some(directory.path().join("node"));
+    options
+}
+
 impl Scene {
     pub(crate) async fn new() -> Self {
         nodes::log();
-        let (node, honest) = (Node::open(local()).await.unwrap(), Node::open(local()).await.unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let (node, honest) = (Node::open(on(&directory)).await.unwrap(), Node::open(local()).await.unwrap());
         // The liar forges what it sends byte by byte, and so needs a context whose calls anybody can make. (Liars in sealed ones: the simulator.)
         let mut options = CreateOptions::default();
         options.encryption = Encryption::Off;
@@ -43,7 +53,7 @@ impl Scene {
         attacked.put(key("before"), b"kept").await.unwrap();
         equal(&attacked, &at_honest).await;
         let mut scene =
-            Self { node, honest, attacked, at_honest, other, stop: Arc::default(), traffic: None };
+            Self { node, honest, attacked, at_honest, other, directory, stop: Arc::default(), traffic: None };
         scene.traffic = Some(scene.write_elsewhere());
         scene
     }
@@ -82,32 +92,39 @@ impl Scene {
         equal(&self.attacked, &self.at_honest).await;
         for context in [&self.attacked, &self.at_honest] {
             for (name, value) in [("before", &b"kept"[..]), ("after", b"goes on")] {
-                let found = context.get(key(name), kith_core::node::Level::Tentative).await.unwrap();
+                let found = context.get(key(name), Level::Tentative).await.unwrap();
                 assert_eq!(found.as_deref(), Some(value), "{attack}");
             }
         }
         self.stop.store(true, Ordering::Relaxed);
         let mut took = self.traffic.take().unwrap().await.unwrap();
-        let last = self.other.get(key("traffic"), kith_core::node::Level::Tentative).await.unwrap().unwrap();
+        let last = self.other.get(key("traffic"), Level::Tentative).await.unwrap().unwrap();
         assert_eq!(last, (took.len() - 1).to_le_bytes(), "{attack}: every put of the other context is there");
         took.sort();
         let at = |share: usize| took[(took.len() - 1) * share / 100];
+        // `cargo xtask bench attacks` reads this.
         println!(
-            "{attack}: {} puts in another context meanwhile, p50 {:?}, p99 {:?}, most {:?}",
+            "attack: {attack}: {} puts in another context meanwhile, µs: p50 {}, p99 {}, most {}",
             took.len(),
-            at(50),
-            at(99),
-            at(100)
+            at(50).as_micros(),
+            at(99).as_micros(),
+            at(100).as_micros()
         );
+        let (attacked, other) = (self.attacked.id(), self.other.id());
+        let before = [&self.attacked, &self.other].map(|context| context.status());
+        let [before, elsewhere] = futures::future::join_all(before).await.try_into().unwrap();
         self.node.shutdown().await.unwrap();
         self.honest.shutdown().await.unwrap();
+        // What it has is what it finds again.
+        let node = Node::open(on(&self.directory)).await.unwrap();
+        for (id, before) in [(attacked, before), (other, elsewhere)] {
+            let context = node.context(id).unwrap();
+            let (before, now) = (before.unwrap(), context.status().await.unwrap());
+            assert_eq!((now.digest, now.commitment), (before.digest, before.commitment), "{attack}");
+            assert_eq!(context.verify().await.unwrap().difference, None, "{attack}");
+        }
+        node.shutdown().await.unwrap();
     }
-}
-
-/// The process's memory in use, in bytes.
-pub(crate) fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 /// Waits for something that the node shows without an event.

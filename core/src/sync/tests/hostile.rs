@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::super::batch::{Batch, Purpose, runs};
 use super::super::message::{Hello, Message};
+use super::super::proof::Covered;
 use super::super::rounds::FIRST_PAUSE;
 use super::super::{Ended, Failure, SYNC_VERSION, Tips};
 use super::world::{Dice, Store, World, genesis, history, member, past, sign};
@@ -212,6 +213,26 @@ fn vectors_are_bounded_over_all_pages() {
     // Authors ascend over the pages.
     assert_eq!(end_of(&[hello(1), page(2, 1), page(1, 1)]), garbage);
     assert_eq!(end_of(&[hello(1), page(2, 1), page(2, 1)]), garbage);
+}
+
+#[test]
+fn evidence_is_bounded_over_all_messages() {
+    let page = |many: usize, bytes: usize| {
+        let signed = sign(genesis().header.belongs_to(), 1, None, &[&genesis()], Kind::Call, vec![7; bytes]);
+        let id = signed.header.id();
+        let mut store = Store::new(2);
+        store.receive(vec![genesis(), signed]);
+        let covered = Covered::read(&store, &id).unwrap().unwrap();
+        Message::Evidence { transactions: vec![covered; many], last: false }
+    };
+    let garbage = Some(Ended::Failed(Failure::Garbage));
+    let many = |pages: usize| vec![page(limits::SYNC_EVIDENCE / 4, 50); pages];
+    assert_eq!(end_of(&many(4)), None);
+    assert_eq!(end_of(&[many(4), vec![page(1, 50)]].concat()), garbage);
+    // Each takes a little more than its text.
+    let large = |pages: usize| vec![page(1, limits::SYNC_EVIDENCE_BYTES / 256); pages];
+    assert_eq!(end_of(&large(250)), None);
+    assert_eq!(end_of(&large(256)), garbage);
 }
 
 #[test]

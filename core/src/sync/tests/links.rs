@@ -281,3 +281,52 @@ fn no_truncation_or_change_of_a_frame_panics() {
         }
     }
 }
+
+/// A node may host more contexts than a link has channels: neither side goes past that, whoever asks.
+#[test]
+fn a_link_has_so_many_channels_and_no_more() {
+    let context = |number: usize| {
+        let mut id = [2; 32];
+        id[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        ContextId(id)
+    };
+    let more = limits::SYNC_CHANNELS + 3;
+    let (mut one, hello) = Link::new(b"a", b"b", [11; 32]).unwrap();
+    let (mut other, answer) = Link::new(b"b", b"a", [12; 32]).unwrap();
+    one.receive(&answer, [1; 32]).unwrap();
+    other.receive(&hello, [2; 32]).unwrap();
+    let sent = |outputs: Vec<LinkOutput>| -> Vec<Vec<u8>> {
+        let frame = |output| if let LinkOutput::Send(frame) = output { Some(frame) } else { None };
+        outputs.into_iter().filter_map(frame).collect()
+    };
+    let opened =
+        |outputs: &[LinkOutput]| outputs.iter().filter(|o| matches!(o, LinkOutput::Opened { .. })).count();
+    let (mut here, mut there) = (0, 0);
+    for number in 0..more {
+        other.add(context(number), ACCESS, false);
+        for frame in sent(one.add(context(number), ACCESS, true)) {
+            let outputs = other.receive(&frame, [3; 32]).unwrap();
+            there += opened(&outputs);
+            for answer in sent(outputs) {
+                here += opened(&one.receive(&answer, [4; 32]).unwrap());
+            }
+        }
+    }
+    assert_eq!((here, there), (limits::SYNC_CHANNELS, limits::SYNC_CHANNELS));
+    // The other side says nothing of it that it has let one go, and opens another one for it.
+    let channel = other.open_channel(&context(0)).unwrap();
+    let closing = sent(other.close(channel));
+    let opening = sent(other.open(&context(more - 1)));
+    assert_eq!((closing.len(), opening.len()), (1, 1));
+    let outputs = one.receive(&opening[0], [5; 32]).unwrap();
+    assert_eq!(opened(&outputs), 0);
+    // Once it does, there is room.
+    for answer in sent(outputs) {
+        other.receive(&answer, [6; 32]).unwrap();
+    }
+    assert_eq!(other.open_channel(&context(more - 1)), None);
+    one.receive(&closing[0], [7; 32]).unwrap();
+    let opening = sent(other.open(&context(more - 1)));
+    let outputs = one.receive(&opening[0], [8; 32]).unwrap();
+    assert_eq!(opened(&outputs), 1);
+}

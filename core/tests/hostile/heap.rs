@@ -1,0 +1,78 @@
+//! An allocator that counts, so that what an attack takes is seen also where no page of it was touched.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+static NOW: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+struct Counting;
+
+fn count(change: isize) {
+    let now = NOW.fetch_add(change, Ordering::Relaxed) + change;
+    MOST.fetch_max(now, Ordering::Relaxed);
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        // SAFETY: passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What the process holds more than when this was made. There is one at a time; tests that make none may run beside it.
+pub(crate) struct Watch {
+    before: isize,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Watch {
+    pub(crate) async fn begin() -> Self {
+        let alone = ALONE.lock().await;
+        let before = NOW.load(Ordering::Relaxed);
+        MOST.store(before, Ordering::Relaxed);
+        Self { before, _alone: alone }
+    }
+
+    /// At any moment since it was made, the attackers' own share included.
+    pub(crate) fn at_most(&self, mib: usize, attack: &str) {
+        let most = usize::try_from(MOST.load(Ordering::Relaxed) - self.before).unwrap_or(0);
+        println!("{attack}: {} KiB of memory more, at most", most >> 10);
+        assert!(most >> 20 < mib, "{attack}: {} MiB", most >> 20);
+    }
+}
+
+/// The control: what is claimed counts, touched or not.
+#[tokio::test]
+async fn what_is_allocated_and_never_touched_is_seen() {
+    let watch = Watch::begin().await;
+    drop(std::hint::black_box(vec![0u8; 600 << 20]));
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch.at_most(599, "nobody's")));
+    assert!(seen.is_err());
+}
