@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use tokio::runtime::Runtime;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 pub(crate) use self::live::Live;
@@ -207,8 +207,14 @@ impl Registry {
             let live = node.live()?;
             let number = *last + 1;
             let (this, on) = (Arc::clone(&node), Arc::clone(&live));
-            let task = node.handle.spawn_blocking(move || this.create(&on, options, number));
-            let (id, row) = task.await.map_err(|e| Error::internal(format!("creating panicked: {e}")))??;
+            // The host's application is asked, which is never done on a thread that others wait for.
+            let (done, created) = oneshot::channel();
+            let create = move || {
+                // Nobody listens any more: the node is gone.
+                let _ = done.send(this.create(&on, options, number));
+            };
+            context_thread(create)?;
+            let (id, row) = created.await.map_err(|_| Error::internal("creating panicked"))??;
             *last = number;
             node.start_context(&live, id, row)
         })
@@ -320,10 +326,7 @@ impl Registry {
             gossips: live.network.gossips(),
         };
         let actor = Actor::new(start)?;
-        let thread = std::thread::Builder::new()
-            .name("kith-context".into())
-            .spawn(move || actor.run(receiver))
-            .map_err(|e| Error::internal(format!("a thread does not start: {e}")))?;
+        let thread = context_thread(move || actor.run(receiver))?;
         let running = Running { store: Arc::clone(&live.store), commands: commands.clone() };
         shared.running.send_replace(Some(running));
         let context = Context { shared };
@@ -425,6 +428,12 @@ fn points(own: Vec<String>, friends: Vec<String>) -> Vec<String> {
     }
     points.extend(friends);
     points
+}
+
+/// A thread on which the host's application may be asked.
+fn context_thread(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name("kith-context".into());
+    thread.spawn(work).map_err(|e| Error::internal(format!("a thread does not start: {e}")))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

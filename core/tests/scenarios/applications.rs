@@ -1,7 +1,8 @@
 //! Applications of the host's own.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use kith_core::ErrorKind;
 use kith_core::application::{Application, ApplicationError, Call, State};
@@ -83,6 +84,27 @@ async fn an_application_of_the_hosts_own_works_for_all() {
     close(&[&one, &other]).await;
 }
 
+/// Joining does not wait for what is applied.
+#[tokio::test]
+async fn who_joins_with_an_ailing_application_is_a_member_that_stands_still() {
+    let hub = Hub::new();
+    let (one, other) = (open(&hub).await, open(&hub).await);
+    let moody = Arc::new(Moody::default());
+    moody.ailing.store(true, Ordering::SeqCst);
+    one.register("moody", Arc::new(Moody::default())).unwrap();
+    other.register("moody", Arc::clone(&moody) as Arc<dyn Application>).unwrap();
+    let mine = create(&one).await;
+    mine.execute("first", b"bad").await.unwrap();
+    let theirs = join(&mine, &other, Role::Writer).await.unwrap();
+    eventually(async || theirs.status().await.unwrap().blocked.is_some()).await;
+    assert_eq!(theirs.members().await.unwrap().len(), 2);
+    refused(theirs.execute("other", b"good").await, ErrorKind::Blocked, "");
+    moody.ailing.store(false, Ordering::SeqCst);
+    mine.execute("more", b"good").await.unwrap();
+    equal(&mine, &theirs).await;
+    close(&[&one, &other]).await;
+}
+
 // scenario: local_fault
 #[tokio::test]
 async fn a_fault_blocks_one_member_and_an_admin_skips_the_call() {
@@ -131,4 +153,58 @@ async fn a_context_waits_for_its_application() {
     equal(&mine, &theirs).await;
     assert_eq!(theirs.query("first", &[]).await.unwrap(), b"value");
     close(&[&one, &other]).await;
+}
+
+/// Notes on which threads it is asked.
+#[derive(Default)]
+struct Asked(Mutex<BTreeSet<(&'static str, String)>>);
+
+impl Asked {
+    fn now(&self, what: &'static str) {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        self.0.lock().unwrap().insert((what, thread));
+    }
+}
+
+impl Application for Asked {
+    fn initialise(&self, _: &[u8], _: &mut dyn State) -> Result<(), ApplicationError> {
+        self.now("initialise");
+        Ok(())
+    }
+
+    fn execute(&self, _: &Call<'_>, _: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+        self.now("execute");
+        Ok(Vec::new())
+    }
+
+    fn query(&self, _: &str, _: &[u8], _: &mut dyn State) -> Result<Vec<u8>, ApplicationError> {
+        self.now("query");
+        Ok(Vec::new())
+    }
+}
+
+/// However long it takes there, no other context and no network waits.
+#[tokio::test]
+async fn an_application_is_asked_on_threads_of_contexts_alone() {
+    let hub = Hub::new();
+    let (one, other) = (open(&hub).await, open(&hub).await);
+    let asked = [Arc::new(Asked::default()), Arc::new(Asked::default())];
+    for (node, asked) in [&one, &other].into_iter().zip(&asked) {
+        node.register("asked", Arc::clone(asked) as Arc<dyn Application>).unwrap();
+    }
+    let mut options = CreateOptions::default();
+    options.application = "asked".into();
+    let mine = one.create_context(options).await.unwrap();
+    mine.execute("before", b"").await.unwrap();
+    let theirs = join(&mine, &other, Role::Writer).await.unwrap();
+    theirs.execute("after", b"").await.unwrap();
+    equal(&mine, &theirs).await;
+    mine.query("anything", b"").await.unwrap();
+    theirs.query("anything", b"").await.unwrap();
+    close(&[&one, &other]).await;
+    // A joiner replays how the context began.
+    let everything = ["execute", "initialise", "query"].map(|what| (what, "kith-context".to_owned()));
+    for asked in asked {
+        assert_eq!(*asked.0.lock().unwrap(), BTreeSet::from(everything.clone()));
+    }
 }
