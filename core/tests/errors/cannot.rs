@@ -167,8 +167,14 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[Blocked],
         ALL,
-        &["calls", "governing calls", "rotate_keys", "query", "verify", "create_context"],
+        &["calls", "governing calls", "rotate_keys", "query", "verify", "create_context", "join"],
         "It neither signs nor asks the application.",
+    ),
+    because(
+        &[Blocked],
+        &["join"],
+        &[],
+        "Joining is done once the node holds what a peer holds; that its application cannot carry that out is an event, and in the status.",
     ),
     because(
         &[ApplicationMissing],
@@ -180,7 +186,7 @@ pub(crate) const REASONS: &[Reason] = &[
         &[Unsupported],
         ALL,
         &["kv calls", "get", "entries", "rotate_keys", "change_storage_key"],
-        "All of it is there.",
+        "All of it is there; but every call that needs a node is refused so in a process that was forked from one with nodes (shown in C and Python).",
     ),
     because(
         &[LimitExceeded],
@@ -204,7 +210,7 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[LimitExceeded],
         &["node"],
-        &["open", "create_context", "join"],
+        &["open", "create_context", "join", "connect"],
         "What it takes is small or checked as `InvalidArgument`.",
     ),
     because(

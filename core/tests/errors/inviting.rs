@@ -5,7 +5,7 @@ use std::time::Duration;
 use bech32::{Bech32m, Hrp};
 use ed25519_dalek::SigningKey;
 use kith_core::invitation::{Invitation, Unsigned};
-use kith_core::network::{Config, Event, Hub, Network};
+use kith_core::network::{Config, Event, Hub, Limits, Network, PeerId};
 use kith_core::node::{CreateOptions, InviteOptions, Node, Options};
 use kith_core::replica::payload::Tip;
 use kith_core::replica::{MemberId, Role, Transaction, TransactionId};
@@ -222,6 +222,25 @@ pub(crate) async fn nobody_to_reach(table: &mut Table) {
     let (connected, (code, _)) = tokio::join!(node.connect(&address), other);
     assert_eq!(code, 2);
     table.shows("Node::connect", ErrorKind::VersionMismatch, connected);
+
+    table.case("more peers than are kept connected");
+    let hub = Hub::new();
+    let mut options = Options::in_memory(&hub);
+    let most = Limits::default().known_peers;
+    let nobody = (0..most).map(|number| {
+        let mut secret = [7; 32];
+        secret[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        PeerId::of_identity(&secret).to_string()
+    });
+    options.bootstrap = nobody.map(|peer| format!("/memory/1/p2p/{peer}")).collect();
+    let (popular, late) =
+        (Node::open(options).await.unwrap(), Node::open(Options::in_memory(&hub)).await.unwrap());
+    while popular.status().await.unwrap().peers.len() < most {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    table.shows("Node::connect", ErrorKind::LimitExceeded, popular.connect(&late.addresses()[0]).await);
+    popular.shutdown().await.unwrap();
+    late.shutdown().await.unwrap();
 
     table.case("addresses that are none");
     let own = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", node.id());
