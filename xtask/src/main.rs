@@ -25,6 +25,7 @@ mod simulate;
 mod size;
 mod soak;
 mod swift;
+mod terminal;
 mod tools;
 mod valgrind;
 

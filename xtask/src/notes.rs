@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::c::Installed;
 use crate::count::Count;
 use crate::program::{PATIENCE, Program};
+use crate::terminal::{last_bar, seen_by_a_camera};
 use crate::tools::{During, Failed, Options, Result, command, empty_folder, headline, root};
 use crate::{kotlin, python, setup, swift};
 
@@ -26,10 +27,12 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let swift = swift::Examples::build(options)?;
     let programs = Programs { folder, interpreter, rust: options.output().join("notes"), c, kotlin, swift };
     let mut count = Count::default();
-    for one in LANGUAGES {
-        for other in LANGUAGES.into_iter().filter(|other| *other != one) {
-            headline(&format!("notebooks: {one} makes, {other} joins"));
-            match pair(&programs, one, other) {
+    for (first, one) in LANGUAGES.into_iter().enumerate() {
+        for (second, other) in LANGUAGES.into_iter().enumerate().filter(|(_, other)| *other != one) {
+            // Each of them makes and joins both ways.
+            let way = if (first + second) % 2 == 1 { Way::Terminal } else { Way::Pipes };
+            headline(&format!("notebooks: {one} makes, {other} joins ({way:?})"));
+            match pair(&programs, one, other, way) {
                 Ok(()) => count.passed += 1,
                 Err(Failed(message)) => {
                     eprintln!("failed: {message}");
@@ -46,6 +49,14 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
 
 const LANGUAGES: [&str; 5] = ["Rust", "Python", "C", "Kotlin", "Swift"];
 
+/// What the programs read and write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Pipes,
+    /// Where QR codes and bars are drawn, for people.
+    Terminal,
+}
+
 struct Programs {
     folder: PathBuf,
     interpreter: PathBuf,
@@ -56,7 +67,7 @@ struct Programs {
 }
 
 impl Programs {
-    fn start(&self, language: &str, directory: &Path) -> Result<Program> {
+    fn start(&self, language: &str, directory: &Path, way: Way) -> Result<Program> {
         let mut command = match language {
             "Python" => {
                 let mut python = command(&self.interpreter);
@@ -69,7 +80,10 @@ impl Programs {
             _ => command(&self.c),
         };
         command.arg(directory);
-        Program::start(language, command)
+        match way {
+            Way::Pipes => Program::start(language, command),
+            Way::Terminal => Program::on_terminal(language, command),
+        }
     }
 }
 
@@ -107,16 +121,42 @@ fn becomes(program: &mut Program, line: &str, wanted: impl Fn(&[String]) -> bool
     }
 }
 
-fn token(program: &mut Program, line: &str) -> Result<String> {
+/// The token that a program invites with; on a terminal it draws it, too.
+fn token(program: &mut Program, line: &str, way: Way) -> Result<String> {
     let said = answers(program, line)?;
     let token = said.iter().find_map(|line| line.strip_prefix("token "));
-    token.map(str::to_owned).ok_or_else(|| Failed(format!("{} said {said:?}, and no token", program.name)))
+    let token = token.ok_or_else(|| Failed(format!("{} said {said:?}, and no token", program.name)))?;
+    let drawn = seen_by_a_camera(&said);
+    let wanted = (way == Way::Terminal).then(|| token.to_uppercase());
+    if drawn != wanted {
+        return Err(Failed(format!("{} draws {drawn:?} of {token:?} with {way:?}", program.name)));
+    }
+    Ok(token.to_owned())
 }
 
-fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
+/// Joins; on a terminal a bar is drawn to its end.
+fn join(program: &mut Program, invitation: &str, way: Way) -> Result<()> {
+    let mut shown = String::new();
+    program.errors();
+    expect(program, &format!("join {invitation}"), "joined home")?;
+    let begun = Instant::now();
+    loop {
+        shown += &program.errors();
+        match last_bar(&shown) {
+            Some((40, done, total)) if done == total && total > 0 => return Ok(()),
+            None if way == Way::Pipes => return Ok(()),
+            _ if begun.elapsed() > PATIENCE => {
+                return Err(Failed(format!("{} shows no whole bar: {shown:?}", program.name)));
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn pair(programs: &Programs, one: &str, other: &str, way: Way) -> Result<()> {
     let directories = [one, other].map(|name| programs.folder.join(format!("{one}-{other}-{name}")));
-    let mut anna = programs.start(one, &directories[0])?;
-    let mut ben = programs.start(other, &directories[1])?;
+    let mut anna = programs.start(one, &directories[0], way)?;
+    let mut ben = programs.start(other, &directories[1], way)?;
     const NONE: &str = "there is no notebook yet: create NAME or join TOKEN";
     for program in [&mut anna, &mut ben] {
         if program.until("help", "quit")?.len() != HELP {
@@ -127,8 +167,8 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     expect(&mut anna, "create home", "created")?;
     expect(&mut anna, "name anna", "named")?;
     expect(&mut anna, "invite king", "a role is admin, writer or reader")?;
-    let invitation = token(&mut anna, "invite")?;
-    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    let invitation = token(&mut anna, "invite", way)?;
+    join(&mut ben, &invitation, way)?;
     expect(&mut ben, "name ben", "named")?;
 
     becomes(&mut anna, "watch", <[String]>::is_empty)?;
@@ -162,7 +202,7 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     becomes(&mut ben, "members", |said| both(said, "ben"))?;
 
     anna.stop()?;
-    let mut anna = programs.start(one, &directories[0])?;
+    let mut anna = programs.start(one, &directories[0], way)?;
     expect(&mut anna, "read shopping", "milk and bread")?;
 
     // The other one is removed by name; comes back and leaves; comes back as a reader and is removed by the beginning of its id.
@@ -172,14 +212,14 @@ fn pair(programs: &Programs, one: &str, other: &str) -> Result<()> {
     becomes(&mut ben, "write too late", |said| said.len() == 1 && said[0].starts_with("error: "))?;
     expect(&mut ben, "leave", "left")?;
     expect(&mut ben, "list", NONE)?;
-    let invitation = token(&mut anna, "invite writer")?;
-    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    let invitation = token(&mut anna, "invite writer", way)?;
+    join(&mut ben, &invitation, way)?;
     becomes(&mut anna, "members", |said| said.len() == 2)?;
     expect(&mut ben, "leave", "left")?;
     expect(&mut ben, "list", NONE)?;
     becomes(&mut anna, "members", |said| said.len() == 1)?;
-    let invitation = token(&mut anna, "invite reader")?;
-    expect(&mut ben, &format!("join {invitation}"), "joined home")?;
+    let invitation = token(&mut anna, "invite reader", way)?;
+    join(&mut ben, &invitation, way)?;
     becomes(&mut ben, "write not allowed", |said| said.len() == 1 && said[0].starts_with("error: "))?;
     becomes(&mut anna, "members", |said| said.iter().any(|line| line.contains(" reader ")))?;
     let members = answers(&mut anna, "members")?;
