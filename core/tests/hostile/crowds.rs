@@ -115,3 +115,12 @@ async fn endless_frames() {
     watch.at_most(16, "endless frames");
     scene.ends_whole("endless frames").await;
 }
+
+/// The control: what is claimed counts, touched or not.
+#[tokio::test]
+async fn what_is_allocated_and_never_touched_is_seen() {
+    let watch = Watch::begin().await;
+    drop(std::hint::black_box(vec![0u8; 600 << 20]));
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch.at_most(599, "nobody's")));
+    assert!(seen.is_err());
+}

@@ -7,6 +7,8 @@ mod catch_up;
 mod crowds;
 mod evidence;
 mod forged;
+#[path = "../heap/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod heap;
 mod liar;
 #[path = "../network/common.rs"]
