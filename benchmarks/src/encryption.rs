@@ -5,31 +5,40 @@ use std::time::{Duration, Instant};
 use kith_core::node::{Context, CreateOptions, Durability, Encryption, InviteOptions, JoinOptions};
 use kith_core::storage::StorageEngine;
 
-use crate::{Result, check, figure, load};
+use crate::{Result, check, figure, load, sharing};
 
 const ROUNDS: usize = 5;
 const CALLERS: usize = 64;
+/// What is measured, and of what kind: time, which is compared, or bytes.
+const KINDS: [(&str, &str); 6] = [
+    ("put.one", "us"),
+    ("put.many", "us"),
+    ("catch_up", "us"),
+    ("away", "us"),
+    ("wire.push", "bytes"),
+    ("wire.catch_up", "bytes"),
+];
 
 #[tokio::main]
 pub(crate) async fn measure(share: usize) -> Result<()> {
     let suites = [(0, Encryption::Off), (1, Encryption::X25519)];
-    let mut times: [[Vec<f64>; 2]; 4] = Default::default();
+    let mut found: [[Vec<f64>; 2]; KINDS.len()] = Default::default();
     for round in 0..ROUNDS {
         // Who comes first changes.
         for at in [round % 2, 1 - round % 2] {
             let (suite, encryption) = suites[at];
-            let found = once(encryption, share).await?;
-            for (kind, time) in found.into_iter().enumerate() {
-                times[kind][suite].push(time);
+            for (kind, number) in once(encryption, share).await?.into_iter().enumerate() {
+                found[kind][suite].push(number);
             }
         }
     }
-    for (kind, name) in ["put.one", "put.many", "catch_up", "away"].into_iter().enumerate() {
-        let [open, sealed] = &mut times[kind];
+    for ([open, sealed], (name, unit)) in found.iter_mut().zip(KINDS) {
         let (open, sealed) = (middle(open), middle(sealed));
-        figure(&format!("sealing.{name}.off.us"), open);
-        figure(&format!("sealing.{name}.x25519.us"), sealed);
-        figure(&format!("sealing.{name}.lost.percent"), (1.0 - open / sealed) * 100.0);
+        figure(&format!("sealing.{name}.off.{unit}"), open);
+        figure(&format!("sealing.{name}.x25519.{unit}"), sealed);
+        if unit == "us" {
+            figure(&format!("sealing.{name}.lost.percent"), (1.0 - open / sealed) * 100.0);
+        }
     }
     Ok(())
 }
@@ -40,15 +49,15 @@ fn middle(times: &mut [f64]) -> f64 {
 }
 
 /// µs for each `put` by one caller, by many, for each transaction that a joiner catches up with (as shared history), and for each that a member
-/// does that was away (under its keys).
-async fn once(encryption: Encryption, share: usize) -> Result<[f64; 4]> {
+/// does that was away (under its keys); bytes on the wire for each that is pushed by itself, and for each in the joiner's catch-up.
+async fn once(encryption: Encryption, share: usize) -> Result<[f64; KINDS.len()]> {
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
     let writer = load::reached(folders[0].path(), StorageEngine::Auto, Durability::Process).await?;
     let reader = load::reached(folders[1].path(), StorageEngine::Auto, Durability::Process).await?;
     let mut options = CreateOptions::default();
     options.encryption = encryption;
     let context = writer.create_context(options).await?;
-    let (one, all) = (4_000 / share, 24_000 / share);
+    let (one, all, more) = (4_000 / share, 100_000 / share, 12_000 / share);
     let put = |from, to, callers| write(&context, from, to, callers);
     let first = put(0, one, 1).await?;
     let many = put(one, all, CALLERS).await?;
@@ -59,6 +68,7 @@ async fn once(encryption: Encryption, share: usize) -> Result<[f64; 4]> {
     let start = Instant::now();
     let copy = reader.join(&token, patient).await?;
     let joined = start.elapsed();
+    let caught_up = sharing::carried(&writer)?;
     let (a, b) = (context.status().await?, copy.status().await?);
     let same = a.commitment == b.commitment && a.digest == b.digest && b.pending + b.unopened == 0;
     check(same, || "the copy is not the same".into())?;
@@ -66,11 +76,14 @@ async fn once(encryption: Encryption, share: usize) -> Result<[f64; 4]> {
     check(sealed == (encryption != Encryption::Off), || "it is not sealed as it should be".into())?;
     load::has(&copy, all / 2).await?;
     // For both, before the reader goes.
-    context.put(load::key(all), &load::value(all)).await?;
-    load::until(&copy, context.status().await?.transactions).await?;
+    let (pushed, before) = (200, sharing::carried(&writer)?);
+    for number in all..all + pushed {
+        context.put(load::key(number), &load::value(number)).await?;
+        load::until(&copy, context.status().await?.transactions).await?;
+    }
+    let pushes = sharing::carried(&writer)? - before;
     reader.shutdown().await?;
-    let more = all / 2;
-    put(all + 1, all + 1 + more, CALLERS).await?;
+    put(all + pushed, all + pushed + more, CALLERS).await?;
     let there = context.status().await?.transactions;
     let start = Instant::now();
     let reader = load::reached(folders[1].path(), StorageEngine::Auto, Durability::Process).await?;
@@ -79,11 +92,11 @@ async fn once(encryption: Encryption, share: usize) -> Result<[f64; 4]> {
     let away = start.elapsed();
     let status = copy.status().await?;
     check(status.unopened == 0, || format!("{} are not opened", status.unopened))?;
-    load::has(&copy, all + more).await?;
+    load::has(&copy, all + pushed + more - 1).await?;
     writer.shutdown().await?;
     reader.shutdown().await?;
     let each = |time: Duration, of: usize| time.as_secs_f64() * 1e6 / of as f64;
-    Ok([first, many, each(joined, all), each(away, more)])
+    Ok([first, many, each(joined, all), each(away, more), pushes / pushed as f64, caught_up / all as f64])
 }
 
 async fn write(context: &Context, from: usize, to: usize, callers: usize) -> Result<f64> {

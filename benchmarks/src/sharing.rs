@@ -35,7 +35,7 @@ pub(crate) async fn catch_up(setting: Setting) -> Result<()> {
     load::has(&copy, transactions / 2).await?;
     figure("catch_up.s", time.as_secs_f64());
     figure("catch_up.processor.s", processor);
-    figure("wire.catch_up.bytes", (sent(&writer)? + received(&writer)?) / transactions as f64);
+    figure("wire.catch_up.bytes", carried(&writer)? / transactions as f64);
     writer.shutdown().await?;
     reader.shutdown().await?;
     figure("disk.writer.bytes", size(folders[0].path())? as f64 / transactions as f64);
@@ -54,7 +54,7 @@ pub(crate) async fn push(setting: Setting) -> Result<()> {
     let mut there = 3;
     load::until(&copy, there).await?;
 
-    let before = sent(&writer)? + received(&writer)?;
+    let before = carried(&writer)?;
     let pushes = 1_000 / setting.share;
     let mut events = copy.events(None).await?;
     let mut times = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) async fn push(setting: Setting) -> Result<()> {
     there += pushes as u64;
     load::equal(&context, &copy, there).await?;
     figure("push.one.us", micros(median(times)?));
-    figure("wire.push.bytes", (sent(&writer)? + received(&writer)? - before) / pushes as f64);
+    figure("wire.push.bytes", (carried(&writer)? - before) / pushes as f64);
 
     let more = 20_000 / setting.share;
     let start = Instant::now();
@@ -88,7 +88,11 @@ pub(crate) async fn push(setting: Setting) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that went out of a node's listening port, as the system counts them for its connections.
+/// Bytes on a node's listening port both ways, as the system counts them for its connections.
+pub(crate) fn carried(node: &Node) -> Result<f64> {
+    Ok(sent(node)? + received(node)?)
+}
+
 fn sent(node: &Node) -> Result<f64> {
     counted(node, "bytes_sent:")
 }

@@ -45,6 +45,10 @@ const fn sealed(what: &'static str, figure: &'static str, open: &'static str) ->
     beside(row(what, figure, "µs", "as without sealing"), open, "unsealed")
 }
 
+const fn sealed_bytes(what: &'static str, figure: &'static str, open: &'static str) -> Row {
+    Row { unit: "bytes", ..sealed(what, figure, open) }
+}
+
 /// What sealing may take of throughput.
 const fn lost(what: &'static str, figure: &'static str) -> Row {
     goal(row(what, figure, "%", "keys of each message, the longer payload, the row of the chain"), 15.0)
@@ -234,6 +238,16 @@ const ALIKE: &[Row] = &[
         "sealing.away.off.us",
     ),
     lost("throughput lost by that", "sealing.away.lost.percent"),
+    sealed_bytes(
+        "on the wire for each `put`, pushed, sealed",
+        "sealing.wire.push.x25519.bytes",
+        "sealing.wire.push.off.bytes",
+    ),
+    sealed_bytes(
+        "on the wire for each, in a joiner's catch-up, sealed",
+        "sealing.wire.catch_up.x25519.bytes",
+        "sealing.wire.catch_up.off.bytes",
+    ),
     goal(
         row(
             "`put` in another context while the node is attacked: the worst p99 of all attacks",
