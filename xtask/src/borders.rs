@@ -161,12 +161,12 @@ fn block<'a>(source: &'a str, anchor: &str) -> &'a str {
     &from[..end]
 }
 
-fn is_word(character: char) -> bool {
+pub(crate) fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
 /// Whether it stands there, and not as a part of a longer word.
-fn has(text: &str, spelled: &str) -> bool {
+pub(crate) fn has(text: &str, spelled: &str) -> bool {
     text.match_indices(spelled).any(|(at, _)| {
         let before = text[..at].chars().next_back().filter(|c| is_word(*c));
         let behind = text[at + spelled.len()..].chars().next().filter(|c| is_word(*c));
@@ -176,7 +176,7 @@ fn has(text: &str, spelled: &str) -> bool {
 }
 
 /// Puts a name into a template, in the spelling that the template asks for.
-fn fill(template: &str, name: &str) -> String {
+pub(crate) fn fill(template: &str, name: &str) -> String {
     let words = words(name);
     let upper = |word: &String| word[..1].to_uppercase() + &word[1..];
     let pascal: String = words.iter().map(upper).collect();

@@ -1,16 +1,20 @@
 //! One list of scenarios for all languages (`bindings/scenarios.toml`): compared with the sources of the tests, and with what ran.
 
+mod helpers;
 mod ran;
 mod sources;
+mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::borders::has;
 use crate::count::Count;
 use crate::tools::{During, Failed, Result, headline, root};
 pub(crate) use ran::{Ran, forget, keep};
 use sources::Sources;
+use spelling::{call_spellings, event_spelling, spelling};
 
 const LIST: &str = "bindings/scenarios.toml";
 const PAGE: &str = "docs/support-matrix.md";
@@ -140,15 +144,23 @@ impl List {
             if tests.is_empty() {
                 faults.push(format!("{}: no test", scenario.id));
             }
-            for kind in &scenario.kinds {
-                let spelled = spelling(language, kind);
-                if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
-                    faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
+            if tests.is_empty() {
+                continue;
+            }
+            for call in &scenario.calls {
+                let spelled = call_spellings(language, call);
+                if !spelled.iter().any(|spelled| tests.iter().any(|test| has(&test.text, spelled))) {
+                    faults.push(format!(
+                        "{}: its tests do not call `{call}`: no `{}`",
+                        scenario.id,
+                        spelled.join("` or `")
+                    ));
                 }
             }
-            for event in &scenario.events {
-                let spelled = event_spelling(language, event);
-                if !tests.is_empty() && !tests.iter().any(|test| test.file.contains(&spelled)) {
+            let kinds = scenario.kinds.iter().map(|kind| spelling(language, kind));
+            let events = scenario.events.iter().map(|event| event_spelling(language, event));
+            for spelled in kinds.chain(events) {
+                if !tests.iter().any(|test| test.file.contains(&spelled)) {
                     faults.push(format!("{}: its tests do not name `{spelled}`", scenario.id));
                 }
             }
@@ -252,43 +264,6 @@ impl List {
         }
         faults
     }
-}
-
-/// How a language's tests name a kind of failure.
-fn spelling(language: Language, kind: &str) -> String {
-    match language {
-        Language::Rust => format!("ErrorKind::{kind}"),
-        Language::C => format!("KITH_{}", words(kind).join("_").to_uppercase()),
-        Language::Python => format!("kith.{kind}Error"),
-        Language::Kotlin => format!("KithException.{kind}"),
-        Language::Swift => {
-            let (first, rest) = kind.split_at(1);
-            format!(".{}{rest}", first.to_lowercase())
-        }
-    }
-}
-
-/// How a language's tests name a kind of event.
-fn event_spelling(language: Language, event: &str) -> String {
-    match language {
-        Language::Rust => format!("Event::{event}"),
-        Language::C => format!("KITH_EVENT_{}", words(event).join("_").to_uppercase()),
-        Language::Python => format!("kith.{event}"),
-        Language::Kotlin => format!("Event.{event}"),
-        Language::Swift => spelling(language, event),
-    }
-}
-
-/// "NotMember" is "Not" and "Member".
-fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    for letter in name.chars() {
-        match words.last_mut() {
-            Some(word) if !letter.is_uppercase() => word.push(letter),
-            _ => words.push(letter.to_string()),
-        }
-    }
-    words
 }
 
 /// The kinds of failure, from the header, where each but the first has its number.
@@ -431,7 +406,8 @@ mod tests {
         let list = list(SMALL);
         let tagged = Sources::of_text(
             Language::Python,
-            "# scenario: one\ndef test_it():\n    raises(kith.NotMemberError)\n    kith.KeyTrouble\n",
+            "# scenario: one\ndef test_it():\n    raises(kith.NotMemberError)\n    kith.KeyTrouble\n    helper()\n\
+             def helper():\n    x.put(1)\n",
         );
         assert_eq!(list.compared(Language::Python, &tagged), Vec::<String>::new());
         let ran = Ran::pytest(&["x/test_a.py::test_it PASSED [ 50%]".to_owned()]);
@@ -452,6 +428,7 @@ mod tests {
         assert_eq!(
             list.compared(Language::Python, &unkind),
             [
+                "one: its tests do not call `put`: no `.put(`",
                 "one: its tests do not name `kith.NotMemberError`",
                 "one: its tests do not name `kith.KeyTrouble`",
                 &format!("two: is not in {LIST}"),
@@ -460,29 +437,6 @@ mod tests {
         let too_much = Sources::of_text(Language::C, "/* scenario: one */\nstatic void it(void) {\n");
         assert_eq!(list.compared(Language::C, &too_much).len(), 1);
         assert_eq!(list.not_shown(Language::C, &too_much, &Ran::default()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn kinds_are_spelled_as_each_language_does() {
-        let spelled = Language::ALL.map(|language| spelling(language, "NotMember"));
-        let wanted = [
-            "ErrorKind::NotMember",
-            "KITH_NOT_MEMBER",
-            "kith.NotMemberError",
-            "KithException.NotMember",
-            ".notMember",
-        ];
-        assert_eq!(spelled, wanted);
-        let spelled = Language::ALL.map(|language| event_spelling(language, "KeyTrouble"));
-        let wanted = [
-            "Event::KeyTrouble",
-            "KITH_EVENT_KEY_TROUBLE",
-            "kith.KeyTrouble",
-            "Event.KeyTrouble",
-            ".keyTrouble",
-        ];
-        assert_eq!(spelled, wanted);
-        assert_eq!(title("NOT_MEMBER"), "NotMember");
     }
 
     #[test]
@@ -495,6 +449,7 @@ mod tests {
     #[test]
     fn the_header_has_the_kinds() {
         let kinds = kinds().expect("the header is there");
+        assert_eq!(title("NOT_MEMBER"), "NotMember");
         assert!(kinds.len() == 26 && kinds.contains("ApplicationMissing"), "{kinds:?}");
         let events = events().expect("the header is there");
         assert!(events.len() == 20 && events.contains("KeyTrouble"), "{events:?}");

@@ -160,7 +160,7 @@ static void two_nodes_share_and_part(void) {
     kith_context *mine = NULL, *theirs = NULL;
     kith_events *events = NULL;
     kith_event *event = NULL;
-    kith_buffer token = {NULL, 0}, json = {NULL, 0};
+    kith_buffer token = {NULL, 0}, json = {NULL, 0}, named = {NULL, 0};
     kith_invitation_info info;
     kith_invite_options invite;
     kith_invitation invitations[4];
@@ -185,6 +185,11 @@ static void two_nodes_share_and_part(void) {
     CHECK(info.role == KITH_WRITER && !info.member && info.expires_at > 0);
     CHECK(strcmp(info.application, "kv") == 0 && strcmp(info.note, "for the test") == 0);
     CHECK_STATUS(KITH_INVITATION_INVALID, kith_node_inspect(two, "kith1nonsense", &info));
+    CHECK_OK(kith_node_addresses(one, &json));
+    CHECK_OK(kith_invitation_addresses((char *)token.data, &named));
+    CHECK(json.length > 0 && strcmp((char *)json.data, (char *)named.data) == 0);
+    kith_buffer_free(&json);
+    kith_buffer_free(&named);
 
     CHECK_OK(kith_node_join(two, (char *)token.data, WAIT_MS, &theirs));
     CHECK_OK(kith_context_me(theirs, them));

@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Language;
+use super::helpers::Functions;
 use crate::tools::{During, Result, root};
 
 impl Language {
-    const fn sources(self) -> (&'static str, &'static str) {
+    const fn sources(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::Rust => ("core/tests", "rs"),
-            Self::C => ("ffi/capi/tests", "c"),
-            Self::Python => ("bindings/python/tests", "py"),
-            Self::Kotlin => ("bindings/kotlin/src/test", "kt"),
-            Self::Swift => ("bindings/swift/Tests", "swift"),
+            Self::Rust => ("core/tests", &["rs"]),
+            Self::C => ("ffi/capi/tests", &["c", "h"]),
+            Self::Python => ("bindings/python/tests", &["py"]),
+            Self::Kotlin => ("bindings/kotlin/src/test", &["kt"]),
+            Self::Swift => ("bindings/swift/Tests", &["swift"]),
         }
     }
 
     /// The name of the function that a line begins, if it begins one.
-    fn function(self, line: &str) -> Option<&str> {
+    pub(super) fn function(self, line: &str) -> Option<&str> {
         let line = line.trim_start();
         let behind = |word: &str| line.split_once(word).map(|(_, rest)| rest);
         let rest = match self {
@@ -43,6 +44,10 @@ pub(super) struct Test {
     pub(super) name: String,
     /// The text of its file.
     pub(super) file: Arc<str>,
+    /// Its own text, and that of the helpers that it calls.
+    pub(super) text: String,
+    /// The number of its file.
+    number: usize,
 }
 
 /// The tests of a language that show scenarios.
@@ -51,19 +56,21 @@ pub(super) struct Sources {
     tests: BTreeMap<String, Vec<Test>>,
     /// Every function, to tell names that are there twice.
     names: BTreeMap<String, u32>,
+    functions: Functions,
+    files: usize,
     pub(super) faults: Vec<String>,
 }
 
 impl Sources {
     pub(super) fn read(language: Language) -> Result<Self> {
-        let (folder, ending) = language.sources();
+        let (folder, endings) = language.sources();
         let mut files = Vec::new();
-        collect(&root().join(folder), ending, &mut files)?;
+        collect(&root().join(folder), endings, &mut files)?;
         files.sort();
         let mut sources = Self::default();
         for file in files {
             let text = std::fs::read_to_string(&file).during(format!("reading {}", file.display()))?;
-            sources.add(language, &text);
+            sources.add(language, file.parent().unwrap_or(&file), &text);
         }
         sources.finish();
         Ok(sources)
@@ -72,7 +79,7 @@ impl Sources {
     #[cfg(test)]
     pub(super) fn of_text(language: Language, text: &str) -> Self {
         let mut sources = Self::default();
-        sources.add(language, text);
+        sources.add(language, Path::new(""), text);
         sources.finish();
         sources
     }
@@ -85,8 +92,11 @@ impl Sources {
         self.tests.keys().map(String::as_str)
     }
 
-    fn add(&mut self, language: Language, text: &str) {
+    fn add(&mut self, language: Language, folder: &Path, text: &str) {
         let file: Arc<str> = text.into();
+        let number = self.files;
+        self.files += 1;
+        self.functions.add(language, folder, text);
         let mut wanted: Vec<&str> = Vec::new();
         for line in text.lines() {
             if let Some(tags) = tags(line) {
@@ -95,7 +105,7 @@ impl Sources {
             }
             let Some(name) = language.function(line) else { continue };
             *self.names.entry(name.to_owned()).or_default() += 1;
-            let test = Test { name: name.to_owned(), file: Arc::clone(&file) };
+            let test = Test { name: name.to_owned(), file: Arc::clone(&file), text: String::new(), number };
             for id in wanted.drain(..) {
                 self.tests.entry(id.to_owned()).or_default().push(test.clone());
             }
@@ -105,6 +115,9 @@ impl Sources {
 
     /// A test is known by its name alone: what ran under it must be the one that is meant.
     fn finish(&mut self) {
+        for test in self.tests.values_mut().flatten() {
+            test.text = self.functions.with_helpers(test.number, &test.name);
+        }
         let twice: BTreeSet<&str> = self
             .tests
             .values()
@@ -127,12 +140,12 @@ fn tags(line: &str) -> Option<impl Iterator<Item = &str>> {
     Some(tags.split(',').map(str::trim))
 }
 
-fn collect(folder: &Path, ending: &str, files: &mut Vec<PathBuf>) -> Result<()> {
+fn collect(folder: &Path, endings: &[&str], files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).during(format!("reading {}", folder.display()))? {
         let path = entry.during("reading a folder")?.path();
         if path.is_dir() {
-            collect(&path, ending, files)?;
-        } else if path.extension().is_some_and(|found| found == ending) {
+            collect(&path, endings, files)?;
+        } else if path.extension().is_some_and(|found| endings.iter().any(|ending| found == *ending)) {
             files.push(path);
         }
     }

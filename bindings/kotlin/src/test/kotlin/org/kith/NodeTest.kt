@@ -102,6 +102,7 @@ internal class NodeTest {
                 val token = mine.invite(note = "for Ben")
                 val info = other.inspect(token.text)
                 assertEquals(listOf(mine.id, Role.WRITER, "for Ben", false), listOf(info.context, info.role, info.note, info.member))
+                assertEquals(one.addresses, info.addresses)
                 val theirs = other.join(token.text)
                 val events = theirs.subscribe()
                 mine.put(key("from one"), bytes("ä ✓"))
@@ -110,6 +111,7 @@ internal class NodeTest {
                 equal(mine, theirs)
                 assertEquals("ä ✓", text(theirs.get(key("from one"))))
                 theirs.waitSynced()
+                assertEquals(mine.commitment(), theirs.commitment())
                 assertEquals(listOf(other.id to theirs.me), mine.status().peers.map { it.peer to it.member })
                 assertEquals(setOf(mine.me to Role.ADMIN, theirs.me to Role.WRITER), mine.members().map { it.id to it.role }.toSet())
             }
@@ -127,6 +129,7 @@ internal class NodeTest {
             mine.setRole(theirs.me, Role.WRITER)
             assertEquals(Role.WRITER, events.of<Event.RoleChanged>().role)
             eventually("the other one knows") { theirs.role == Role.WRITER }
+            assertEquals(setOf(mine.me to Role.ADMIN, theirs.me to Role.WRITER), mine.members().map { it.id to it.role }.toSet())
             theirs.setDisplayName("Ben")
             events.of<Event.Renamed>().let { assertEquals(theirs.me to "Ben", it.member to it.name) }
             assertThrows<KithException.LimitExceeded> { mine.setDisplayName("x".repeat(129)) }
