@@ -1331,7 +1331,7 @@ kith_status kith_cancel_new(kith_cancel **cancel);
  * Binds `cancel` to the calling thread, in the place of what it had bound: once it has fired, each blocking call of this thread ends
  * with KITH_CANCELLED, the one under way and those to come. NULL: from now on they are not cancelled. What becomes of a cancelled call:
  * kith_node_join gives the joining up, and nothing of the context stays (unless it had just come to its end); kith_events_next loses no event; other calls may still be
- * finished in the background, but never by half. kith_node_shutdown is not cancelled. The binding outlives the handle.
+ * finished in the background, but never by half: a write that has begun is, and its events come. kith_node_shutdown is not cancelled. The binding outlives the handle.
  *
  * Needs:
  * `cancel` is one of this library or NULL.

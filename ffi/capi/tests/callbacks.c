@@ -122,7 +122,7 @@ static int wait_for_an_event(void *argument) {
     return (int)status;
 }
 
-/* scenario: cancelled_wait, cancelled_has_its_kind, cancelled_write */
+/* scenario: cancelled_wait, cancelled_has_its_kind */
 static void another_thread_cancels(void) {
     kith_node *node;
     kith_context *context;
@@ -158,6 +158,76 @@ static void another_thread_cancels(void) {
     kith_cancel_free(NULL);
     kith_events_free(waiter.events);
     close_both(node, context);
+}
+
+struct writer {
+    kith_cancel *cancel;
+    kith_context *context;
+    atomic_int begun, may_end;
+};
+
+/* Writes one thing, waits until it may go on, and writes another one. */
+static kith_status write_slowly(void *user_data, kith_call *call, kith_state *state) {
+    struct writer *this = user_data;
+    size_t length = 0;
+    const uint8_t *arguments = kith_call_arguments(call, &length);
+    uint8_t key[32];
+    kith_status status;
+    make_key("first", key);
+    status = kith_state_put(state, key, arguments, length);
+    atomic_fetch_add(&this->begun, 1);
+    UNTIL(atomic_load(&this->may_end));
+    make_key("second", key);
+    return status == KITH_OK ? kith_state_put(state, key, arguments, length) : status;
+}
+
+static int write_until_cancelled(void *argument) {
+    struct writer *this = argument;
+    kith_status status = kith_cancel_bind(this->cancel);
+    return status == KITH_OK ? (int)kith_context_execute(this->context, "write", (const uint8_t *)"1", 1, NULL, NULL) : -1;
+}
+
+static int fire_once_begun(void *argument) {
+    struct writer *this = argument;
+    UNTIL(atomic_load(&this->begun) == 1);
+    return (int)kith_cancel_fire(this->cancel);
+}
+
+/* scenario: cancelled_write */
+static void a_write_that_is_cancelled_under_way_is_finished_whole(void) {
+    static struct writer writer;
+    kith_node *node = NULL;
+    kith_application application;
+    kith_events *events = NULL;
+    kith_event *event;
+    thrd_t writing, firing;
+    int result = 0;
+    CHECK_OK(lone_node(&node));
+    kith_application_init(&application);
+    application.execute = write_slowly;
+    application.user_data = &writer;
+    CHECK_OK(kith_node_register(node, "slow", &application));
+    CHECK_OK(kith_node_create_context(node, "slow", NULL, 0, NULL, &writer.context));
+    CHECK_OK(kith_context_events(writer.context, NULL, &events));
+    CHECK_OK(kith_cancel_new(&writer.cancel));
+    CHECK(thrd_create(&firing, fire_once_begun, &writer) == thrd_success);
+    CHECK(thrd_create(&writing, write_until_cancelled, &writer) == thrd_success);
+    /* The caller is free while the application still waits. */
+    CHECK(thrd_join(writing, &result) == thrd_success && result == KITH_CANCELLED);
+    CHECK(thrd_join(firing, &result) == thrd_success && result == KITH_OK);
+    CHECK(atomic_load(&writer.begun) == 1);
+    atomic_store(&writer.may_end, 1);
+    event = next_of_kind(events, KITH_EVENT_EXECUTED);
+    CHECK(event != NULL);
+    kith_event_free(event);
+    CHECK(holds(writer.context, "first", "1") && holds(writer.context, "second", "1"));
+    /* It goes on, and nothing of the call comes again. */
+    CHECK_OK(kith_context_execute(writer.context, "write", (const uint8_t *)"2", 1, NULL, NULL));
+    CHECK(holds(writer.context, "first", "2") && holds(writer.context, "second", "2"));
+    CHECK(atomic_load(&writer.begun) == 2);
+    kith_events_free(events);
+    kith_cancel_free(writer.cancel);
+    close_both(node, writer.context);
 }
 
 struct progress {
@@ -317,6 +387,7 @@ int main(void) {
     RUN(a_callback_frees_its_own_subscription);
     RUN(the_end_of_the_node_is_the_last_event);
     RUN(another_thread_cancels);
+    RUN(a_write_that_is_cancelled_under_way_is_finished_whole);
     RUN(joining_tells_how_far_it_is_and_is_given_up);
     RUN(logs_are_told_up_to_their_level);
     RUN(after_the_shutdown_everything_is_closed);
