@@ -1,6 +1,8 @@
 //! The Swift package: put together from the hand-written layer, the generated one and the library; its tests, and programs that have
 //! nothing but the package.
 
+#[cfg(test)]
+mod documented;
 mod generated;
 mod toolchain;
 

@@ -99,12 +99,14 @@ public protocol Application: Sendable {
 }
 
 extension Application {
+    /// For applications that need no arguments: there must be none, and the state begins empty.
     public func initialise(arguments: Data, state: ContextState) throws {
         if !arguments.isEmpty {
             throw KithError.rejected("this application takes no arguments")
         }
     }
 
+    /// For applications without questions: each is refused by its name.
     public func query(_ method: String, arguments: Data, state: ContextState) throws -> Data {
         throw KithError.rejected("this application has no query `\(method)`")
     }

@@ -303,6 +303,7 @@ extension Context: Identifiable, Hashable, CustomStringConvertible {
         one === other || (one.id, one.me) == (other.id, other.me)
     }
 
+    /// By the ids of the context and the member, as `==` compares them.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(id)
         hasher.combine(me)
@@ -314,6 +315,7 @@ extension Context: Identifiable, Hashable, CustomStringConvertible {
 
 /// Entries of a context's state, in key order, read page by page.
 public struct Entries: AsyncSequence, Sendable {
+    /// A key with its value.
     public typealias Element = Entry
 
     let context: Context

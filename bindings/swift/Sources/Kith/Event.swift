@@ -99,6 +99,7 @@ extension Event.Kind {
 /// Its loop ends after `closed`, when the node is shut down, and by `CancellationError` when the task is cancelled. Iterators share
 /// the stream: each event goes to one of them. Letting go of the stream ends the subscription.
 public final class Events: AsyncSequence, Sendable {
+    /// What happened, with its cursor.
     public typealias Element = Event
 
     private let native: KithNative.Events
