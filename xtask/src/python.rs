@@ -56,7 +56,7 @@ pub(crate) fn for_tests(wheel: &Path, name: &str) -> Result<(PathBuf, PathBuf)> 
     let python = environment(name, wheel)?;
     // Before anything else is installed: the package needs nothing else.
     run(command(&python).args(["-I", "-c", "import kith; print('kith', kith.version())"]))?;
-    for list in ["requirements.txt", "requirements-types.txt"] {
+    for list in ["requirements.txt", "requirements-types.txt", "requirements-notebook.txt"] {
         run(pip(&python).arg("--requirement").arg(tools::root().join("bindings/python/tests").join(list)))?;
     }
     Ok((python, empty_folder("python")?))
