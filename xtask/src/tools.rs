@@ -194,10 +194,17 @@ fn name(command: &Command) -> String {
     format!("`{}`", words.join(" "))
 }
 
-/// Builds the libraries for Python and C, and the examples in Rust, in one go.
+/// The profiles of what is shipped, and measured.
+const SHIPPED: [&str; 2] = ["release", "dist"];
+
+/// Builds the libraries for Python and C, and the examples in Rust, in one go. That of the tests can be told to panic.
 pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     headline(&format!("building the libraries for Python and C (profile {})", options.profile));
-    run(cargo("build").args([
+    let mut build = cargo("build");
+    if !SHIPPED.contains(&options.profile.as_str()) {
+        build.args(["--features", "kith-uniffi/provoked"]);
+    }
+    run(build.args([
         "--profile",
         &options.profile,
         "--package",

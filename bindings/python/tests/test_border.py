@@ -1,12 +1,16 @@
 """What happens at the border: processes that fork, threads that end (docs/border.md)."""
 
 import asyncio
+import struct
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 import kith
+from kith import _native
+from kith._errors import translated
 from kith.testing import memory_node
 
 from test_node import LOOPBACK, key
@@ -93,7 +97,6 @@ async def test_loops_of_several_threads_share_a_node_and_may_end_in_mid_call():
         assert 17 <= len(entries) <= 33
 
 
-
 async def test_many_nodes_in_one_process_have_nothing_in_common():
     nodes = [await memory_node() for _ in range(8)]
     contexts = [await node.create_context(name=str(number)) for number, node in enumerate(nodes)]
@@ -111,6 +114,72 @@ async def test_many_nodes_in_one_process_have_nothing_in_common():
         await node.shutdown()
 
 
+async def test_a_panic_in_the_library_is_an_error_and_the_node_goes_on():
+    async with await memory_node() as node:
+        context = await node.create_context()
+        writes = [asyncio.ensure_future(context.add(key("n"), 1)) for _ in range(20)]
+        for number in range(5):
+            with pytest.raises(kith.InternalError, match=f"^on purpose {number}$"), translated():
+                _native.provoke_panic(f"on purpose {number}")
+            with pytest.raises(kith.InternalError, match=f"^ä {number}$"), translated():
+                await _native.provoke_panic_later(f"ä {number}")
+        assert set(await asyncio.gather(*writes)) == set(range(1, 21))
+        assert await context.add(key("n"), 1) == 21
+
+
+def without_the_flag(library, copy):
+    """A copy of a library that leaves the process when it is closed: without DF_1_NODELETE in DT_FLAGS_1."""
+    data = bytearray(Path(library).read_bytes())
+    (headers,), (size, count) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<HH", data, 54)
+    for header in range(headers, headers + size * count, size):
+        kind, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", data, header)
+        for entry in range(offset, offset + length, 16) if kind == 2 else ():
+            tag, flags = struct.unpack_from("<QQ", data, entry)
+            if tag == 0x6FFFFFFB:
+                assert flags & 8
+                struct.pack_into("<Q", data, entry + 8, flags & ~8)
+                copy.write_bytes(data)
+
+
+UNLOADING = """
+import _ctypes, asyncio, ctypes, os, sys
+import kith
+from kith.testing import memory_node
+
+def mapped(path):
+    with open("/proc/self/maps") as maps:
+        return any(line.rstrip().endswith(path) for line in maps)
+
+async def main():
+    async with await memory_node() as node:
+        context = await node.create_context()
+        path = os.path.realpath(kith._native._UniffiLib._name)
+        _ctypes.dlclose(kith._native._UniffiLib._handle)
+        _ctypes.dlclose(ctypes.CDLL(path)._handle)
+        assert mapped(path)
+        await context.put(kith.StateKey.of("a", "b"), b"kept")
+        assert await context.get(kith.StateKey.of("a", "b")) == b"kept"
+    copy = ctypes.CDLL(sys.argv[1])
+    assert mapped(sys.argv[1])
+    _ctypes.dlclose(copy._handle)
+    assert not mapped(sys.argv[1]), "the control: what has no such flag leaves"
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is promised")
+async def test_the_library_stays_where_it_was_loaded(tmp_path):
+    copy = tmp_path / "libcopy.so"
+    without_the_flag(_native._UniffiLib._name, copy)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", UNLOADING, str(copy), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, output) == (0, b"ended\n")
+
+
 @pytest.fixture
 def crossings(monkeypatch):
     """Counts what is called of the generated classes."""
@@ -125,7 +194,7 @@ def crossings(monkeypatch):
 
         monkeypatch.setattr(cls, name, call)
 
-    for cls, names in ((kith._native.Events, ("ready", "take")), (kith._native.Context, ("entries", "packed_entries"))):
+    for cls, names in ((_native.Events, ("ready", "take")), (_native.Context, ("entries", "packed_entries"))):
         for name in names:
             watch(cls, name)
     return counted

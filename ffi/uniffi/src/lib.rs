@@ -14,6 +14,8 @@ mod gate;
 mod info;
 mod log;
 mod node;
+#[cfg(feature = "provoked")]
+mod provoked;
 mod sealing;
 
 pub use application::{Call, Entry, HostApplication, HostState};
@@ -29,6 +31,8 @@ pub use info::{
 };
 pub use log::{LogRecord, LogSink, set_log};
 pub use node::{Hub, JoinProgress, Node, NodeOptions};
+#[cfg(feature = "provoked")]
+pub use provoked::{provoke_panic, provoke_panic_later};
 pub use sealing::{ContextSecurity, Exported, StorageKey, adopt_node, import_node};
 
 /// The version of the library; the hand-written layers refuse a library of another version than theirs.

@@ -1,0 +1,137 @@
+package org.kith
+
+import java.nio.file.Path
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.withContext
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
+import org.junit.jupiter.api.io.TempDir
+import org.kith.internal.Context as NativeContext
+import org.kith.internal.Entry as NativeEntry
+import org.kith.internal.Events as NativeEvents
+import org.kith.internal.Happened
+import org.kith.internal.NoHandle
+import org.kith.internal.TransactionInfo
+import org.kith.internal.provokePanic
+import org.kith.internal.provokePanicLater
+import org.kith.testing.Hub
+
+/** What docs/border.md says. */
+internal class BorderTest {
+    /** Counts what crosses. Any other call than these would fail: nothing is behind this handle. */
+    private class CountedContext(private val real: NativeContext) : NativeContext(NoHandle) {
+        val crossings = AtomicInteger()
+
+        override fun id(): ByteArray = real.id()
+
+        override fun me(): ByteArray = real.me()
+
+        override suspend fun entries(prefix: ByteArray, after: ByteArray?, limit: UInt, isFinal: Boolean): List<NativeEntry> {
+            crossings.incrementAndGet()
+            return real.entries(prefix, after, limit, isFinal)
+        }
+
+        override suspend fun history(after: ByteArray?, limit: UInt): List<TransactionInfo> {
+            crossings.incrementAndGet()
+            return real.history(after, limit)
+        }
+    }
+
+    private class CountedEvents(private val real: NativeEvents) : NativeEvents(NoHandle) {
+        val waits = AtomicInteger()
+        val takes = AtomicInteger()
+
+        override suspend fun ready(seen: ULong) {
+            waits.incrementAndGet()
+            real.ready(seen)
+        }
+
+        override fun take(): List<Happened> {
+            takes.incrementAndGet()
+            return real.take()
+        }
+    }
+
+    /** What is behind a handle. */
+    private inline fun <reified T> native(handle: Any): T =
+        handle.javaClass.getDeclaredField("native").apply { isAccessible = true }.get(handle) as T
+
+    @Test
+    fun `pages of entries and of the order cross once, in Kotlin and Java`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            val keys = List(100) { key("$it") }.sorted()
+            keys.forEach { context.put(it, bytes("x")) }
+            val counted = CountedContext(native(context))
+            val seen = Context(counted)
+            assertEquals(keys, seen.entries().map { it.key })
+            assertEquals(1, counted.crossings.get())
+            assertTrue(seen.history().size >= 100)
+            assertEquals(2, counted.crossings.get())
+            val java = seen.blocking()
+            assertEquals(keys, withContext(Dispatchers.IO) { java.entries() }.map { it.key })
+            assertEquals(3, counted.crossings.get())
+            // The control: what is asked for one by one is counted one by one.
+            keys.fold(null as StateKey?) { last, _ -> seen.entries(after = last, limit = 1).single().key }
+            assertEquals(103, counted.crossings.get())
+        }
+    }
+
+    @Test
+    fun `events do not cross one by one`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            repeat(120) { context.put(key("$it"), bytes("x")) }
+            context.subscribe(after = 0).use { subscription ->
+                val counted = CountedEvents(native(subscription))
+                val stream = Events(counted)
+                val events = List(200) { stream.next() }
+                assertTrue(events.count { it is Event.Executed } >= 90)
+                // What 64 writes have to say is one piece; a wait that finds nothing of it comes at the end of a piece.
+                assertTrue(counted.takes.get() in 1..counted.waits.get() && counted.waits.get() <= 8, "${counted.waits} waits")
+            }
+        }
+    }
+
+    @Test
+    fun `a panic in the library is an error, and the node goes on`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            val wrote = List(20) { async(Dispatchers.Default) { context.add(key("n"), 1) } }
+            repeat(5) {
+                val now = assertThrows<KithException.Internal> { translated { provokePanic("on purpose $it") } }
+                val later = assertThrows<KithException.Internal> { translated { provokePanicLater("ä $it") } }
+                assertEquals("on purpose $it" to "ä $it", now.message to later.message)
+            }
+            assertEquals((1L..20L).toSet(), wrote.awaitAll().toSet())
+            assertEquals(21, context.add(key("n"), 1))
+        }
+    }
+
+    @Test
+    fun `a program ends however it leaves its node, and the directory is free`(@TempDir folder: Path) = test {
+        for (way in listOf("return", "exit")) {
+            val java = Path.of(System.getProperty("java.home"), "bin", "java").toString()
+            val classes = System.getProperty("java.class.path")
+            val place = folder.resolve(way)
+            val process = ProcessBuilder(java, "-XX:TieredStopAtLevel=1", "-cp", classes, "org.kith.LeftBehindKt", "$place", way)
+                .redirectErrorStream(true).start()
+            try {
+                val said = process.inputStream.readBytes().decodeToString()
+                assertTrue(process.waitFor(60, TimeUnit.SECONDS), "it goes on")
+                assertEquals("ended" to 0, said.trim() to process.exitValue())
+            } finally {
+                process.destroyForcibly()
+            }
+            Node.open(place, loopback).use { node ->
+                assertEquals("kept", text(node.context(node.contexts().single().id).get(key("x"))))
+            }
+        }
+    }
+}
