@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
-use crate::guides;
-use crate::install::STATIC_NEEDS;
+use crate::guides::{self, Typed};
+use crate::install::{STATIC_NEEDS, lay_out};
 use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
 };
+
+const GUIDE: &str = "docs/guide/c.md";
 
 const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 
@@ -284,19 +286,27 @@ fn readme(installed: &Installed) -> Result<()> {
 }
 
 fn guide(installed: &Installed) -> Result<()> {
-    let folder = empty_folder("guide-c")?;
-    for (number, block) in guides::blocks("docs/guide/c.md", "c")?.iter().enumerate() {
-        let (source, program) =
-            (folder.join(format!("{number}.c")), folder.join(format!("program-{number}")));
+    let desk = empty_folder("guide-c")?;
+    let (folder, home) = (desk.join("list"), desk.join("home"));
+    std::fs::create_dir(&folder).during("making a folder")?;
+    for (number, block) in guides::blocks(GUIDE, "c")?.iter().enumerate() {
+        let name = if number == 0 { "list".into() } else { format!("program-{number}") };
+        let (source, program) = (folder.join(format!("{name}.c")), folder.join(&name));
         std::fs::write(&source, block).during("writing a program of the guide")?;
         installed.compile("gcc", &source, &program, &[])?;
         if number > 0 {
             run(command(&program).current_dir(&folder))?;
         }
     }
+    // The reader's library is built for release, which takes minutes; here it is that of the tests.
+    std::fs::remove_file(folder.join("list")).during("removing the program that the reader makes")?;
+    lay_out(&installed.output, &home.join(".local"))?;
+    Typed::of(GUIDE)?
+        .with("(cd ../kith && cargo xtask install --prefix ~/.local)", "test -d ~/.local")?
+        .run(&desk, "list")?;
     guides::share("guide-c-devices", |directory| {
-        let mut list = command(folder.join("program-0"));
-        list.arg(directory);
+        let mut list = command(folder.join("list"));
+        list.arg(directory).env("LD_LIBRARY_PATH", home.join(".local/lib"));
         Ok(list)
     })
 }

@@ -1,12 +1,12 @@
 //! The guides' code, taken from the pages: the first block of a page is the program `list`, which two processes run as the guide tells its
-//! reader to; each other block is a program that has to end well.
+//! reader to; each other block is a program that has to end well. What the reader types before that is run, too.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::program::{PATIENCE, Program};
-use crate::tools::{During, Failed, Result, empty_folder, root};
+use crate::tools::{During, Failed, Result, command, empty_folder, root, run};
 
 /// The chapter on phones, which has programs in two languages.
 const MOBILE: &str = "docs/guide/mobile.md";
@@ -27,6 +27,61 @@ fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let begun = text.split(&fence).skip(1);
     begun.filter_map(|rest| rest.split_once("\n```").map(|(block, _)| format!("{block}\n"))).collect()
+}
+
+/// What a guide has its reader type: its block for a shell.
+pub(crate) struct Typed {
+    page: String,
+    lines: String,
+}
+
+impl Typed {
+    pub(crate) fn of(page: &str) -> Result<Self> {
+        let text = std::fs::read_to_string(root().join(page)).during(format!("reading {page}"))?;
+        let [lines] = <[String; 1]>::try_from(blocks_of(&text, "sh"))
+            .map_err(|blocks| Failed(format!("{page} has {} blocks for a shell, not one", blocks.len())))?;
+        Ok(Self { page: page.into(), lines })
+    }
+
+    /// Takes what the tests have built for what the reader builds. It has to be there.
+    pub(crate) fn with(mut self, what: &str, instead: &str) -> Result<Self> {
+        if !self.lines.contains(what) {
+            return Err(Failed(format!("{} has its reader type no `{what}`", self.page)));
+        }
+        self.lines = self.lines.replace(what, instead);
+        Ok(self)
+    }
+
+    /// With a line in front that the reader does not type.
+    pub(crate) fn after(mut self, line: &str) -> Self {
+        self.lines = format!("{line}\n{}", self.lines);
+        self
+    }
+
+    /// Types it, each line only if the one before went well. On the desk lies the clone, `kith`; `home` there is the reader's home; the reader begins
+    /// in the folder `within` the desk.
+    pub(crate) fn run(&self, desk: &Path, within: &str) -> Result<()> {
+        println!("{}", self.lines.trim_end());
+        let clone = desk.join("kith");
+        if !clone.exists() {
+            std::os::unix::fs::symlink(root(), &clone).during("laying the clone on the desk")?;
+        }
+        let mut shell = command("bash");
+        // What cargo keeps in the real home is used, not fetched anew.
+        if let Some(home) = std::env::var_os("HOME").map(std::path::PathBuf::from) {
+            for (name, place) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+                if std::env::var_os(name).is_none() {
+                    shell.env(name, home.join(place));
+                }
+            }
+        }
+        run(shell.env("HOME", desk.join("home")).current_dir(desk.join(within)).args([
+            "-euo",
+            "pipefail",
+            "-c",
+            &self.lines,
+        ]))
+    }
 }
 
 /// Two processes share a list: what the guide tells its reader to do, in a folder of this name.
@@ -127,6 +182,32 @@ mod tests {
     fn only_blocks_of_the_language_are_taken_whole() {
         let page = "a\n```sh\nx\n```\n```c\nint a;\n\nint b;\n```\nb\n```cpp\nno\n```\n```c\nint c;\n```\n";
         assert_eq!(blocks_of(page, "c"), ["int a;\n\nint b;\n", "int c;\n"]);
+    }
+
+    #[test]
+    fn what_is_typed_is_run_line_by_line_and_has_to_go_well() {
+        let desk = empty_folder("typed").unwrap();
+        std::fs::create_dir(desk.join("list")).unwrap();
+        let typed = |lines: &str| Typed { page: "a page".into(), lines: lines.into() };
+        typed("mkdir a && cd a\necho x > ~/b # words\ntest -d ../../kith/docs\n")
+            .run(&desk, "list")
+            .unwrap_err();
+        std::fs::create_dir(desk.join("home")).unwrap();
+        typed("cd a\necho x > ~/b # words\ntest -d ../../kith/docs\n").run(&desk, "list").unwrap();
+        assert_eq!(std::fs::read(desk.join("home/b")).unwrap(), b"x\n");
+        for bad in ["false\ntrue\n", "true | false | true\n", "echo $not_there\n"] {
+            assert!(typed(bad).run(&desk, "").is_err(), "{bad}");
+        }
+        assert!(typed("make it\n").with("build", "true").is_err());
+        typed("make it\n").with("make it", "true").unwrap().run(&desk, "").unwrap();
+    }
+
+    #[test]
+    fn every_guide_but_swifts_has_what_is_typed() {
+        for language in ["c", "kotlin", "python", "rust"] {
+            Typed::of(&format!("docs/guide/{language}.md")).unwrap();
+        }
+        assert!(Typed::of("docs/guide/swift.md").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
-use crate::guides;
+use crate::guides::{self, Typed};
 use crate::scenarios::{self, Language, Ran};
 use crate::setup;
 use crate::tools::{
@@ -16,6 +16,7 @@ use crate::tools::{
 
 const PACKAGE: &str = "bindings/kotlin/pom.xml";
 const EXAMPLE: &str = "examples/kotlin";
+const GUIDE: &str = "docs/guide/kotlin.md";
 
 /// Generates the code and strips the library; the arguments that tell Maven where they are.
 fn prepare(options: &Options) -> Result<Vec<String>> {
@@ -56,10 +57,13 @@ fn prepare(options: &Options) -> Result<Vec<String>> {
 /// Maven, with a local repository below the target folder: what these tests install is nobody else's.
 fn maven(project: &Path) -> Command {
     let mut maven = command("mvn");
-    let repository = tools::target().join("maven");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project);
-    maven.arg(format!("-Dmaven.repo.local={}", repository.display()));
+    maven.arg(format!("-Dmaven.repo.local={}", repository().display()));
     maven
+}
+
+fn repository() -> PathBuf {
+    tools::target().join("maven")
 }
 
 /// The manifests name the package with the version of the workspace.
@@ -84,6 +88,12 @@ fn version_of_kith(manifest: &str) -> Option<&str> {
     version.split('<').next()
 }
 
+/// Installs the package; the repository that it is in then.
+pub(crate) fn installed(options: &Options) -> Result<PathBuf> {
+    install(options)?;
+    Ok(repository())
+}
+
 /// Installs the package, without its tests.
 fn install(options: &Options) -> Result<()> {
     let settings = prepare(options)?;
@@ -93,6 +103,18 @@ fn install(options: &Options) -> Result<()> {
 
 /// A copy of the example outside of its place, built with the installed package; the class path to run it with.
 fn consumer(name: &str, extra: &[(String, String)]) -> Result<String> {
+    let folder = project(name, extra)?;
+    run(maven(&folder.join("pom.xml")).args(["--quiet", "package"]).current_dir(&folder))?;
+    Ok(class_path(&folder))
+}
+
+fn class_path(folder: &Path) -> String {
+    let target = folder.join("target");
+    format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display())
+}
+
+/// The sources of such a project.
+fn project(name: &str, extra: &[(String, String)]) -> Result<PathBuf> {
     headline("building a project with nothing but the installed package");
     let folder = empty_folder(name)?;
     let sources = folder.join("src/main/kotlin");
@@ -104,9 +126,7 @@ fn consumer(name: &str, extra: &[(String, String)]) -> Result<String> {
     for (file, text) in extra {
         std::fs::write(sources.join(file), text).during(format!("writing {file}"))?;
     }
-    run(maven(&folder.join("pom.xml")).args(["--quiet", "package"]).current_dir(&folder))?;
-    let target = folder.join("target");
-    Ok(format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display()))
+    Ok(folder)
 }
 
 /// The examples in Kotlin, as commands that lack only their directory.
@@ -213,12 +233,21 @@ fn pages(settings: &[String]) -> Result<()> {
 fn programs(_: &[String]) -> Result<()> {
     let readme = tools::example_in("bindings/kotlin/README.md", "kotlin")?;
     let mut sources = vec![("Readme.kt".to_owned(), readme)];
-    let pieces = guides::blocks("docs/guide/kotlin.md", "kotlin")?;
+    let pieces = guides::blocks(GUIDE, "kotlin")?;
     for (number, block) in pieces.iter().enumerate() {
-        // Each in a package of its own: what they declare is theirs.
-        sources.push((format!("Guide{number}.kt"), format!("package guide{number}\n\n{block}")));
+        // The program is as the guide has it; each of the others is in a package of its own: what they declare is theirs.
+        sources.push(match number {
+            0 => ("List.kt".into(), block.clone()),
+            _ => (format!("Guide{number}.kt"), format!("package guide{number}\n\n{block}")),
+        });
     }
-    let class_path = consumer("kotlin-consumer", &sources)?;
+    let folder = project("kotlin-consumer", &sources)?;
+    let here = repository().display().to_string();
+    Typed::of(GUIDE)?
+        .with("../kith/target/maven", &here)?
+        .with("mvn ", "mvn --batch-mode --no-transfer-progress --quiet ")?
+        .run(&folder, "")?;
+    let class_path = class_path(&folder);
     let folder: PathBuf = empty_folder("readme-kotlin")?;
     let printed = capture(java(&class_path, "ReadmeKt").current_dir(&folder))?;
     let printed = String::from_utf8_lossy(&printed);
@@ -230,7 +259,7 @@ fn programs(_: &[String]) -> Result<()> {
         run(java(&class_path, &class(number)).current_dir(&folder))?;
     }
     guides::share("guide-kotlin", |directory| {
-        let mut list = java(&class_path, &class(0));
+        let mut list = java(&class_path, "ListKt");
         list.arg(directory);
         Ok(list)
     })

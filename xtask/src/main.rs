@@ -54,6 +54,7 @@ cargo xtask errors [--check]      writes docs/errors.md from the tests, or only 
 cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
 cargo xtask wheel                 builds the Python wheel and says where it is
+cargo xtask maven                 installs the Kotlin package into a Maven repository in the target folder and says where it is
 cargo xtask swift                 puts the Swift package together and says where it is
 cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
 cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
@@ -129,6 +130,10 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["wheel"] => {
             setup::programs()?;
             println!("{}", python::wheel(&options)?.display());
+            Ok(())
+        }
+        ["maven"] => {
+            println!("{}", kotlin::installed(&options)?.display());
             Ok(())
         }
         ["swift"] => {

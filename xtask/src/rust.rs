@@ -1,8 +1,9 @@
 //! The Rust tests of the whole workspace.
 
 use crate::count::{self, Count};
+use crate::guides::Typed;
 use crate::scenarios::{self, Language, Ran};
-use crate::tools::{Options, Result, cargo, tee};
+use crate::tools::{During, Failed, Options, Result, capture, cargo, command, headline, root, tee};
 
 /// Everything; then, in a build whose safety rules have switches, what shows that each rule is needed. Cargo gives dependencies the features that the
 /// named packages ask for: with these three they have those of the whole workspace, and need not be compiled again.
@@ -24,7 +25,39 @@ pub(crate) fn test(_options: &Options) -> Result<Count> {
         total += count;
     }
     scenarios::keep(Language::Rust, &ran)?;
+    headline("what the guide in Rust has its reader type");
+    match guide() {
+        Ok(()) => total.passed += 1,
+        Err(Failed(message)) => {
+            eprintln!("failed: {message}");
+            total.failed += 1;
+        }
+    }
     Ok(total)
+}
+
+/// The project that the guide has its reader make can be built from what is there: its programs are compiled by the tests of the examples. It lies
+/// outside of the workspace, which would take it for a member.
+fn guide() -> Result<()> {
+    let desk = std::env::temp_dir().join(format!("kith-guide-{}", std::process::id()));
+    let list = desk.join("list");
+    let typed = || {
+        std::fs::create_dir_all(&desk).during("making a folder")?;
+        // Nothing is fetched: what the workspace is built with is enough.
+        Typed::of("docs/guide/rust.md")?.after("export CARGO_NET_OFFLINE=true").run(&desk, "")?;
+        std::fs::copy(root().join("Cargo.lock"), list.join("Cargo.lock")).during("copying the lock file")?;
+        let mut tree = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        tree.args(["tree", "--offline", "--depth", "1", "--manifest-path"]).arg(list.join("Cargo.toml"));
+        let tree = String::from_utf8_lossy(&capture(&mut tree)?).into_owned();
+        println!("{tree}");
+        match ["─ kith-core v", "─ tokio v"].iter().find(|needed| !tree.contains(**needed)) {
+            Some(missing) => Err(Failed(format!("the project has no `{missing}`"))),
+            None => Ok(()),
+        }
+    };
+    let outcome = typed();
+    let removed = std::fs::remove_dir_all(&desk).during("removing the guide's project");
+    outcome.and(removed)
 }
 
 /// How many of the ignored tests were not skipped: another test starts them as a process of its own (marked so: `#[ignore = "child of NAME:
