@@ -60,10 +60,14 @@ impl Chain {
         if self.key.is_some() { Some(self.next) } else { None }
     }
 
+    /// Whether it can have come of the operations here. Of a number that is passed twice, or is still to come, a key would be there twice.
     pub(crate) fn within_limits(&self) -> bool {
+        let mut numbers: Vec<u32> = self.skipped.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
         self.next <= MESSAGES
             && self.key.is_some() == (self.next < MESSAGES)
-            && self.skipped.len() <= MESSAGES as usize
+            && numbers.last().is_none_or(|last| *last < self.next)
+            && numbers.windows(2).all(|pair| pair[0] < pair[1])
     }
 
     /// The key of one message, and the chain without it.

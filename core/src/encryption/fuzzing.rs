@@ -12,6 +12,7 @@ use super::{
     Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Trouble, Wraps, check_package,
 };
 use crate::fuzzing::{Decoder, Input, encoded, signing_key};
+use crate::keyring::fuzzing::{self as rows, keeper};
 use crate::keyring::{Change, Key, Ring, Rows};
 use crate::limits;
 use crate::replica::payload::{Add, KeyPackage};
@@ -27,12 +28,20 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder { name: "package", check: package, seeds: packages },
     Decoder { name: "sealed-call", check: sealed_call, seeds: sealed_calls },
     Decoder { name: "keys", check: keys, seeds: stored_keys },
+    Decoder { name: "stored-chain", check: rows::chain, seeds: rows::chains },
+    Decoder { name: "stored-root", check: rows::root, seeds: rows::roots },
+    Decoder { name: "stored-own", check: rows::own, seeds: rows::owns },
+    Decoder { name: "stored-wraps", check: rows::wraps, seeds: rows::all_wraps },
+    Decoder { name: "stored-leaf", check: rows::leaf, seeds: rows::leaves },
+    Decoder { name: "stored-envelope", check: rows::envelope, seeds: rows::envelopes },
+    Decoder { name: "stored-book", check: keeper::book, seeds: keeper::books },
+    Decoder { name: "stored-wanted", check: keeper::wanted, seeds: keeper::some_wanted },
 ];
 
-const ADD: TransactionId = TransactionId([3; 32]);
-const EPOCH: TransactionId = TransactionId([4; 32]);
+pub(crate) const ADD: TransactionId = TransactionId([3; 32]);
+pub(crate) const EPOCH: TransactionId = TransactionId([4; 32]);
 
-const fn scope(suite: Suite) -> Scope {
+pub(crate) const fn scope(suite: Suite) -> Scope {
     Scope { suite, context: ContextId([1; 32]) }
 }
 
@@ -40,13 +49,13 @@ const fn suite_of(choice: u8) -> Suite {
     if choice.is_multiple_of(2) { Suite::X25519 } else { Suite::XWing }
 }
 
-fn member(number: u8) -> MemberId {
+pub(crate) fn member(number: u8) -> MemberId {
     MemberId(signing_key(number).verifying_key().to_bytes())
 }
 
 /// Rows in memory.
-#[derive(Default)]
-struct Table(RefCell<BTreeMap<Key, Zeroizing<Vec<u8>>>>);
+#[derive(Clone, Default)]
+pub(crate) struct Table(RefCell<BTreeMap<Key, Zeroizing<Vec<u8>>>>);
 
 impl Rows for Table {
     fn row(&self, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
@@ -55,7 +64,7 @@ impl Rows for Table {
 }
 
 impl Table {
-    fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+    pub(crate) fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         for Change { key, value } in changes {
             match value {
                 Some(value) => self.0.borrow_mut().insert(key, value),
@@ -66,7 +75,7 @@ impl Table {
 }
 
 /// A member with a first ratchet key, and that key.
-fn started(suite: Suite, number: u8) -> (Table, RatchetKey) {
+pub(crate) fn started(suite: Suite, number: u8) -> (Table, RatchetKey) {
     let table = Table::default();
     let ring = Ring { scope: scope(suite), me: member(number), rows: &table };
     let (key, change) = ring.start(&Secret::new([number; 32]));
@@ -168,24 +177,18 @@ fn sealed_call(input: &Input<'_>) {
     }
 }
 
-fn first_chain() -> Chain {
+pub(crate) fn first_chain() -> Chain {
     Chain::start(&scope(Suite::X25519), &Secret::new([9; 32]), &EPOCH, &member(1))
 }
 
-/// What is stored.
+/// What is in rows, and what a row is about.
 fn keys(input: &Input<'_>) {
     let (which, input) = input.choose();
     match which % 4 {
         0 => drop(input.borsh::<Pair>()),
         1 => drop(input.borsh::<RatchetKey>()),
         2 => drop(input.borsh::<Key>()),
-        _ => {
-            // A row of one's own keys, whatever is in it: an error, or a key that is used.
-            let (table, _) = started(Suite::X25519, 2);
-            table.0.borrow_mut().insert(Key::Ratchet, Zeroizing::new(input.bytes.to_vec()));
-            let ring = Ring { scope: scope(Suite::X25519), me: member(2), rows: &table };
-            let _ = (ring.refresh(&Secret::new([1; 32])), ring.forget_keys(7));
-        }
+        _ => rows::own(&input),
     }
 }
 
@@ -212,7 +215,7 @@ fn leaves() -> Vec<Vec<u8>> {
     Leaf::of(&scope, &member(1), &wraps, 399).iter().map(encoded).collect()
 }
 
-fn call(author: u8) -> Transaction {
+pub(crate) fn call(author: u8) -> Transaction {
     let draft = Draft {
         context: scope(Suite::X25519).context,
         sequence: 1,

@@ -1,6 +1,8 @@
 //! A context's keys in the hands of its node: which epoch to send under, sealing and opening as transactions are let in, and what is forgotten.
 
 mod epochs;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod judging;
 mod wraps;
 

@@ -4,6 +4,8 @@
 //! No clock, no randomness and no store: entropy comes in, and what is to be stored comes out.
 
 mod advice;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod ring;
 mod seen;

@@ -74,10 +74,10 @@ pub trait Rows {
 
 /// One's own private ratchet keys, the newest last.
 #[derive(BorshSerialize, BorshDeserialize)]
-struct Own {
-    keys: Vec<(u32, Secret)>,
+pub(super) struct Own {
+    pub(super) keys: Vec<(u32, Secret)>,
     /// Whether something opened with the newest key alone: whoever takes that key opens it too, until it is gone.
-    exposed: bool,
+    pub(super) exposed: bool,
 }
 
 /// One member's keys in one context.
@@ -112,9 +112,10 @@ impl<R: Rows> Ring<'_, R> {
         self.read(&Key::Ratchet)?.ok_or(Trouble::State)
     }
 
-    fn chain(&self, epoch: &TransactionId, author: &MemberId) -> Result<Chain, Trouble> {
-        let chain: Chain = self.read(&Key::Chain(*epoch, *author))?.ok_or(Trouble::NoKeys)?;
-        if chain.within_limits() { Ok(chain) } else { Err(Trouble::State) }
+    /// One that breaks its own rules is a damaged row like any other.
+    fn chain(&self, epoch: &TransactionId, author: &MemberId) -> Result<Option<Chain>, Trouble> {
+        let chain: Option<Chain> = self.read(&Key::Chain(*epoch, *author))?;
+        if chain.as_ref().is_none_or(Chain::within_limits) { Ok(chain) } else { Err(Trouble::State) }
     }
 
     /// The first ratchet key, for a key package. `entropy` is 32 bytes from the system's generator, used for nothing else, as everywhere here.
@@ -258,7 +259,7 @@ impl<R: Rows> Ring<'_, R> {
         plaintext: &[u8],
         signer: &SigningKey,
     ) -> Result<(Transaction, Opened, Change), Trouble> {
-        let chain = self.chain(epoch, &self.me)?;
+        let chain = self.chain(epoch, &self.me)?.ok_or(Trouble::NoKeys)?;
         let (sealed, opened, after) = chain.seal(&self.scope, *epoch, header, plaintext, signer)?;
         Ok((sealed, opened, Change::put(Key::Chain(*epoch, self.me), &after)))
     }
@@ -267,20 +268,22 @@ impl<R: Rows> Ring<'_, R> {
     /// caller's to see to.
     pub fn open(&self, sealed: &Transaction) -> Result<(Opened, MessageKey, Change), Trouble> {
         let (epoch, author) = (TransactionId(sealed.header.epoch), sealed.header.author);
-        let (opened, key, after) = self.chain(&epoch, &author)?.open(&self.scope, sealed)?;
+        let chain = self.chain(&epoch, &author)?.ok_or(Trouble::NoKeys)?;
+        let (opened, key, after) = chain.open(&self.scope, sealed)?;
         Ok((opened, key, Change::put(Key::Chain(epoch, author), &after)))
     }
 
     /// Drops the key of a message that became known by another way, if it is here.
     pub(crate) fn pass(&self, header: &Header) -> Result<Option<Change>, Trouble> {
-        let key = Key::Chain(TransactionId(header.epoch), header.author);
-        let Some(chain) = self.read::<Chain>(&key)? else { return Ok(None) };
-        Ok(chain.pass(&self.scope, header.counter).map(|after| Change::put(key, &after)))
+        let epoch = TransactionId(header.epoch);
+        let Some(chain) = self.chain(&epoch, &header.author)? else { return Ok(None) };
+        let after = chain.pass(&self.scope, header.counter);
+        Ok(after.map(|after| Change::put(Key::Chain(epoch, header.author), &after)))
     }
 
     /// How many messages of this member's own were sealed in an epoch; none if it has no keys to seal with.
     pub(crate) fn sent(&self, epoch: &TransactionId) -> Result<Option<u32>, Trouble> {
-        let chain: Option<Chain> = self.read(&Key::Chain(*epoch, self.me))?;
+        let chain = self.chain(epoch, &self.me)?;
         Ok(chain.map(|chain| chain.next().unwrap_or(MESSAGES)))
     }
 
