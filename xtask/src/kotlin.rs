@@ -2,6 +2,7 @@
 //! but the installed package.
 
 mod generated;
+pub(crate) mod shrunk;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -230,17 +231,33 @@ fn pages(settings: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn programs(_: &[String]) -> Result<()> {
+/// The programs of README and guide.
+#[derive(Default)]
+struct Pieces {
+    /// Their files, with what is in them.
+    sources: Vec<(String, String)>,
+    /// The classes to run of those that end by themselves, but for the README's.
+    classes: Vec<String>,
+}
+
+fn pieces() -> Result<Pieces> {
     let readme = tools::example_in("bindings/kotlin/README.md", "kotlin")?;
-    let mut sources = vec![("Readme.kt".to_owned(), readme)];
-    let pieces = guides::blocks(GUIDE, "kotlin")?;
-    for (number, block) in pieces.iter().enumerate() {
+    let mut pieces = Pieces::default();
+    pieces.sources.push(("Readme.kt".into(), readme));
+    for (number, block) in guides::blocks(GUIDE, "kotlin")?.into_iter().enumerate() {
         // The program is as the guide has it; each of the others is in a package of its own: what they declare is theirs.
-        sources.push(match number {
-            0 => ("List.kt".into(), block.clone()),
-            _ => (format!("Guide{number}.kt"), format!("package guide{number}\n\n{block}")),
-        });
+        if number == 0 {
+            pieces.sources.push(("List.kt".into(), block));
+        } else {
+            pieces.sources.push((format!("Guide{number}.kt"), format!("package guide{number}\n\n{block}")));
+            pieces.classes.push(format!("guide{number}.Guide{number}Kt"));
+        }
     }
+    Ok(pieces)
+}
+
+fn programs(_: &[String]) -> Result<()> {
+    let Pieces { sources, classes } = pieces()?;
     let folder = project("kotlin-consumer", &sources)?;
     let here = repository().display().to_string();
     Typed::of(GUIDE)?
@@ -254,9 +271,8 @@ fn programs(_: &[String]) -> Result<()> {
     if printed.trim() != "buy milk" {
         return Err(Failed(format!("the example said {printed}")));
     }
-    let class = |number: usize| format!("guide{number}.Guide{number}Kt");
-    for number in 1..pieces.len() {
-        run(java(&class_path, &class(number)).current_dir(&folder))?;
+    for class in &classes {
+        run(java(&class_path, class).current_dir(&folder))?;
     }
     guides::share("guide-kotlin", |directory| {
         let mut list = java(&class_path, "ListKt");

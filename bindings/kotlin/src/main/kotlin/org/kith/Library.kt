@@ -56,7 +56,8 @@ public object Kith {
 /** The native library: loaded once, checked, told where its log goes and how its threads join the JVM. */
 internal object Library {
     val VERSION: String =
-        Library::class.java.getResourceAsStream("version").use { stream ->
+        // From the root: a program that was shrunk may have this class in another package.
+        Library::class.java.getResourceAsStream("/org/kith/version").use { stream ->
             stream?.readBytes()?.decodeToString()?.trim() ?: error("the package has no version in it")
         }
 
