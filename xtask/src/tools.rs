@@ -42,6 +42,11 @@ impl Options {
         Ok(Self { profile })
     }
 
+    /// The feature of kith-uniffi by which a library of the tests can be told to panic.
+    pub(crate) fn provoked(&self) -> Option<&'static str> {
+        (!SHIPPED.contains(&self.profile.as_str())).then_some("provoked")
+    }
+
     /// Where cargo puts what it builds with this profile.
     pub(crate) fn output(&self) -> PathBuf {
         target().join(if self.profile == "dev" { "debug" } else { &self.profile })
@@ -197,14 +202,13 @@ fn name(command: &Command) -> String {
 /// The profiles of what is shipped, and measured.
 const SHIPPED: [&str; 2] = ["release", "dist"];
 
-/// Builds the libraries for Python and C, and the examples in Rust, in one go. That of the tests can be told to panic.
+/// Builds the libraries for Python and C, and the examples in Rust, in one go.
 pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     headline(&format!("building the libraries for Python and C (profile {})", options.profile));
-    let mut build = cargo("build");
-    if !SHIPPED.contains(&options.profile.as_str()) {
-        build.args(["--features", "kith-uniffi/provoked"]);
-    }
-    run(build.args([
+    let features = options.provoked().map_or_else(String::new, |feature| format!("kith-uniffi/{feature}"));
+    run(cargo("build").args([
+        "--features",
+        &features,
         "--profile",
         &options.profile,
         "--package",

@@ -7,6 +7,7 @@ while it has its symbols, and only then strip the copy that is shipped.
 
 Settings (`pip wheel --config-settings NAME=VALUE`):
   profile   the cargo profile to build with, `release` if not given
+  features   cargo features of the library beside its own, for tests
   library, bindgen   a libkith_uniffi and a kith-bindgen that are already built; then cargo is not called
 """
 
@@ -56,12 +57,11 @@ def platform_tag(library: Path) -> str:
     return f"manylinux_2_{max(needed)}_{platform.machine()}" if needed else tag
 
 
-def cargo_outputs(profile: str) -> tuple[Path, Path]:
+def cargo_outputs(profile: str, features: str) -> tuple[Path, Path]:
     """Builds the library and the generator."""
     cargo = os.environ.get("CARGO", "cargo")
-    subprocess.run(
-        [cargo, "build", "--locked", "--profile", profile, "--package", "kith-uniffi"], cwd=WORKSPACE, check=True
-    )
+    build = [cargo, "build", "--locked", "--profile", profile, "--package", "kith-uniffi", "--features", features]
+    subprocess.run(build, cwd=WORKSPACE, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
     folder = WORKSPACE / target / ("debug" if profile == "dev" else profile)
     suffix = ".exe" if platform.system() == "Windows" else ""
@@ -176,7 +176,7 @@ def build_wheel(
     if "library" in settings:
         library, bindgen = Path(settings["library"]), Path(settings["bindgen"])
     else:
-        library, bindgen = cargo_outputs(settings.get("profile", "release"))
+        library, bindgen = cargo_outputs(settings.get("profile", "release"), settings.get("features", ""))
     tag = f"py3-none-{platform_tag(library)}"
     name = f"kith-{version()}-{tag}.whl"
     info = f"kith-{version()}.dist-info"

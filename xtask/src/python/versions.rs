@@ -95,6 +95,9 @@ pub(super) fn from_sources(options: &Options) -> Result<()> {
         .env("CARGO_TARGET_DIR", target())
         .args(["--no-index", "--no-deps", "--config-settings"])
         .arg(format!("profile={}", options.profile))
+        // The library has no other name than the workspace's, whose place it takes: what is built next from the workspace finds it there.
+        .arg("--config-settings")
+        .arg(format!("features={}", options.provoked().unwrap_or_default()))
         .arg(&sources))?;
     run(&mut isolated(&python, &place, "kith"))
 }
