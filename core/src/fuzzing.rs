@@ -1,6 +1,7 @@
 //! What the fuzzer calls (`fuzz/`, `cargo xtask fuzz`), and nobody else: every decoder of bytes that come from outside, with what has to
 //! hold of whatever decodes. Nothing here is promised to stay.
 
+pub use crate::network::fuzzing::{framed, unframed};
 pub use crate::sync::fuzzing as sync;
 
 /// One decoder, and what has to hold of it. A check that does not hold panics.

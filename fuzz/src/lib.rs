@@ -2,6 +2,7 @@
 
 pub mod capi;
 pub mod heap;
+pub mod line;
 pub mod session;
 pub mod world;
 

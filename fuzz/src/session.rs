@@ -17,11 +17,15 @@ use kith_core::replica::{
 };
 
 use self::words::{Pick, Runs, Said, Step, What};
+use crate::line::Low;
 use crate::world::{Founder, KEYS, member, package};
 use crate::{Defect, defect, show};
 
 /// Most steps of an input.
 const STEPS: usize = 48;
+
+/// Who greets so high talks to the founder's node over a line, in bytes and frames.
+const LINED: u8 = 160;
 
 /// Plays an input.
 pub fn play(input: &[u8]) {
@@ -37,6 +41,7 @@ pub fn play(input: &[u8]) {
         all: BTreeMap::new(),
         contents: BTreeMap::new(),
     };
+    far.founder.lined = greeting >= LINED;
     far.all = far.founder.bag.iter().map(|known| (known.header.id(), known.clone())).collect();
     far.founder.connect();
     far.greet(greeting);
@@ -82,6 +87,7 @@ impl Far {
                     self.send(message);
                 }
             }
+            Step::Raw(bytes) if self.founder.lined => self.low(bytes),
             Step::Raw(bytes) => self.send(bytes.clone()),
             Step::Polite(who) => self.polite(key(*who)),
             Step::Author { who, what, previous, parents, lamport, sequence, sign } => {
@@ -118,6 +124,17 @@ impl Far {
         for message in std::mem::take(&mut self.founder.said) {
             self.heard.hear(&message);
         }
+    }
+
+    /// Something below sessions; the rest of the bytes is what is in it.
+    fn low(&mut self, bytes: &[u8]) {
+        let Some((how, bytes)) = bytes.split_first() else { return };
+        self.founder.low(match (how % 8, bytes.split_first()) {
+            (0, _) => Low::Open,
+            (1, _) => Low::Close,
+            (2, _) | (_, None) => Low::Bytes(bytes),
+            (_, Some((channel, rest))) => Low::Frame { kind: how / 8 % 6, channel: *channel, rest },
+        });
     }
 
     /// The newest.

@@ -17,9 +17,11 @@ use kith_core::replica::{
     Transaction, TransactionId,
 };
 use kith_core::storage::{Batch, ContextTables, Durability, Mark, MemoryStore, Store, add_writes};
-use kith_core::sync::Binding;
+use kith_core::sync::{Binding, LinkOutput};
 use kith_core::{Result, limits};
 use kith_oracle::oracle::{Oracle, Verdict};
+
+use crate::line::{Line, Low};
 
 const NUMBER: u32 = 1;
 /// The members that the fuzzer has the keys of: an admin, a writer, a reader, a stranger.
@@ -138,11 +140,17 @@ pub struct Founder {
     /// What the open channel is tied to, as the founder sees it, and its number.
     pub channel: Option<(u32, Binding)>,
     channels: u32,
+    /// Whether what is said goes as bytes through a line; else it is handed over.
+    pub lined: bool,
+    line: Option<Line>,
+    link: LinkId,
     /// What the founder has said since it was last asked.
     pub said: Vec<Vec<u8>>,
 }
 
-const LINK: LinkId = LinkId(7);
+fn peers() -> [PeerId; 2] {
+    [[1; 32], [2; 32]].map(|secret| PeerId::of_identity(&secret))
+}
 
 impl Founder {
     /// A fresh copy.
@@ -175,7 +183,20 @@ impl Founder {
             runtime: runtime.handle().clone(),
         })
         .expect("it opens");
-        Self { machine, store, noted, time, bag, wishes: 0, channel: None, channels: 0, said: Vec::new() }
+        Self {
+            machine,
+            store,
+            noted,
+            time,
+            bag,
+            wishes: 0,
+            channel: None,
+            channels: 0,
+            lined: false,
+            line: None,
+            link: LinkId(7),
+            said: Vec::new(),
+        }
     }
 
     /// The suite of the context.
@@ -195,16 +216,19 @@ impl Founder {
             answers.extend(round.answers);
             for order in round.orders {
                 match order {
-                    Order::Send { channel, message, .. } if self.is_open(channel) => self.said.push(message),
-                    Order::Close { channel, .. } if self.is_open(channel) => self.channel = None,
+                    Order::Send { channel, message, .. } if self.is_open(channel) => {
+                        self.say(channel, message)
+                    }
+                    Order::Close { channel, .. } if self.is_open(channel) => self.close(channel),
                     _ => {}
                 }
             }
+            inputs.extend(self.pump());
             assert_eq!(self.machine.closed(), None, "a peer closed the context");
             assert_eq!(self.machine.status().frozen, None, "a peer froze the context");
             assert!(self.machine.waiting().bytes() <= limits::WAITING, "too much waits");
             let now = self.time.load(Ordering::Relaxed);
-            if self.machine.deadline().is_none_or(|due| due > now) {
+            if inputs.is_empty() && self.machine.deadline().is_none_or(|due| due > now) {
                 return answers;
             }
         }
@@ -233,14 +257,91 @@ impl Founder {
         self.wish(Wish::Call(CallPayload { method: method.into(), arguments })).map(drop)
     }
 
+    fn say(&mut self, channel: u32, message: Vec<u8>) {
+        match &mut self.line {
+            None => self.said.push(message),
+            Some(line) => {
+                let frame = line.carry(channel, message).expect("the channel is open");
+                self.said.extend(line.hear(&frame));
+            }
+        }
+    }
+
+    fn close(&mut self, channel: u32) {
+        self.channel = None;
+        let outputs = self.line.as_mut().map(|line| line.close(channel)).unwrap_or_default();
+        self.carry_out(outputs);
+    }
+
+    /// What a link wants, and what the context gets of it: as a node's switchboard does it.
+    fn carry_out(&mut self, outputs: Vec<LinkOutput>) -> Vec<Input> {
+        let (link, mut heard) = (self.link, Vec::new());
+        for output in outputs {
+            match output {
+                LinkOutput::Send(frame) => {
+                    self.said.extend(self.line.as_mut().and_then(|line| line.hear(&frame)));
+                }
+                LinkOutput::Opened { channel, binding } => {
+                    self.channel = Some((channel, binding.clone()));
+                    let binding = Box::new(binding);
+                    heard.push(Heard::Opened { link, peer: peers()[1], channel, binding });
+                }
+                LinkOutput::Closed { channel, .. } => {
+                    self.channel = None;
+                    heard.push(Heard::Closed { link, channel });
+                }
+                LinkOutput::Message { channel, message, .. } => {
+                    heard.push(Heard::Message { link, channel, message });
+                }
+                _ => {}
+            }
+        }
+        heard.into_iter().map(Input::Heard).collect()
+    }
+
+    /// Takes what has come over the line, until nothing more comes of it.
+    fn pump(&mut self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        while let Some(line) = &mut self.line {
+            let Some(outputs) = line.read() else {
+                inputs.extend(self.cut());
+                break;
+            };
+            if outputs.is_empty() {
+                break;
+            }
+            inputs.extend(self.carry_out(outputs));
+        }
+        inputs
+    }
+
+    /// The line is no more, and with it what was open.
+    fn cut(&mut self) -> Option<Input> {
+        self.line = None;
+        let (channel, _) = self.channel.take()?;
+        Some(Input::Heard(Heard::Closed { link: self.link, channel }))
+    }
+
     /// A channel is opened anew; what was said on the last is forgotten.
     pub fn connect(&mut self) {
-        if let Some((channel, _)) = self.channel.take() {
-            self.rounds(vec![Input::Heard(Heard::Closed { link: LINK, channel })]);
-        }
+        let cut = self.cut();
+        self.rounds(cut.into_iter().collect());
         self.said.clear();
         self.channels += 2;
-        let peers = [[1; 32], [2; 32]].map(|secret| PeerId::of_identity(&secret));
+        let peers = peers();
+        if self.lined {
+            self.link = LinkId(self.link.0 + 1);
+            let ids = peers.map(|peer| peer.to_bytes());
+            let (context, key) = (self.context(), *self.machine.replica().access_key());
+            let asks = self.channels % 4 == 0;
+            let (line, outputs) = Line::new([&ids[0], &ids[1]], context, key, self.channels as u8, asks);
+            self.line = Some(line);
+            let mut inputs = self.carry_out(outputs);
+            inputs.extend(self.pump());
+            assert!(self.channel.is_some(), "two that know the context's key open no channel");
+            self.rounds(inputs);
+            return;
+        }
         let binding = Binding {
             context: self.context(),
             channel: self.channels,
@@ -253,13 +354,32 @@ impl Founder {
         };
         self.channel = Some((self.channels, binding.clone()));
         let (channel, binding) = (self.channels, Box::new(binding));
-        self.rounds(vec![Input::Heard(Heard::Opened { link: LINK, peer: peers[1], channel, binding })]);
+        let opened = Heard::Opened { link: self.link, peer: peers[1], channel, binding };
+        self.rounds(vec![Input::Heard(opened)]);
     }
 
     /// A message of the peer's arrives.
     pub fn hear(&mut self, message: Vec<u8>) {
-        let Some((channel, _)) = self.channel else { return };
-        self.rounds(vec![Input::Heard(Heard::Message { link: LINK, channel, message })]);
+        let inputs = match (&mut self.line, &self.channel) {
+            (Some(line), _) => {
+                line.say(message);
+                Vec::new()
+            }
+            (None, Some((channel, _))) => {
+                let (link, channel) = (self.link, *channel);
+                vec![Input::Heard(Heard::Message { link, channel, message })]
+            }
+            (None, None) => return,
+        };
+        self.rounds(inputs);
+    }
+
+    /// What the peer says below sessions arrives, where there is a line.
+    pub fn low(&mut self, what: Low<'_>) {
+        if let Some(line) = &mut self.line {
+            line.low(what);
+            self.rounds(Vec::new());
+        }
     }
 
     /// Time passes.

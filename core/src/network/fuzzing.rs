@@ -66,6 +66,33 @@ fn stream(input: &Input<'_>) {
     }
 }
 
+/// A frame as it goes over a stream.
+#[must_use]
+pub fn framed(frame: &[u8]) -> Vec<u8> {
+    [&wire::header(frame.len())[..], frame].concat()
+}
+
+/// The next whole frame of what has come over a stream, taken off as a stream's reader takes it; `Ok(None)` until it is there. An error is
+/// what ends the stream.
+pub fn unframed(arrived: &mut Vec<u8>) -> crate::Result<Option<Vec<u8>>> {
+    let Some((header, rest)) = arrived.split_first_chunk::<HEADER>() else { return Ok(None) };
+    match wire::next(*header, limits::FRAME).map_err(|goodbye| goodbye.said())? {
+        Next::Frame(length) if length > rest.len() => Ok(None),
+        Next::Frame(length) => {
+            let frame = rest[..length].to_vec();
+            arrived.drain(..HEADER + length);
+            Ok(Some(frame))
+        }
+        Next::Control(length) if length > rest.len() => Ok(None),
+        Next::Control(length) => {
+            Err(match Control::decode(&rest[..length]).map_err(|goodbye| goodbye.said())? {
+                Control::Goodbye(goodbye) => goodbye.heard(),
+                _ => Goodbye::new(Code::Malformed, "a control frame out of place").said(),
+            })
+        }
+    }
+}
+
 fn address_text(input: &Input<'_>) {
     let Ok(text) = std::str::from_utf8(input.bytes) else { return };
     let peer = PeerId::of_identity(&[1; 32]);
