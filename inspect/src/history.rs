@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use kith_core::Result;
 use kith_core::node::inspection::{Held, Inspection};
-use kith_core::replica::{self, Kind, MemberId, Place, Rejection, Replica, TransactionId};
+use kith_core::replica::payload::Tip;
+use kith_core::replica::{self, Header, Kind, Place, Rejection, Replica, TransactionId};
 use kith_core::storage::ContextTables;
 use serde::Serialize;
 
@@ -122,9 +123,8 @@ pub(crate) fn read(inspection: &Inspection, held: &Held, last: usize) -> Result<
     let index: HashMap<TransactionId, usize> =
         places.iter().enumerate().map(|(i, place)| (place.id, i)).collect();
     let mut seen = Seen::default();
-    let mut numbers: BTreeMap<(MemberId, u64), Vec<usize>> = BTreeMap::new();
     let mut shown = Vec::new();
-    for (i, place) in places.iter().enumerate() {
+    for place in &places {
         let transaction = replica::transaction(&tables, &place.id)?.ok_or_else(|| {
             kith_core::Error::corrupt(format!(
                 "transaction {} is in the order and not in the history",
@@ -137,7 +137,6 @@ pub(crate) fn read(inspection: &Inspection, held: &Held, last: usize) -> Result<
         let edges: Vec<TransactionId> =
             previous.into_iter().chain(header.parents.iter().map(|parent| parent.id)).collect();
         let from: Vec<usize> = edges.iter().filter_map(|id| index.get(id).copied()).collect();
-        numbers.entry((header.author, header.sequence)).or_default().push(i);
         let rejection = receipt.as_ref().and_then(|receipt| receipt.outcome.as_ref().err());
         shown.push(Shown {
             id: place.id.to_string(),
@@ -154,19 +153,26 @@ pub(crate) fn read(inspection: &Inspection, held: &Held, last: usize) -> Result<
             },
             why: rejection.map(ToString::to_string),
             unseen: seen.add(&from),
-            forked: false,
+            forked: is_forked(&replica, &tables, header)?,
             edges: edges.iter().map(TransactionId::to_string).collect(),
             from,
         });
-    }
-    for i in numbers.into_values().filter(|twins| twins.len() > 1).flatten() {
-        shown[i].forked = true;
     }
     let authors: BTreeSet<&str> = shown.iter().map(|shown| shown.author.as_str()).collect();
     let names = replica.members().map(|(id, member)| (id.to_string(), member.name.clone()));
     let names = names.filter(|(id, name)| !name.is_empty() && authors.contains(id.as_str())).collect();
     let before = transactions - places.len() as u64;
     Ok(History { context: held.id.to_string(), transactions, before, names, shown })
+}
+
+/// Whether the history has another one of this author and number, shown or not. Branches never meet again, so who has one tip has forked nowhere.
+fn is_forked(replica: &Replica, tables: &ContextTables<'_>, header: &Header) -> Result<bool> {
+    if replica.tips_of(&header.author).len() < 2 {
+        return Ok(false);
+    }
+    let before = Tip { sequence: header.sequence.saturating_sub(1), id: TransactionId([255; 32]) };
+    let found = replica.chain(tables, &header.author, before, 2)?;
+    Ok(found.iter().filter(|(_, other)| other.header.sequence == header.sequence).count() > 1)
 }
 
 /// Which transactions are in the causal past of which, within a piece of the order. The order is a linear extension of the

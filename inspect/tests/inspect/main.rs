@@ -2,6 +2,9 @@
 //! anybody's own.
 #![allow(clippy::unwrap_used)]
 
+mod marks;
+mod sizes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
