@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable as _, Kem, OpModeR, OpModeS, PskBundle, Serializable as _};
 use zeroize::Zeroizing;
@@ -66,9 +67,14 @@ pub(crate) fn public<K: Kem>(private: &[u8; 32]) -> Result<Vec<u8>, Refused> {
     Ok(K::sk_to_pk(&private).to_bytes().to_vec())
 }
 
-/// Whether this is a public key, of its length; it may still be none to which one can seal.
-pub(crate) fn decodes<K: Kem>(key: &[u8]) -> Result<(), Refused> {
-    K::PublicKey::from_bytes(key).map(drop).map_err(|_| Refused::Key)
+/// Whether this is a public key to which one may seal: of the KEM's length, decodable, and of no small order (of X-Wing, its half on the curve, which
+/// comes last).
+pub(crate) fn check_key<K: Kem>(key: &[u8]) -> Result<(), Refused> {
+    K::PublicKey::from_bytes(key).map_err(|_| Refused::Key)?;
+    let curve = key.len().checked_sub(32).and_then(|from| key.get(from..)).ok_or(Refused::Key)?;
+    // Sealing to a point of small order fails, whatever is sealed; nothing of this is used.
+    let terms = Terms { info: Vec::new(), aad: Vec::new(), psk: None };
+    seal::<X25519HkdfSha256>(curve, &terms, &[], |_| Zeroizing::new([1; 32])).map(drop)
 }
 
 /// Encapsulation ‖ ciphertext ‖ tag.

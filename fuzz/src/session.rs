@@ -397,14 +397,17 @@ impl Far {
             What::Revoke(invite) => Payload::RevokeInvite(RevokeInvite { invite: self.id(*invite) }),
             What::Add { who, role: given, invitation } => {
                 let invite_key = SigningKey::from_bytes(&KEYS[3]);
-                let invitation = (invitation % 4 != 0).then(|| (self.id(*invitation), &invite_key));
+                let redeemed = (invitation % 4 != 0).then(|| (self.id(*invitation), &invite_key));
                 let added = SigningKey::from_bytes(&self::key(*who));
+                // Mostly other first keys than whoever was added before handed in: the same again are refused.
+                let mut fresh = self::key(*who);
+                (fresh[30], fresh[31]) = (*given, *invitation);
                 Payload::Add(Add::request(
                     &self.founder.context(),
                     &added,
                     role(*given),
-                    package(self.founder.suite(), &self::key(*who)),
-                    invitation,
+                    package(self.founder.suite(), &fresh),
+                    redeemed,
                 ))
             }
             What::Remove { who, last } => {

@@ -22,6 +22,7 @@ pub use chain::{Chain, Opened};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
 pub(crate) use epoch::commit;
 pub use epoch::{Epoch, Leaf, Pair, Recipient, WRAPS_INLINE, Wrapped, Wraps};
+pub(crate) use package::check_keys;
 pub use package::check_package;
 pub use secret::{Scope, Secret};
 pub use suite::{RatchetKey, Suite};

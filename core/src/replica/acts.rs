@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::payload::{Invite, Named, Payload, Tip};
+use super::history::Invalid;
+use super::payload::{Invite, KeyPackage, Named, Payload, Tip};
 use super::receipt::Place;
 use super::{MemberId, Role, TransactionId};
+use crate::encryption::{Suite, check_keys};
 
 /// A set of local numbers of governing transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -186,6 +188,26 @@ impl Acts {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Act)> {
         (0..).zip(&self.list)
+    }
+
+    /// Whether some of them, as all of an `Add`'s causal past, have handed in this first key before.
+    pub(crate) fn is_used(&self, key: &[u8], among: impl Fn(u32) -> bool) -> bool {
+        let first = |what: &What| match what {
+            What::Genesis { ratchet_key, .. } | What::Add { ratchet_key, .. } => ratchet_key == key,
+            _ => false,
+        };
+        self.iter().any(|(number, act)| first(&act.what) && among(number))
+    }
+
+    /// Whether an `Add` that was signed at this time, with this behind it, may bring these keys. Two that know nothing of each other may bring the
+    /// same: a joiner asks more than one member.
+    pub(crate) fn admits(&self, keys: &KeyPackage, time: u64, past: &Numbers) -> Result<(), Invalid> {
+        if keys.suite != self.suite() {
+            return Err(Invalid::Suite);
+        }
+        let Some(suite) = Suite::from_number(keys.suite) else { return Ok(()) };
+        let used = self.is_used(&keys.ratchet_key, |number| past.contains(number));
+        check_keys(suite, keys, time, used).map_err(|_| Invalid::Keys)
     }
 
     pub(crate) fn pop(&mut self) {

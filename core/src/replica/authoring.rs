@@ -337,6 +337,10 @@ impl Replica {
         let number = self.acts.next();
         let heads = self.core.heads.iter().map(|head| head.frontier.as_slice());
         let mut past = self.acts.past(&self.acts.join(heads));
+        if let Payload::Add(add) = payload {
+            // Nobody would take it, this replica included.
+            self.acts.admits(&add.key_package, transaction.header.timestamp, &past)?;
+        }
         past.insert(number);
         self.acts.push(Act {
             id,

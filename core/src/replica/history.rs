@@ -52,6 +52,8 @@ pub enum Invalid {
     Proof,
     #[error("sealed in a context that is not, or the other way round, or keys of another suite")]
     Suite,
+    #[error("an admission with keys that are none, are past their time, or were handed in before")]
+    Keys,
     #[error("it refers to what cannot be meant")]
     Reference,
 }
@@ -231,10 +233,9 @@ impl History<'_> {
         if first && !self.admitted(header.author, &header.parents) {
             return Err(Invalid::NotAdmitted);
         }
-        if let Some(Payload::Add(add)) = payload
-            && add.key_package.suite != self.acts.suite()
-        {
-            return Err(Invalid::Suite);
+        if let Some(Payload::Add(add)) = payload {
+            let past = self.acts.join(found.iter().map(|position| position.frontier.as_slice()));
+            self.acts.admits(&add.key_package, header.timestamp, &self.acts.past(&past))?;
         }
         if header.is_sealed() {
             let epoch = references.first().is_some_and(|position| position.kind == Kind::Epoch as u8);

@@ -168,9 +168,7 @@ impl Past<'_> {
 
     /// Whether a first key was handed in before.
     pub(crate) fn is_used(&self, key: &[u8]) -> bool {
-        self.acts().any(|(_, act)| {
-            matches!(&act.what, What::Genesis { ratchet_key, .. } | What::Add { ratchet_key, .. } if ratchet_key == key)
-        })
+        self.replica.acts.is_used(key, |number| self.contains(number))
     }
 
     /// Whether all members have written something after this act, or are its author.

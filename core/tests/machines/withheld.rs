@@ -23,7 +23,7 @@ fn crowd() -> Pair {
     for number in 0..30 {
         let key = SigningKey::from_bytes(&[100 + number; 32]);
         let member = MemberId(key.verifying_key().to_bytes());
-        let (package, _) = first_keys(Suite::XWing as u8, member, [number; 32]).unwrap();
+        let (package, _) = first_keys(Suite::XWing as u8, member, [100 + number; 32]).unwrap();
         let add = Add::request(&context, &key, Role::Writer, package, None);
         pair.wish(0, Wish::Author(Payload::Add(add)));
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use kith_core::application::Application;
+use kith_core::encryption::Suite;
 use kith_core::replica::payload::{Genesis, SignedRun, Tip};
 use kith_core::replica::{
     ContextId, Header, Kind, MemberId, Payload, Place, Receipt, Rejection, Role, StateKey, Transaction,
@@ -283,6 +284,19 @@ fn judge_one(
         } else if past.insert(id) {
             past.extend(history[&id].past.iter());
         }
+    }
+    if let (Some(Payload::Add(add)), Some(1..)) = (&payload, suite) {
+        let package = &add.key_package;
+        let sound = Suite::from_number(package.suite).map(|suite| suite.check_key(&package.ratchet_key));
+        require(sound == Some(Ok(())), "Add: keys")?;
+        let late = package.not_after > 0 && header.timestamp > package.not_after;
+        require(!late, "Add: keys are past their time")?;
+        let before = |id: &TransactionId| match &history[id].payload {
+            Some(Payload::Genesis(genesis)) => genesis.key_package.ratchet_key == package.ratchet_key,
+            Some(Payload::Add(other)) => other.key_package.ratchet_key == package.ratchet_key,
+            _ => false,
+        };
+        require(!past.iter().any(before), "Add: keys were handed in before")?;
     }
     Ok(Known { transaction: Rc::new(transaction.clone()), id, payload, past: Rc::new(past) })
 }
