@@ -1,6 +1,9 @@
 //! Under which epoch one may send, which one to take, and when there must be a new one. Pure functions over a causally closed view of the
 //! history: of a member that is about to send, all that it has; of a message, its causal past.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::MESSAGES;
 use crate::replica::{MemberId, TransactionId};
 
@@ -38,13 +41,17 @@ pub enum Unusable {
 
 /// Whether messages may be sealed under an epoch.
 pub fn usable(view: &impl View, epoch: &TransactionId) -> Result<(), Unusable> {
+    usable_after(view, &view.cuts(), epoch)
+}
+
+fn usable_after(view: &impl View, cuts: &[TransactionId], epoch: &TransactionId) -> Result<(), Unusable> {
     let (author, _) = view.epoch(epoch).ok_or(Unusable::Unknown)?;
     let members = view.members_at(epoch);
     if !view.well_formed(epoch) || !members.contains(&author) {
         return Err(Unusable::Malformed);
     }
-    if let Some(cut) = view.cuts().into_iter().find(|cut| !view.precedes(cut, epoch)) {
-        return Err(Unusable::Cut(cut));
+    if let Some(cut) = cuts.iter().find(|cut| !view.precedes(cut, epoch)) {
+        return Err(Unusable::Cut(*cut));
     }
     match members.into_iter().find(|member| !view.is_member(member)) {
         Some(gone) => Err(Unusable::Recipient(gone)),
@@ -53,8 +60,8 @@ pub fn usable(view: &impl View, epoch: &TransactionId) -> Result<(), Unusable> {
 }
 
 /// The place of an epoch among others: the greatest lamport is the best, then the lowest id.
-fn rank(view: &impl View, epoch: &TransactionId) -> Option<(u64, std::cmp::Reverse<TransactionId>)> {
-    view.epoch(epoch).map(|(_, lamport)| (lamport, std::cmp::Reverse(*epoch)))
+fn rank(view: &impl View, epoch: &TransactionId) -> Option<(u64, Reverse<TransactionId>)> {
+    view.epoch(epoch).map(|(_, lamport)| (lamport, Reverse(*epoch)))
 }
 
 /// The epoch under which a member sends: the best of all that are usable, if it is a recipient of that and has not been in a better one. It does
@@ -68,14 +75,16 @@ pub fn best_usable(view: &impl View) -> Option<TransactionId> {
     usable_of(view, view.epochs()).next()
 }
 
-/// Those of these epochs that are usable, the best first.
+/// Those of these epochs that are usable, the best first. A member may make any number of epochs: each is looked at once, what ended memberships is
+/// asked for once, and no more epochs are put in order than are wanted.
 pub(crate) fn usable_of<'a>(
     view: &'a impl View,
     epochs: impl IntoIterator<Item = TransactionId>,
 ) -> impl Iterator<Item = TransactionId> + 'a {
-    let mut epochs: Vec<_> = epochs.into_iter().collect();
-    epochs.sort_by_key(|epoch| std::cmp::Reverse(rank(view, epoch)));
-    epochs.into_iter().filter(|epoch| usable(view, epoch).is_ok())
+    let cuts = view.cuts();
+    let mut ranked: BinaryHeap<_> = epochs.into_iter().filter_map(|epoch| rank(view, &epoch)).collect();
+    let best_first = std::iter::from_fn(move || ranked.pop().map(|(_, Reverse(epoch))| epoch));
+    best_first.filter(move |epoch| usable_after(view, &cuts, epoch).is_ok())
 }
 
 fn fits(

@@ -5,6 +5,7 @@ mod group;
 mod history;
 mod hostile;
 mod keys;
+mod masses;
 mod orders;
 mod secrecy;
 mod vectors;
