@@ -8,8 +8,9 @@ use kith_core::replica::{
 };
 use kith_core::storage::{ContextTables, Keyspace, Store};
 use kith_core::{ErrorKind, Result, limits};
-use kith_oracle::oracle::{Oracle, Verdict, check};
+use kith_oracle::oracle::{Oracle, Verdict};
 use kith_oracle::probe::Probe;
+use kith_oracle::words;
 use kith_oracle::{judge, scratch};
 
 use crate::disk::RecordKey;
@@ -258,13 +259,14 @@ impl Judge {
                     &history,
                     &Probe,
                     |transaction| {
-                        let Some(signature) = transaction.signature else { return check(transaction) };
-                        let id = transaction.header.id();
-                        if self.verified.get(&id) == Some(&signature) {
-                            return transaction.check().ok();
+                        let id = words::unsigned(transaction)?;
+                        let Some(signature) = transaction.signature else { return Some(id) };
+                        if self.verified.get(&id) != Some(&signature) {
+                            if !words::has_signed(&transaction.header.author, &id, &signature) {
+                                return None;
+                            }
+                            self.verified.insert(id, signature);
                         }
-                        let id = check(transaction)?;
-                        self.verified.insert(id, signature);
                         Some(id)
                     },
                 ));
@@ -318,7 +320,8 @@ pub fn history(replica: &Replica, tables: &dyn StateRead) -> Result<Vec<Transact
 
 /// What a node holds without a signature within reach: it could pass that on to nobody.
 fn unproved(history: &[Transaction]) -> Vec<TransactionId> {
-    let mut all: Vec<(TransactionId, &Transaction)> = history.iter().map(|t| (t.header.id(), t)).collect();
+    let mut all: Vec<(TransactionId, &Transaction)> =
+        history.iter().map(|t| (words::id(&t.header), t)).collect();
     all.sort_by_key(|(_, transaction)| std::cmp::Reverse(transaction.header.sequence));
     let mut nearest: HashMap<TransactionId, usize> = HashMap::new();
     let mut unproved = Vec::new();
@@ -347,10 +350,9 @@ fn proof(id: &TransactionId, transaction: &Transaction) -> Option<usize> {
         if next.previous != at || next.author != last.author {
             return None;
         }
-        (last, at) = (next, next.id());
+        (last, at) = (next, words::id(next));
     }
-    last.verify(&at, cover.signature()).ok()?;
-    Some(cover.headers().len())
+    words::has_signed(&last.author, &at, cover.signature()).then(|| cover.headers().len())
 }
 
 fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {

@@ -9,4 +9,4 @@ pub mod settle;
 pub mod tally;
 pub mod world;
 
-pub use kith_oracle::{judge, oracle, probe, scratch};
+pub use kith_oracle::{judge, oracle, probe, scratch, words};

@@ -29,7 +29,7 @@ impl Tally {
         }
         for known in oracle.history.values() {
             let accepted = oracle.receipts[&known.id].accepted();
-            let governs = known.kind().is_some_and(kith_core::replica::Kind::governs);
+            let governs = super::words::governs(known.kind());
             if governs && !accepted {
                 seen.insert("governing transaction rejected");
             }

@@ -6,6 +6,7 @@ use kith_core::replica::payload::{Add, Fork, Named, Remove, SetName, SetRole, Ti
 use kith_core::replica::{MemberId, Payload, Place, Rejection, Role, TransactionId};
 
 use super::oracle::{History, Known};
+use super::words::governs;
 
 const MEMBERS: usize = 1024;
 
@@ -108,7 +109,7 @@ impl<'a> Replay<'a> {
     }
 
     fn step(&mut self, t: &Known) {
-        let governs = t.kind().is_some_and(kith_core::replica::Kind::governs);
+        let governs = governs(t.kind());
         let outcome = if !governs {
             self.ordinary(t)
         } else if self.decided.contains_key(&t.id) {
@@ -170,7 +171,7 @@ impl<'a> Replay<'a> {
     /// Whether `t` was written without knowledge of the cutter, is not covered by its `last`, and does not govern with the
     /// cutter's knowledge.
     fn beyond(&self, cutter: &Known, last: &[Tip], t: &Known) -> bool {
-        let governs = t.kind().is_some_and(kith_core::replica::Kind::governs);
+        let governs = governs(t.kind());
         let covered = last.iter().any(|tip| self.in_chain(t.id, tip.id));
         let seen = governs && cutter.past.contains(&t.id);
         !(t.has_seen(&cutter.id) || covered || seen)

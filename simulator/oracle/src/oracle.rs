@@ -4,18 +4,20 @@
 //! pasts are sets, the state is a map, and everything is computed anew each time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use kith_core::application::Application;
 use kith_core::encryption::Suite;
 use kith_core::replica::payload::{Genesis, SignedRun, Tip};
 use kith_core::replica::{
-    ContextId, Header, Kind, MemberId, Payload, Place, Receipt, Rejection, Role, StateKey, Transaction,
+    ContextId, Header, MemberId, Payload, Place, Receipt, Rejection, Role, StateKey, Transaction,
     TransactionId,
 };
 
 use super::judge::{self, Governance};
 use super::scratch;
+use super::words::{self, kinds};
 
 /// A valid transaction with everything that it builds on.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub struct Known {
     pub id: TransactionId,
     pub payload: Option<Payload>,
     /// The causal past, without the transaction itself.
-    pub past: Rc<HashSet<TransactionId>>,
+    pub past: Rc<Ids>,
 }
 
 impl Known {
@@ -36,13 +38,30 @@ impl Known {
         Place { height: 1, lamport: self.transaction.header.lamport, id: self.id }
     }
 
-    pub fn kind(&self) -> Option<Kind> {
-        Kind::from_number(self.transaction.header.kind)
+    pub fn kind(&self) -> u8 {
+        self.transaction.header.kind
     }
 
     /// Whether `id` is this transaction or in its causal past.
     pub fn has_seen(&self, id: &TransactionId) -> bool {
         self.id == *id || self.past.contains(id)
+    }
+}
+
+/// Of ids, which are hashes: they need not be hashed again.
+pub type Ids = HashSet<TransactionId, BuildHasherDefault<AsItIs>>;
+
+/// The first bytes of what is a hash.
+#[derive(Debug, Default)]
+pub struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -76,7 +95,7 @@ impl Oracle {
         transactions: impl IntoIterator<Item = &'a Transaction>,
         application: &dyn Application,
     ) -> Self {
-        Self::replay_checked(context, transactions, application, check)
+        Self::replay_checked(context, transactions, application, words::signed)
     }
 
     /// The same, where `check` says what is a transaction at all, and its id.
@@ -95,7 +114,7 @@ impl Oracle {
         let mut receipts = BTreeMap::new();
         for (_, id) in &order {
             let known = &history[id];
-            if !known.transaction.is_opened() {
+            if !words::is_opened(&known.transaction) {
                 continue;
             }
             let receipt = match &judgement.outcomes[id] {
@@ -137,11 +156,6 @@ impl Oracle {
 
 pub fn rejected(rejection: Rejection) -> Receipt {
     Receipt { outcome: Err(rejection), emitted: Vec::new() }
-}
-
-/// The id of what is a transaction, looked at alone.
-pub fn check(transaction: &Transaction) -> Option<TransactionId> {
-    if transaction.signature.is_some() { transaction.check_signed() } else { transaction.check() }.ok()
 }
 
 /// Sorts out the valid transactions, by asking again until nothing new becomes valid.
@@ -197,7 +211,7 @@ fn references(header: &Header, payload: &Option<Payload>) -> Vec<TransactionId> 
         Some(Payload::Remove(remove)) => tips(&remove.last),
         Some(Payload::SetRole(set)) => tips(set.last.as_deref().unwrap_or_default()),
         Some(Payload::Fork(fork)) => {
-            let first = |run: &SignedRun| run.headers.first().map(Header::id);
+            let first = |run: &SignedRun| run.headers.first().map(words::id);
             let mut named: Vec<TransactionId> =
                 [&fork.one, &fork.other].into_iter().filter_map(first).collect();
             named.extend(tips(&fork.last));
@@ -215,13 +229,12 @@ fn judge_one(
     verdicts: &HashMap<TransactionId, Verdict>,
 ) -> Result<Known, Verdict> {
     let header = &transaction.header;
-    let payload = Payload::decode(header.kind, transaction.plaintext());
+    let payload = words::says(header.kind, words::plaintext(transaction));
     let references = references(header, &payload);
-    let is_genesis = header.kind == Kind::Genesis as u8;
+    let is_genesis = header.kind == kinds::GENESIS;
 
     let suite = history.contains_key(&TransactionId(context.0)).then(|| suite(context, history));
-    if header.kind == Kind::Call as u8 && suite.is_some_and(|suite| (header.epoch != [0; 32]) != (suite != 0))
-    {
+    if header.kind == kinds::CALL && suite.is_some_and(|suite| (header.epoch != [0; 32]) != (suite != 0)) {
         return Err(Verdict::Invalid("Call: suite"));
     }
     let mut links: Vec<TransactionId> = header.parents.iter().map(|parent| parent.id).collect();
@@ -271,11 +284,11 @@ fn judge_one(
     if header.epoch == [0; 32] {
         check_payload(context, header.kind, payload.as_ref(), history).map_err(Verdict::Invalid)?;
     } else {
-        require(history[&TransactionId(header.epoch)].kind() == Some(Kind::Epoch), "epoch")?;
+        require(history[&TransactionId(header.epoch)].kind() == kinds::EPOCH, "epoch")?;
     }
 
     named.sort_by_key(|id| std::cmp::Reverse(history[id].past.len()));
-    let mut past: HashSet<TransactionId> = HashSet::new();
+    let mut past = Ids::default();
     for id in named {
         // What is in it came with all that it builds on.
         if past.is_empty() {
@@ -323,27 +336,27 @@ fn check_payload(
         })
     };
     match payload {
-        None => require(kind != Kind::Add as u8, "Add does not decode"),
+        None => require(kind != kinds::ADD, "Add does not decode"),
         Some(Payload::Add(add)) => {
-            require(add.consents(context), "consent")?;
+            require(words::consents(context, add), "consent")?;
             let Some(redeemed) = &add.redeemed else { return Ok(()) };
             match &history[&redeemed.invite].payload {
-                Some(Payload::Invite(invite)) => require(add.redeems(context, invite), "redeems"),
+                Some(Payload::Invite(invite)) => require(words::redeems(context, add, invite), "redeems"),
                 _ => Err("redeems no Invite"),
             }
         }
         Some(Payload::RevokeInvite(revoke)) => {
-            require(history[&revoke.invite].kind() == Some(Kind::Invite), "revokes no Invite")
+            require(history[&revoke.invite].kind() == kinds::INVITE, "revokes no Invite")
         }
         Some(Payload::Remove(remove)) => require(tips(&remove.member, &remove.last), "last"),
         Some(Payload::SetRole(set)) => {
             require(tips(&set.member, set.last.as_deref().unwrap_or_default()), "last")
         }
         Some(Payload::Skip(skip)) => {
-            require(history[&skip.transaction].kind() == Some(Kind::Call), "skips no Call")
+            require(history[&skip.transaction].kind() == kinds::CALL, "skips no Call")
         }
         Some(Payload::Fork(fork)) => {
-            require(fork.proves(context), "fork proof")?;
+            require(words::is_forked(context, fork), "fork proof")?;
             require(tips(&fork.member, &fork.last), "last")
         }
         _ => Ok(()),

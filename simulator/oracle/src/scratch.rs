@@ -7,6 +7,7 @@ use kith_core::replica::payload::{CallPayload, Genesis};
 use kith_core::replica::{Receipt, Rejection, Role, StateKey};
 
 use super::oracle::{Known, Oracle, rejected};
+use super::words::plaintext;
 
 const VALUE: usize = 1_048_576;
 const WRITE_BYTES: usize = 4 * 1_048_576;
@@ -206,7 +207,7 @@ pub fn commitment(oracle: &Oracle) -> [u8; 32] {
         let known = &oracle.history[id];
         // The plaintext is the encoded `Invite`.
         let rest = borsh::to_vec(&(known.author(), state.uses, state.revoked)).unwrap();
-        add(1, &key(b'i', &id.0), &[known.transaction.plaintext(), &rest].concat());
+        add(1, &key(b'i', &id.0), &[plaintext(&known.transaction), &rest].concat());
     }
     for id in &oracle.decided {
         add(1, &key(b'c', &id.0), &[]);
