@@ -40,7 +40,6 @@ impl World {
             }
             Act::SetRole { by, target, role } => {
                 let member = self.nodes[target].me;
-                self.judge.grant(member, role);
                 self.wish(by, Wish::SetRole { member, role }, Purpose::Plain);
             }
             Act::Skip { by } => self.skip(by),
@@ -85,6 +84,8 @@ impl World {
                 }
             }
             Act::Clock { node, offset } => {
+                let shown = self.nodes[node].clock(&self.time).now();
+                self.nodes[node].latest_clock = self.nodes[node].latest_clock.max(shown);
                 self.nodes[node].offset.store(offset, std::sync::atomic::Ordering::Relaxed);
             }
             Act::Sleep { node, time } => self.nodes[node].asleep_until = now + time,
@@ -170,7 +171,6 @@ impl World {
         if node.context.is_some() {
             return Ok(());
         }
-        self.judge.grant(node.me, invitation.role);
         node.context = Some((invitation.context, invitation.access_key));
         node.invitation = Some(invitation);
         self.start(joiner)
@@ -200,6 +200,7 @@ impl World {
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
+        node.held_up = None;
         node.inbox.clear();
         node.wake = None;
         // A loss of power is no loss of what was promised to survive it.
@@ -261,6 +262,7 @@ impl World {
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
+        node.held_up = None;
         node.inbox.clear();
         node.standing.liar = true;
         node.liar = Some(Box::new(liar));
@@ -273,9 +275,8 @@ impl World {
         node.disk.set_full(false);
         node.disk.set_failing(false);
         node.disk.repair();
-        if !node.standing.differs {
-            node.application.set(Mood::Fine);
-        }
+        // An application that differs stays as it is.
+        node.application.set(if node.standing.differs { Mood::Differs } else { Mood::Fine });
         if node.machine.is_some() {
             node.inbox.push_back(Input::ApplicationRegistered);
             self.want_wake(number, self.now());
@@ -340,7 +341,6 @@ impl World {
             let Some(machine) = &node.machine else { return false };
             node.joined
                 && !node.leaving
-                && !node.standing.differs
                 && machine.removed().is_none()
                 && machine.replica().member(&node.me).is_some()
         };

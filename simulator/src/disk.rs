@@ -1,12 +1,12 @@
 //! A simulated disk: a store and the high-water mark beside it, which fail as they are told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kith_core::node::machine::Marks;
 use kith_core::replica::{ContextId, MemberId};
-use kith_core::storage::{Batch, Durability, Keyspace, Mark, Snapshot, Store};
+use kith_core::storage::{Batch, Durability, Frames, Keyspace, Mark, Snapshot, Store};
 use kith_core::{Error, ErrorKind, Result};
 
 use crate::dice::Dice;
@@ -33,7 +33,8 @@ struct Inner {
     full: bool,
     failing: bool,
     broken: bool,
-    damaged: BTreeSet<RecordKey>,
+    /// Records with a flipped bit, as an engine has them.
+    damaged: BTreeMap<RecordKey, (Arc<Frames>, Vec<u8>)>,
     written: Vec<RecordKey>,
 }
 
@@ -66,6 +67,7 @@ impl Disk {
         let backup = backup.read();
         let mut inner = self.write();
         inner.spaces = backup.spaces.clone();
+        inner.damaged.clear();
         inner.unflushed.clear();
         if with_marks {
             inner.marks = backup.marks.clone();
@@ -94,15 +96,23 @@ impl Disk {
         self.write().failing = failing;
     }
 
-    /// Flips a bit in some record, which its checksum then tells.
+    /// Flips a bit in some record, as it is stored. This store stands where the engines do, above what seals records and takes them apart, so that
+    /// is done to this record alone; whether the flip is noticed is up to the code of the engines.
     pub fn damage(&self, dice: &mut Dice) {
         let mut inner = self.write();
         let spaces =
             [Keyspace::Transactions, Keyspace::Versions, Keyspace::Order, Keyspace::State, Keyspace::Ids];
-        let Some(space) = dice.pick(&spaces) else { return };
-        let rows = inner.spaces[*space as usize].len();
-        let key = inner.spaces[*space as usize].keys().nth(dice.below(rows)).cloned();
-        inner.damaged.extend(key.map(|key| (*space, key)));
+        let Some(space) = dice.pick(&spaces).copied() else { return };
+        let rows = inner.spaces[space as usize].len();
+        let Some((key, value)) = inner.spaces[space as usize].iter().nth(dice.below(rows)) else { return };
+        let (key, mut more) = (key.clone(), dice.clone());
+        let mut nonce = [0; 24];
+        nonce.copy_from_slice(&more.bytes()[..24]);
+        let frames = Frames::new(more.bytes(), more.one_in(2));
+        let Ok(mut record) = frames.encode(space, &key, nonce, value) else { return };
+        let bit = more.below(8 * record.len());
+        record[bit / 8] ^= 1 << (bit % 8);
+        inner.damaged.insert((space, key), (Arc::new(frames), record));
     }
 
     /// Some row of keys but a member's own is gone.
@@ -145,6 +155,16 @@ impl Disk {
         }
         inner.unflushed.clear();
         lost
+    }
+
+    /// All records as they were written, whatever is damaged: for who judges the node from outside.
+    pub(crate) fn intact(&self) -> Box<dyn Snapshot + '_> {
+        Box::new(Now { disk: self, intact: true })
+    }
+
+    /// How many records there are of a kind.
+    pub(crate) fn rows(&self, space: Keyspace) -> usize {
+        self.read().spaces[space as usize].len()
     }
 
     /// What was set since the last asking.
@@ -198,7 +218,7 @@ impl Inner {
 impl Store for Disk {
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         self.read().check()?;
-        Ok(Box::new(Now(self)))
+        Ok(Box::new(Now { disk: self, intact: false }))
     }
 
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()> {
@@ -206,9 +226,9 @@ impl Store for Disk {
             let mut undo = Vec::new();
             for write in &batch.writes {
                 let space = &mut inner.spaces[write.keyspace as usize];
+                inner.damaged.remove(&(write.keyspace, write.key.clone()));
                 let old = match &write.value {
                     Some(value) => {
-                        inner.damaged.remove(&(write.keyspace, write.key.clone()));
                         inner.written.push((write.keyspace, write.key.clone()));
                         space.insert(write.key.clone(), value.as_slice().into())
                     }
@@ -250,18 +270,29 @@ impl Marks for Disk {
 }
 
 /// Nothing writes while somebody reads: there is one thread.
-struct Now<'a>(&'a Disk);
+struct Now<'a> {
+    disk: &'a Disk,
+    intact: bool,
+}
+
+impl Now<'_> {
+    /// What is read of a record.
+    fn opened(&self, inner: &Inner, space: Keyspace, key: &[u8], value: &[u8]) -> Result<Vec<u8>> {
+        if self.intact || inner.damaged.is_empty() {
+            return Ok(value.to_vec());
+        }
+        match inner.damaged.get(&(space, key.to_vec())) {
+            Some((frames, record)) => frames.decode(space, key, record),
+            None => Ok(value.to_vec()),
+        }
+    }
+}
 
 impl Snapshot for Now<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let inner = self.0.read();
-        if !inner.damaged.is_empty() && inner.damaged.contains(&(keyspace, key.to_vec())) {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("a record of {} is damaged", keyspace.name()),
-            ));
-        }
-        Ok(inner.spaces[keyspace as usize].get(key).map(|value| value.to_vec()))
+        let inner = self.disk.read();
+        let Some(value) = inner.spaces[keyspace as usize].get(key) else { return Ok(None) };
+        self.opened(&inner, keyspace, key, value).map(Some)
     }
 
     fn scan(
@@ -275,22 +306,16 @@ impl Snapshot for Now<'_> {
         if to.is_some_and(|to| to <= from) {
             return Ok(Vec::new());
         }
-        let inner = self.0.read();
+        let inner = self.disk.read();
         let range = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         let entries = inner.spaces[keyspace as usize].range::<[u8], _>(range);
-        let copy = |(key, value): (&Vec<u8>, &Arc<[u8]>)| (key.clone(), value.to_vec());
-        let found: Vec<(Vec<u8>, Vec<u8>)> = if reverse {
+        let copy = |(key, value): (&Vec<u8>, &Arc<[u8]>)| {
+            Ok((key.clone(), self.opened(&inner, keyspace, key, value)?))
+        };
+        if reverse {
             entries.rev().take(limit).map(copy).collect()
         } else {
             entries.take(limit).map(copy).collect()
-        };
-        let damaged = |(key, _): &(Vec<u8>, Vec<u8>)| inner.damaged.contains(&(keyspace, key.clone()));
-        if !inner.damaged.is_empty() && found.iter().any(damaged) {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("a record of {} is damaged", keyspace.name()),
-            ));
         }
-        Ok(found)
     }
 }

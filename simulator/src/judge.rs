@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use kith_core::node::machine::Machine;
 use kith_core::replica::{
-    Kind, MemberId, Payload, Place, Replica, Role, StateKey, StateRead, Tip, Transaction, TransactionId,
-    receipt,
+    Kind, MemberId, Payload, Place, Replica, StateKey, StateRead, Tip, Transaction, TransactionId,
+    Verification, Verifier,
 };
-use kith_core::storage::{ContextTables, Keyspace, Store};
-use kith_core::{ErrorKind, Result, limits};
-use kith_oracle::oracle::{Oracle, Verdict};
+use kith_core::storage::{ContextTables, Keyspace};
+use kith_core::sync::Kept;
+use kith_core::{Result, limits};
+use kith_oracle::oracle::{Known, Oracle, Verdict};
 use kith_oracle::probe::Probe;
-use kith_oracle::words;
+use kith_oracle::words::{self, kinds};
 use kith_oracle::{judge, scratch};
 
 use crate::disk::RecordKey;
-use crate::node::{NUMBER, Node, QUEUE};
+use crate::joining::Reasons;
+use crate::ledger::{Ledger, Prints};
+use crate::node::{EVENTS, NUMBER, Node, QUEUE};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,17 +47,23 @@ impl std::fmt::Display for Violation {
 #[derive(Default)]
 pub struct Judge {
     /// What each history leads to, and where that was seen first.
-    commitments: HashMap<[u8; 32], ([u8; 32], usize)>,
+    orders: HashMap<[u8; 32], (Prints, usize)>,
+    /// The same of what comes out of applications: calls' receipts, and the commitment.
+    outcomes: HashMap<[u8; 32], (u128, [u8; 32], usize)>,
+    /// Why who comes with an invitation may be refused.
+    pub(crate) reasons: Reasons,
     /// What honest members have signed.
     signed: HashMap<(MemberId, u64), TransactionId>,
     /// Of each member, what others have of it.
     elsewhere: HashMap<MemberId, BTreeSet<TransactionId>>,
-    /// The highest role that anybody was ever offered.
-    granted: BTreeMap<MemberId, Role>,
+    /// The order of each node, as its rows were written.
+    ledgers: HashMap<usize, Ledger>,
     /// Signatures that have been verified.
     verified: HashMap<TransactionId, [u8; 64]>,
     /// Histories that were replayed, with what they gave.
     replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
+    /// What came nearest to its limit, in hundredths of it.
+    pub(crate) fullest: (usize, &'static str),
     /// How many replays there were.
     pub replays: usize,
     /// What honest members have sealed at each position of their chains.
@@ -71,45 +81,97 @@ fn must(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -
     if holds { Ok(()) } else { Err((invariant, detail())) }
 }
 
-impl Judge {
-    /// Somebody is to have a role.
-    pub fn grant(&mut self, member: MemberId, role: Role) {
-        let granted = self.granted.entry(member).or_insert(role);
-        *granted = role.max(*granted);
-    }
+fn broken(error: kith_core::Error) -> (&'static str, String) {
+    ("reading-works", error.to_string())
+}
 
-    /// A history that was decided anew, as after an application that answered differently, is not compared with what it was.
+fn no_fork_of_the_honest(transaction: Option<&Transaction>, nodes: &[(MemberId, bool)]) -> Check {
+    let payload = transaction.and_then(|t| Payload::decode(t.header.kind, t.plaintext()));
+    let Some(Payload::Fork(fork)) = payload else { return Ok(()) };
+    let honest = nodes.iter().any(|(member, honest)| *member == fork.member && *honest);
+    must(!honest, "no-honest-member-is-removed-for-a-fork", || format!("a fork of {} counts", fork.member))
+}
+
+impl Judge {
+    /// What a round, or a start, of a node may have broken.
     pub fn step(&mut self, node: &mut Node, nodes: &[(MemberId, bool)], written: &[RecordKey]) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
-        let room = machine.waiting();
-        must(room.bytes() <= limits::WAITING, "queues-stay-bounded", || {
-            format!("{} bytes wait", room.bytes())
-        })?;
-        must(node.inbox.len() <= QUEUE + 64, "queues-stay-bounded", || {
-            format!("{} commands", node.inbox.len())
-        })?;
+        self.queues(node, machine)?;
         must(replica.transactions() >= node.transactions, "history-only-grows", || {
             format!("{} transactions after {}", replica.transactions(), node.transactions)
         })?;
         node.transactions = replica.transactions();
+        let snapshot = node.disk.intact();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let ledger = self.ledgers.entry(node.number).or_default();
+        let mut governs = false;
+        for (space, key) in written {
+            let place = key.get(4..).and_then(Place::from_key).filter(|_| *space == Keyspace::Order);
+            let Some(place) = place else { continue };
+            let counts = ledger.take(replica, &tables, place).map_err(broken)?;
+            governs |= counts != Some(Some(Kind::Call));
+            if counts == Some(Some(Kind::Fork)) {
+                let transaction = replica.transaction(&tables, &place.id).map_err(broken)?;
+                no_fork_of_the_honest(transaction.as_ref(), nodes)?;
+            }
+        }
+        if governs {
+            self.reasons.note(replica);
+        }
+        let changed = ledger.is_fresh() || !written.is_empty();
+        let settled = replica.pending() == 0;
+        let prints = ledger.prints();
+        let beyond = settled.then(|| ledger.beyond_its_role(&TransactionId(replica.context().0))).flatten();
+        if let Some(detail) = beyond {
+            return Err(("roles-are-obeyed", detail));
+        }
         for (space, key) in written {
             match space {
                 Keyspace::Transactions => self.admitted(node, nodes, key)?,
-                Keyspace::Order => self.executed(node, replica, nodes, key)?,
                 Keyspace::Keys => self.hoard(node, key),
                 _ => {}
             }
         }
         // Who has not opened the same does not hold the same, whatever the headers say.
-        if replica.pending() == 0 && replica.unopened() == 0 && !node.standing.differs {
-            let (digest, commitment) = (replica.digest(), replica.commitment());
-            let (first, other) = *self.commitments.entry(digest).or_insert((commitment, node.number));
-            must(first == commitment, "same-history-same-state", || {
-                format!("the commitment is another one than node {other}'s for the same history")
-            })?;
+        if !changed || !settled || replica.unopened() > 0 {
+            return Ok(());
         }
-        Ok(())
+        let (digest, commitment) = (replica.digest(), replica.commitment());
+        let (first, other) = *self.orders.entry(digest).or_insert((prints, node.number));
+        let differs =
+            |what: &str, other: usize| format!("the {what} than node {other}'s for the same history");
+        must(first.order == prints.order, "same-history-same-order", || differs("order is another", other))?;
+        must(first.governance == prints.governance, "same-history-same-receipts", || {
+            differs("receipts of what governs are others", other)
+        })?;
+        if node.standing.differs {
+            return Ok(());
+        }
+        let (calls, first, other) =
+            *self.outcomes.entry(digest).or_insert((prints.calls, commitment, node.number));
+        must(calls == prints.calls, "same-history-same-receipts", || {
+            differs("receipts of calls are others", other)
+        })?;
+        must(first == commitment, "same-history-same-state", || differs("commitment is another one", other))
+    }
+
+    /// Nothing is kept for later beyond its limit.
+    fn queues(&mut self, node: &Node, machine: &Machine) -> Check {
+        let room = machine.waiting();
+        let mut kept = machine.kept();
+        let own = [
+            ("bytes that wait for their past", room.bytes(), limits::WAITING),
+            ("commands", node.inbox.len(), QUEUE + 64),
+        ];
+        kept.extend(own.map(|(what, count, most)| Kept { what, count, most }));
+        let nearest = kept.iter().map(|kept| (100 * kept.count / kept.most.max(1), kept.what)).max();
+        self.fullest = self.fullest.max(nearest.unwrap_or_default());
+        // Of these there are as many as there may be, soon.
+        let (count, most) = (node.disk.rows(Keyspace::Events), EVENTS as usize);
+        kept.push(Kept { what: "batches of events", count, most });
+        let beyond = kept.into_iter().find(|kept| kept.count > kept.most);
+        must(beyond.is_none(), "queues-stay-bounded", || format!("{beyond:?}"))
     }
 
     fn admitted(&mut self, node: &Node, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
@@ -136,7 +198,7 @@ impl Judge {
     /// No two ciphertexts of an honest member have one key.
     fn sealed_once(&mut self, node: &Node, author: MemberId, id: &TransactionId) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
-        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
+        let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let Ok(Some(found)) = machine.replica().transaction(&tables, id) else { return Ok(()) };
         if !found.header.is_sealed() {
@@ -150,65 +212,23 @@ impl Judge {
     }
 
     fn hoard(&mut self, node: &Node, key: &[u8]) {
-        let Ok(snapshot) = node.disk.snapshot() else { return };
+        let snapshot = node.disk.intact();
         if let Ok(Some(value)) = snapshot.get(Keyspace::Keys, key) {
             let rows = self.hoards.entry(node.number).or_default();
             rows.entry(key.get(4..).unwrap_or_default().to_vec()).or_default().insert(value);
         }
     }
 
-    fn executed(&mut self, node: &Node, replica: &Replica, nodes: &[(MemberId, bool)], key: &[u8]) -> Check {
-        let Some(id) = key.get(4..).and_then(Place::from_key).map(|place| place.id) else {
-            return Ok(());
-        };
-        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
-        let tables = ContextTables::new(&*snapshot, NUMBER);
-        let (Ok(Some(receipt)), Ok(Some(at))) = (receipt(&tables, &id), replica.location(&tables, &id))
-        else {
-            return Ok(());
-        };
-        if !receipt.accepted() || node.standing.differs {
-            return Ok(());
-        }
-        // Succession makes admins that nobody named.
-        for (member, facts) in replica.members() {
-            if facts.role == Role::Admin {
-                self.grant(*member, Role::Admin);
-            }
-        }
-        let kind = Kind::from_number(at.kind);
-        let needed = match kind {
-            Some(Kind::Call) => Role::Writer,
-            Some(Kind::Invite | Kind::RevokeInvite | Kind::Remove | Kind::SetRole | Kind::Skip) => {
-                Role::Admin
-            }
-            _ => Role::Reader,
-        };
-        let granted = self.granted.get(&at.author).copied();
-        must(
-            kind == Some(Kind::Genesis) || kind == Some(Kind::Fork) || granted >= Some(needed),
-            "roles-are-obeyed",
-            || format!("{id} of kind {} counts, and its author was at most {granted:?}", at.kind),
-        )?;
-        if kind == Some(Kind::Fork) {
-            let transaction = replica.transaction(&tables, &id).ok().flatten();
-            let payload = transaction.and_then(|t| Payload::decode(t.header.kind, t.plaintext()));
-            if let Some(Payload::Fork(fork)) = payload {
-                let honest = nodes.iter().any(|(member, honest)| *member == fork.member && *honest);
-                must(!honest, "no-honest-member-is-removed-for-a-fork", || format!("{id} counts"))?;
-            }
-        }
-        Ok(())
-    }
-
     /// What a node holds after its process has started again.
-    pub fn after_start(&self, node: &Node) -> Check {
+    pub fn after_start(&mut self, node: &Node) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
+        let snapshot = node.disk.intact();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let ledger = Ledger::read(machine.replica(), &tables).map_err(broken)?;
+        self.ledgers.insert(node.number, ledger);
         if node.standing.rolled_back || node.standing.clone {
             return Ok(());
         }
-        let Ok(snapshot) = node.disk.snapshot() else { return Ok(()) };
-        let tables = ContextTables::new(&*snapshot, NUMBER);
         let lacks = |id: &&TransactionId| matches!(machine.replica().has(&tables, id), Ok(false));
         let lost = node.acknowledged.iter().find(lacks);
         must(lost.is_none(), "acknowledged-survives-crashes", || format!("{lost:?} is gone"))?;
@@ -220,26 +240,18 @@ impl Judge {
     pub fn replay(&mut self, node: &Node) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
-        if node.standing.differs
-            || replica.pending() > 0
-            || node.disk.is_dead()
-            || replica.transactions() == 0
-        {
+        if replica.pending() > 0 || node.disk.is_dead() || replica.transactions() == 0 {
             return Ok(());
         }
-        match self.compare(node, replica) {
-            Ok(check) => check,
-            // A damaged record is told, not guessed.
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage) => Ok(()),
-            Err(error) => Err(("reading-works", error.to_string())),
-        }
+        self.compare(node, replica).unwrap_or_else(|error| Err(broken(error)))
     }
 
     fn compare(&mut self, node: &Node, replica: &Replica) -> Result<Check> {
-        let snapshot = node.disk.snapshot()?;
+        let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let digest = replica.digest();
-        let unproved = unproved(&history(replica, &tables)?);
+        let history = history(replica, &tables)?;
+        let unproved = unproved(&history);
         if let Some(id) = unproved.first() {
             let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
             return Ok(Err(("what-is-held-can-be-proved", detail)));
@@ -252,7 +264,6 @@ impl Judge {
         let oracle = match known {
             Some(oracle) => std::rc::Rc::clone(oracle),
             None => {
-                let history = history(replica, &tables)?;
                 self.replays += 1;
                 let oracle = std::rc::Rc::new(Oracle::replay_checked(
                     &replica.context(),
@@ -282,7 +293,19 @@ impl Judge {
         if let Some(detail) = believed(node, &oracle) {
             return Ok(Err(("a-removal-is-believed-of-who-may-remove", detail)));
         }
-        same(replica, &tables, &oracle)
+        same(replica, &tables, &oracle, node.standing.differs)
+    }
+}
+
+/// What the check that a host can have made finds at a node, with the application as it is everywhere else.
+pub(crate) fn verification(node: &Node, replica: &Replica) -> Result<Verification> {
+    let snapshot = node.disk.intact();
+    let tables = ContextTables::new(&*snapshot, NUMBER);
+    let mut verifier = Verifier::new(true);
+    loop {
+        if let Some(found) = verifier.step(replica, &tables, Some(&Probe))? {
+            return Ok(found);
+        }
     }
 }
 
@@ -355,7 +378,8 @@ fn proof(id: &TransactionId, transaction: &Transaction) -> Option<usize> {
     words::has_signed(&last.author, &at, cover.signature()).then(|| cover.headers().len())
 }
 
-fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Check> {
+/// What a node has against what it should have. Where an application differs, that is all that does not come from it.
+fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle, differs: bool) -> Result<Check> {
     let invalid = oracle.verdicts.iter().find(|(_, verdict)| **verdict != Verdict::Valid);
     if let Some((id, verdict)) = invalid {
         return Ok(Err(("only-valid-transactions-are-admitted", format!("{id}: {verdict:?}"))));
@@ -376,7 +400,8 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
             format!("{} places, not {}; first at {at:?}", order.len(), expected.len()),
         )));
     }
-    for place in &order {
+    let calls = |id: &TransactionId| oracle.history.get(id).map(Known::kind) == Some(kinds::CALL);
+    for place in order.iter().filter(|place| !differs || !calls(&place.id)) {
         let (got, expected) = (replica.receipt(tables, &place.id)?, oracle.receipts.get(&place.id));
         if got.as_ref() != expected {
             return Ok(Err(("receipts-are-a-replay", format!("{}: {got:?}, not {expected:?}", place.id))));
@@ -391,7 +416,7 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
         }
         state.extend(page);
     }
-    if state != oracle.state {
+    if state != oracle.state && !differs {
         return Ok(Err((
             "state-is-a-replay",
             format!("{} entries, not {}", state.len(), oracle.state.len()),
@@ -423,7 +448,6 @@ fn same(replica: &Replica, tables: &dyn StateRead, oracle: &Oracle) -> Result<Ch
             format!("{} members, {} invitations", members.len(), invitations.len()),
         )));
     }
-    Ok(must(replica.commitment() == scratch::commitment(oracle), "commitment-is-a-replay", || {
-        "it differs".into()
-    }))
+    let commitment = differs || replica.commitment() == scratch::commitment(oracle);
+    Ok(must(commitment, "commitment-is-a-replay", || "it differs".into()))
 }

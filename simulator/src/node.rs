@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ed25519_dalek::SigningKey;
-use kith_core::Result;
 use kith_core::application::Application;
 use kith_core::invitation::Invitation;
 use kith_core::network::{LinkId, PeerId};
 use kith_core::node::Clock;
-use kith_core::node::machine::{Heard, Input, Machine, Setup, Surroundings};
+use kith_core::node::machine::{Heard, Input, Machine, Round, Setup, Surroundings};
 use kith_core::replica::{ContextId, MemberId, TransactionId};
 use kith_core::storage::Durability;
 use kith_core::sync::{Link, LinkOutput};
+use kith_core::{ErrorKind, Result};
 
 use crate::application::Moody;
 use crate::dice::Dice;
@@ -40,6 +40,9 @@ pub struct Line {
     /// How often a session has ended since both held the same.
     pub ended: u32,
 }
+
+/// Most batches of events that are kept.
+pub const EVENTS: u64 = 50;
 
 /// What a node is to the judge.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,8 @@ pub struct Node {
     /// Not before.
     pub(crate) busy_until: u64,
     pub(crate) asleep_until: u64,
+    /// A round that an application holds up, and until when: what it has stored is stored, and nothing of it is answered or sent.
+    pub(crate) held_up: Option<(u64, Round)>,
     /// Should the process die in a write: whether the power goes, and for how long it is down.
     pub(crate) doom: Option<(bool, u64)>,
     /// ms that a round takes, until when.
@@ -80,10 +85,14 @@ pub struct Node {
     pub(crate) slow_line: (u64, u64),
     pub(crate) invitation: Option<Invitation>,
     pub(crate) joined: bool,
+    /// Why it was not let in.
+    pub(crate) refused: Option<ErrorKind>,
     pub(crate) leaving: bool,
     pub(crate) context: Option<(ContextId, [u8; 32])>,
     pub(crate) frozen: Option<String>,
     pub(crate) offset: Arc<AtomicI64>,
+    /// The latest that its clock has ever shown before it was set.
+    pub(crate) latest_clock: u64,
     pub(crate) application: Arc<Moody>,
     pub(crate) dice: Arc<Mutex<Dice>>,
     pub(crate) standing: Standing,
@@ -139,15 +148,18 @@ impl Node {
             wake: None,
             busy_until: 0,
             asleep_until: 0,
+            held_up: None,
             doom: None,
             slow_disk: (0, 0),
             slow_line: (0, 0),
             invitation: None,
             joined: false,
+            refused: None,
             leaving: false,
             context: None,
             frozen: None,
             offset: Arc::default(),
+            latest_clock: 0,
             application: Arc::default(),
             dice: Arc::new(Mutex::new(dice)),
             standing: Standing::default(),
@@ -195,7 +207,7 @@ impl Node {
             store: self.disk.clone(),
             marks: self.disk.clone(),
             durability: if power { Durability::Power } else { Durability::Process },
-            event_retention: 50,
+            event_retention: EVENTS,
             frozen: self.frozen.clone(),
             clock: self.clock(time),
             surroundings: Box::new(Inside {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kith_core::network::LinkId;
-use kith_core::node::machine::{Input, Joined, Order, Round};
+use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
 use kith_core::replica::{ContextId, MemberId, TransactionId};
 use kith_core::{ErrorKind, Result};
 
@@ -17,12 +17,8 @@ use crate::network::{Partition, Weather, Wire};
 use crate::node::{LineOrder, Node};
 use crate::plan::Plan;
 
-/// Most inputs of one round, as in a node.
-const ROUND: usize = 256;
 /// How long the members may take to become equal once the faults stop, in ms.
-const HEALING: u64 = 6 * 3_600_000;
-/// How long nothing may be sent after that.
-const SILENCE: u64 = 2 * 3_600_000;
+pub(crate) const HEALING: u64 = 6 * 3_600_000;
 /// After how many rounds there is the first full comparison.
 const SAMPLE: usize = 500;
 
@@ -31,10 +27,21 @@ const SAMPLE: usize = 500;
 pub(crate) enum Happening {
     Step(usize),
     Wake(usize),
-    Deliver { wire: usize, side: usize },
-    Down { wire: usize, side: usize },
+    /// A round is over that an application has held up.
+    Over(usize),
+    Deliver {
+        wire: usize,
+        side: usize,
+    },
+    Down {
+        wire: usize,
+        side: usize,
+    },
     Dial(usize),
-    Reopen { node: usize, link: LinkId },
+    Reopen {
+        node: usize,
+        link: LinkId,
+    },
     Start(usize),
     Well(usize),
 }
@@ -70,8 +77,14 @@ pub struct Report {
     pub equal_after: u64,
     /// ms for which the longest sleep went on once the faults had stopped.
     pub slept: u64,
+    /// Nodes whose state is another one than the others', since their application is.
+    pub diverged: u64,
+    /// Joiners that were told why they are not let in.
+    pub refused: u64,
     /// Answers of liars that said of sealed calls what they do not say.
     pub false_shares: u64,
+    /// What came nearest to its limit, in hundredths of it.
+    pub fullest: (usize, &'static str),
     /// A fingerprint of everything that happened.
     pub trace: u64,
 }
@@ -156,6 +169,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
     let at = world.now();
     outcome.map_err(|(invariant, node, detail)| Violation { invariant, node, at, detail })?;
     world.report.replays = world.judge.replays as u64;
+    world.report.fullest = world.judge.fullest;
     Ok(world.report)
 }
 
@@ -188,15 +202,20 @@ impl World {
         self.until(self.now() + 20_000)?;
         self.last_words()?;
         let deadline = self.now() + HEALING;
-        let mut apart = self.apart();
-        while apart.is_some() && self.now() < deadline {
+        let (mut apart, mut asks) = (self.apart(), self.still_asks());
+        while (apart.is_some() || asks.is_some()) && self.now() < deadline {
             self.until(self.now() + 1_000)?;
-            apart = self.apart();
+            (apart, asks) = (self.apart(), self.still_asks());
         }
         if let Some((node, detail)) = apart {
             return Err(("connected-members-become-equal", node, detail));
         }
+        if let Some((node, detail)) = asks {
+            return Err(("who-asks-is-let-in-or-told-why", node, detail));
+        }
+        self.refused_rightly()?;
         self.report.equal_after = self.now();
+        self.divergence_is_told()?;
         self.steal()?;
         for node in 0..self.nodes.len() {
             self.compare(node)?;
@@ -204,68 +223,8 @@ impl World {
         self.be_silent()
     }
 
-    /// Who sleeps for longer than the faults last sleeps on, for weeks, while the others live; what they say meanwhile it hears of when it wakes.
-    fn sleep_on(&mut self) -> Go {
-        let now = self.now();
-        let wakes = self.nodes.iter().map(|node| node.asleep_until).max().unwrap_or(0);
-        if wakes > now {
-            self.report.slept = wakes - now;
-            self.until(now + (wakes - now) / 2)?;
-            self.speak();
-            self.until(wakes)?;
-        }
-        Ok(())
-    }
-
-    /// Before they are cut off, liars say that who made the context was removed, and show what its history will not have.
-    fn last_lies(&mut self) -> Go {
-        let mut some = false;
-        for number in 0..self.nodes.len() {
-            if let Some(liar) = &mut self.nodes[number].liar {
-                let out = liar.show_removal();
-                self.liar_says(number, out)?;
-                some = true;
-            }
-        }
-        if some { self.until(self.now() + 2_000) } else { Ok(()) }
-    }
-
-    /// Every member says something, three times in a row and while pushes overtake each other: it is after everything that it knows, so
-    /// whoever lacks any of that finds out, and nothing but asking brings it then.
-    fn last_words(&mut self) -> Go {
-        self.weather = Weather { until: self.now() + 1_000, overtake: 300, ..Weather::default() };
-        for _ in 0..3 {
-            self.speak();
-            self.until(self.now() + 4)?;
-        }
-        Ok(())
-    }
-
-    /// Once all are equal, nothing is sent any more, and nothing waits.
-    fn be_silent(&mut self) -> Go {
-        // What is on its way arrives, and pauses that began before come to their end.
-        self.until(self.now() + HEALING / 6)?;
-        if let Some((node, detail)) = self.apart() {
-            return Err(("equal-members-stay-equal", node, detail));
-        }
-        let members = self.members();
-        for node in &members {
-            let waits = self.nodes[*node].machine.as_ref().map_or(0, |machine| machine.waiting().len());
-            if waits > 0 {
-                return Err(("waiting-rooms-empty", *node, format!("{waits} transactions wait")));
-            }
-        }
-        // Who is no member may go on asking.
-        self.silent = Some(members);
-        self.until(self.now() + SILENCE)?;
-        if self.spoken > 0 {
-            return Err(("idle-is-silent", 0, format!("{} frames were sent between members", self.spoken)));
-        }
-        Ok(())
-    }
-
     /// Lives until a time.
-    fn until(&mut self, end: u64) -> Go {
+    pub(crate) fn until(&mut self, end: u64) -> Go {
         while let Some(Reverse((at, _, _))) = self.queue.peek() {
             if *at > end {
                 break;
@@ -277,6 +236,7 @@ impl World {
             match what {
                 Happening::Step(index) => self.act(self.plan.steps[index].act)?,
                 Happening::Wake(node) => self.wake(node)?,
+                Happening::Over(node) => self.over(node)?,
                 Happening::Deliver { wire, side } => self.deliver(wire, side)?,
                 Happening::Down { wire, side } => self.down(wire, side),
                 Happening::Dial(edge) => self.dial(edge),
@@ -329,7 +289,7 @@ impl World {
         }
         let node = &mut self.nodes[number];
         let Some(mut machine) = node.machine.take() else { return Ok(()) };
-        let count = node.inbox.len().min(ROUND);
+        let count = node.inbox.len().min(machine.room());
         let inputs: Vec<Input> = node.inbox.drain(..count).collect();
         self.report.rounds += 1;
         let round = match catch_unwind(AssertUnwindSafe(|| machine.round(inputs))) {
@@ -349,31 +309,45 @@ impl World {
             return Ok(());
         }
         let closed = machine.closed();
-        let deadline = machine.deadline();
         self.nodes[number].machine = Some(machine);
         if closed.is_some() {
             self.crash(number, false, 1_000);
             return Ok(());
         }
-        self.finish_round(number, round)?;
-        let (takes, until) = self.nodes[number].slow_disk;
-        let takes = if now < until { takes } else { self.dice.below(2) as u64 };
-        self.nodes[number].busy_until = now + takes;
-        if !self.nodes[number].inbox.is_empty() {
-            self.want_wake(number, now + takes);
-        } else if let Some(deadline) = deadline {
-            self.want_wake(number, deadline);
+        let hung = self.nodes[number].application.hung_for();
+        if hung > 0 {
+            self.look(number)?;
+            self.nodes[number].busy_until = now + hung;
+            self.nodes[number].held_up = Some((now + hung, round));
+            self.at(now + hung, Happening::Over(number));
+            return Ok(());
         }
-        Ok(())
+        self.finish_round(number, round)
+    }
+
+    /// What a context's thread could not do while an application kept it.
+    fn over(&mut self, number: usize) -> Go {
+        let now = self.now();
+        let Some((until, round)) = self.nodes[number].held_up.take() else { return Ok(()) };
+        let asleep_until = self.nodes[number].asleep_until;
+        if until > now || asleep_until > now {
+            self.nodes[number].held_up = Some((until, round));
+            if until <= now {
+                self.at(asleep_until, Happening::Over(number));
+            }
+            return Ok(());
+        }
+        self.finish_round(number, round)
     }
 
     fn finish_round(&mut self, number: usize, round: Round) -> Go {
+        let now = self.now();
+        let deadline = self.nodes[number].machine.as_ref().and_then(Machine::deadline);
         self.look(number)?;
         for (wish, answer) in round.answers {
             self.answered(number, wish, answer)?;
         }
         for order in round.orders {
-            let now = self.now();
             let node = &mut self.nodes[number];
             match order {
                 Order::Send { link, channel, message } => {
@@ -398,12 +372,20 @@ impl World {
                 }
             }
         }
-        self.notice(number);
+        self.notice(number)?;
         self.steps_until_sample -= 1;
         if self.steps_until_sample == 0 {
             self.sample_after *= 3;
             self.steps_until_sample = self.sample_after;
             self.compare(number)?;
+        }
+        let (takes, until) = self.nodes[number].slow_disk;
+        let takes = if now < until { takes } else { self.dice.below(2) as u64 };
+        self.nodes[number].busy_until = now + takes;
+        if !self.nodes[number].inbox.is_empty() {
+            self.want_wake(number, now + takes);
+        } else if let Some(deadline) = deadline {
+            self.want_wake(number, deadline);
         }
         Ok(())
     }
@@ -423,19 +405,23 @@ impl World {
     }
 
     /// What a host sees: that joining is done, has failed, that leaving is done.
-    fn notice(&mut self, number: usize) {
+    fn notice(&mut self, number: usize) -> Go {
         let node = &mut self.nodes[number];
-        let Some(machine) = &node.machine else { return };
+        let Some(machine) = &node.machine else { return Ok(()) };
         self.report.transactions = self.report.transactions.max(machine.replica().transactions());
         if node.asks() {
             match machine.joined() {
                 Joined::Done => node.joined = true,
-                Joined::Failed(_) => self.goes(number),
+                Joined::Failed(error) => {
+                    self.refused(number, error.kind())?;
+                    self.goes(number);
+                }
                 Joined::UnderWay => {}
             }
         } else if node.leaving && machine.left() {
             self.goes(number);
         }
+        Ok(())
     }
 
     /// A node gives the context up, with all that it kept of it.
@@ -443,6 +429,7 @@ impl World {
         self.cut_all(number);
         let node = &mut self.nodes[number];
         node.machine = None;
+        node.held_up = None;
         node.standing.gone = true;
     }
 
@@ -485,7 +472,6 @@ impl World {
 
     fn create(&mut self) -> Go {
         let created = self.create_context().map_err(|error| ("opening-works", 0, error.to_string()))?;
-        self.judge.grant(self.nodes[0].me, kith_core::replica::Role::Admin);
         let _: (ContextId, TransactionId) = created;
         self.start(0)?;
         self.connect_all();

@@ -4,6 +4,7 @@
 use kith_core::replica::Role;
 use kith_simulator::application::Mood;
 use kith_simulator::liar::Lie;
+use kith_simulator::network::Partition;
 use kith_simulator::plan::{Act, Plan, Step, Wanted};
 use kith_simulator::{run, shrink};
 
@@ -187,6 +188,79 @@ fn what_waited_for_the_application_is_executed_by_the_next_process() {
     for suite in [0, 1] {
         let report = run(&Plan { nodes: 2, suite, ..world(steps.clone(), true) }).unwrap();
         assert_eq!(report.restarts, 3, "each node's start, and one after the crash");
+    }
+}
+
+/// More come by one invitation than it is good for, and some after it was revoked: all of them are told so.
+#[test]
+fn who_is_not_let_in_is_told_why() {
+    let join = |node, again| Act::Join { node, by: 0, role: Role::Writer, again };
+    let mut steps = vec![
+        Step { at: 100, act: join(1, false) },
+        Step { at: 3_000, act: join(2, true) },
+        Step { at: 3_000, act: join(3, true) },
+        Step { at: 6_000, act: Act::Revoke { by: 0 } },
+        Step { at: 9_000, act: join(4, true) },
+    ];
+    let refused = |steps: &[Step]| {
+        let report = run(&Plan { nodes: 5, ..world(steps.to_vec(), true) }).unwrap();
+        report.refused
+    };
+    assert!((2..=3).contains(&refused(&steps)), "one or two may come by it");
+    // The control: who comes with an invitation of its own is let in.
+    steps.retain(|step| !matches!(step.act, Act::Join { again: true, .. }));
+    assert_eq!(refused(&steps), 0);
+}
+
+/// Two come by the last use of an invitation, on both sides of a border, and die before they know that they are in; so one of them is not, in the end, and
+/// asks again. It was told that the invitation is not for this, since its keys had been handed in before, and not that it is used up.
+#[test]
+fn who_lost_the_last_use_of_an_invitation_is_told_so() {
+    let join = |node, by, again| Act::Join { node, by, role: Role::Admin, again };
+    // In these the invitation is good for two, and the last of them asks after the other is in.
+    for seed in [1, 7, 8] {
+        let mut steps = vec![
+            Step { at: 100, act: join(1, 0, false) },
+            Step { at: 4_000, act: join(2, 0, false) },
+            Step {
+                at: 8_000,
+                act: Act::Split(Partition { group: 0b0_1001, one_way: false, flaps: 0, until: 30_000 }),
+            },
+            Step { at: 9_000, act: join(3, 0, true) },
+            Step { at: 9_000, act: join(4, 1, true) },
+        ];
+        for node in [3, 4] {
+            let act = Act::CrashAtWrite { node, nth: 3, after: false, power: false, down: 60_000 };
+            steps.push(Step { at: 8_500, act });
+        }
+        steps.sort_by_key(|step| step.at);
+        let plan = Plan { nodes: 5, until: 90_000, seed, ..world(steps, true) };
+        let report = run(&plan).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        assert!(report.refused >= 1, "seed {seed}: nobody was too late");
+    }
+}
+
+/// An application that is another one on a single node answers and writes something else there; nobody else is harmed, and `verify` finds it.
+#[test]
+fn where_an_application_differs_is_found() {
+    let differs = |at, mood| Step { at, act: Act::Application { node: 1, mood, time: u64::MAX / 2 } };
+    for (mood, diverged) in [(Mood::Differs, 1), (Mood::Fine, 0)] {
+        let report = run(&world([vec![differs(2_500, mood)], scenario()].concat(), true)).unwrap();
+        assert_eq!(report.diverged, diverged, "{mood:?}");
+    }
+}
+
+/// A call keeps a context's thread until the host gives it up; meanwhile nothing is answered or sent, and the process may die.
+#[test]
+fn a_process_may_die_while_a_call_hangs() {
+    for crash in [5_100, 9_000, 16_000] {
+        let steps = vec![
+            Step { at: 100, act: Act::Join { node: 1, by: 0, role: Role::Writer, again: false } },
+            Step { at: 4_000, act: Act::Application { node: 1, mood: Mood::Hangs, time: 40_000 } },
+            Step { at: 5_000, act: Act::Call { node: 0, method: 1, key: 1, value: 1 } },
+            Step { at: crash, act: Act::Crash { node: 1, power: true, down: 500 } },
+        ];
+        run(&Plan { nodes: 2, until: 60_000, ..world(steps, true) }).unwrap();
     }
 }
 

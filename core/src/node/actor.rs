@@ -40,7 +40,7 @@ use crate::keyring::Keeper;
 use crate::network::LinkId;
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{ContextTables, Durability, Store};
-use crate::sync::Verified;
+use crate::sync::{Kept, Verified};
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -224,6 +224,16 @@ impl Actor {
 
     pub(super) fn statuses(&self) -> Vec<(LinkId, crate::sync::Status)> {
         self.sessions.iter().map(|(link, connected)| (*link, connected.session.status())).collect()
+    }
+
+    pub(super) fn room_for_commands(&self) -> usize {
+        ROUND.saturating_sub(self.postponed.len())
+    }
+
+    /// What is kept for later, each beside its limit.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let sessions = self.sessions.values().flat_map(|connected| connected.session.kept());
+        sessions.chain([Kept::new("postponed commands", self.postponed.len(), ROUND)]).collect()
     }
 
     pub(super) fn removed(&self) -> Option<&str> {

@@ -22,7 +22,7 @@ use crate::network::{LinkId, PeerId};
 use crate::replica::payload::{CallPayload, KeyPackage};
 use crate::replica::{ContextId, MemberId, Payload, Replica, Role, TableWrite, TransactionId, WaitingRoom};
 use crate::storage::{Durability, HighWater, Keyspace, Mark, Store, context_key};
-use crate::sync::{Binding, Channel, Status};
+use crate::sync::{Binding, Channel, Kept, Status};
 use crate::{Error, Result};
 
 /// What a context takes from its surroundings.
@@ -273,6 +273,18 @@ impl Machine {
     #[must_use]
     pub fn sessions(&self) -> Vec<(LinkId, Status)> {
         self.actor.statuses()
+    }
+
+    /// What is kept for later, each beside its limit.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Kept> {
+        self.actor.kept()
+    }
+
+    /// How many more commands a round takes, as in a node.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.actor.room_for_commands()
     }
 
     /// What a host is told.

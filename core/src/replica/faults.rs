@@ -53,11 +53,21 @@ pub enum Fault {
     BelieveJuniors = 21,
     /// What a peer shares of a sealed call is taken for what it says.
     TrustShares = 22,
+    /// Whoever asks to be let in is told to ask another one.
+    AdmitNobody = 23,
+    /// An invitation is refused as used up once it has been used at all.
+    UseOnce = 24,
+    /// The checksum of a stored record is not compared.
+    BelieveRecords = 25,
+    /// A demotion leaves a member its role.
+    KeepRole = 26,
+    /// Old events are never deleted.
+    KeepEvents = 27,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -80,6 +90,11 @@ impl Fault {
         Self::SealTwice,
         Self::BelieveJuniors,
         Self::TrustShares,
+        Self::AdmitNobody,
+        Self::UseOnce,
+        Self::BelieveRecords,
+        Self::KeepRole,
+        Self::KeepEvents,
     ];
 }
 

@@ -38,6 +38,8 @@ pub use high_water::{HighWater, Mark};
 pub use lock::DirectoryLock;
 pub use memory::{Fault, MemoryStore};
 pub use ready::Ready;
+#[doc(hidden)]
+pub use record::Frames;
 pub use redb_store::{RedbOptions, RedbStore};
 pub use sealing::Sealing;
 #[cfg(feature = "fault-switches")]

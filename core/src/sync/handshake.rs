@@ -2,6 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
+use super::kept::Kept;
 use super::message::Message;
 use super::proof::{Binding, Covered};
 use super::session::{Session, Step, Stop, Turn};
@@ -40,6 +41,13 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
+    pub(super) fn kept(&self) -> [Kept; 2] {
+        [
+            Kept::new("what makes the peer a member", self.supporting.len(), limits::SYNC_LINEAGE),
+            Kept::new("evidence", self.evidence.0.len(), limits::SYNC_EVIDENCE),
+        ]
+    }
+
     pub(super) fn begin(
         binding: &Binding,
         key: &SigningKey,

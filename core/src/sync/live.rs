@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::batch::{Batch, Purpose, runs, size};
+use super::kept::Kept;
 use super::message::Message;
 use super::proof::covering_run;
 use super::rounds::STALL_TIME;
@@ -46,6 +47,15 @@ pub(super) struct Live {
 }
 
 impl Live {
+    pub(super) fn kept(&self) -> [Kept; 4] {
+        [
+            Kept::new("delivered by the peer", self.delivered.len(), DELIVERED),
+            Kept::new("to be pushed", self.pushes.len(), limits::SYNC_PUSHES),
+            Kept::new("to be asked for", self.wanted.len(), limits::SYNC_WANTED),
+            Kept::new("wanted by the peer", self.to_answer.len(), limits::SYNC_WANTED),
+        ]
+    }
+
     pub(super) fn forget_pushes(&mut self) {
         self.pushes.clear();
         self.asks = 0;

@@ -8,6 +8,7 @@
 mod batch;
 pub mod gossip;
 mod handshake;
+mod kept;
 mod link;
 mod live;
 mod message;
@@ -28,6 +29,7 @@ mod tests;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+pub use kept::Kept;
 pub use link::{Channel, Link, LinkError, LinkOutput};
 pub use proof::Binding;
 pub(crate) use proof::signed_run;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, Purpose};
+use super::kept::Kept;
 use super::message::{Hello, Message};
 use super::sender::Sender;
 use super::session::{Session, Status, Step, Turn};
@@ -81,6 +82,20 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
+    pub(super) fn kept(&self) -> [Kept; 3] {
+        let (tips, unknown, delivering) = match &self.phase {
+            Phase::Differing(difference) => {
+                (difference.tips, difference.unknown.len(), difference.delivering.len())
+            }
+            _ => (0, 0, 0),
+        };
+        [
+            Kept::new("tips of the peer", tips, limits::SYNC_VECTOR),
+            Kept::new("unknown tips of the peer", unknown, limits::SYNC_VECTOR),
+            Kept::new("deliveries to be counted", delivering, limits::SYNC_WINDOW_BATCHES),
+        ]
+    }
+
     pub(super) fn new(seed: u64, now: u64) -> Self {
         Self {
             phase: Phase::Idle,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::kept::Kept;
 use super::message::Message;
 use super::rounds::STALL_TIME;
 use super::session::{Session, Step, Turn};
@@ -39,6 +40,19 @@ pub(super) struct Shares {
 }
 
 impl Shares {
+    pub(super) fn kept(&self) -> [Kept; 3] {
+        [
+            Kept::new("shares asked for", self.asked.len(), limits::SYNC_WANTED),
+            // The last question of them all is asked while there is room for one.
+            Kept::new(
+                "shares that the peer lacks too",
+                self.unable.len(),
+                limits::SYNC_SHARES + limits::SYNC_WANTED - 1,
+            ),
+            Kept::new("shares owed", self.owed.len(), limits::SYNC_SHARES),
+        ]
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.asked.is_empty() && !self.learning && !self.held_back
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Failure;
+use super::kept::Kept;
 use crate::limits;
 
 fn fits(batches: usize, bytes: usize, next: usize) -> bool {
@@ -24,6 +25,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    pub(super) fn kept(&self) -> [Kept; 2] {
+        [
+            Kept::new("batches sent ahead", self.sent.len(), limits::SYNC_WINDOW_BATCHES),
+            Kept::new("bytes sent ahead", self.bytes, limits::SYNC_WINDOW),
+        ]
+    }
+
     /// Whether any batch may go out.
     pub(super) fn has_room(&self) -> bool {
         fits(self.sent.len(), self.bytes, limits::SYNC_BATCH_MOST)
@@ -64,6 +72,13 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    pub(super) fn kept(&self) -> [Kept; 2] {
+        [
+            Kept::new("batches received ahead", self.received.len(), limits::SYNC_WINDOW_BATCHES),
+            Kept::new("bytes received ahead", self.bytes, limits::SYNC_WINDOW),
+        ]
+    }
+
     /// Takes a batch in; gives its token.
     pub(super) fn received(&mut self, length: usize) -> Result<u64, Failure> {
         if !fits(self.received.len(), self.bytes, length) {

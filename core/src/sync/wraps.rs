@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::kept::Kept;
 use super::message::Message;
 use super::session::{Session, Step, Turn};
 use super::{Failure, Output};
@@ -50,6 +51,14 @@ pub(super) struct Wraps {
 }
 
 impl Wraps {
+    pub(super) fn kept(&self) -> [Kept; 3] {
+        [
+            Kept::new("wraps asked for", self.asked.len().max(self.order.len()), limits::SYNC_WRAPS),
+            Kept::new("wraps given", self.gave.len(), limits::SYNC_WRAPS),
+            Kept::new("wraps owed", self.owed.len(), limits::SYNC_WRAPS),
+        ]
+    }
+
     pub(super) fn may_ask(&self, epoch: &TransactionId) -> bool {
         match self.asked.get(epoch) {
             // Of what is still to be answered, and what the peer remembers as owed, nothing is forgotten: it would be asked again, a breach.

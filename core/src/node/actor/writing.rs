@@ -349,21 +349,39 @@ impl Actor {
         if let Some(facts) = self.replica.member(&request.member) {
             return Ok(Ok(vec![facts.added.id, redeemed.invite]));
         }
-        if self.replica.member(&self.start.shared.me).is_none() || self.start.frozen.is_some() || self.leaving
-        {
+        let cannot = self.replica.member(&self.start.shared.me).is_none()
+            || self.start.frozen.is_some()
+            || self.leaving
+            || faults::is(Fault::AdmitNobody);
+        if cannot {
             return Ok(Err(Refusal::NotNow));
         }
         let Some(invitation) = self.replica.invitation(&redeemed.invite) else {
             let known = self.replica.has(view, &redeemed.invite)?;
             return Ok(Err(if known { Refusal::InvitationInvalid } else { Refusal::NotNow }));
         };
+        if invitation.uses > 0 && faults::is(Fault::UseOnce) {
+            return Ok(Err(Refusal::InvitationUsed));
+        }
         let not_after = invitation.invite.not_after;
         if not_after > 0 && self.start.clock.now() >= not_after {
             return Ok(Err(Refusal::InvitationExpired));
         }
-        if !request.redeems(&self.start.shared.id, &invitation.invite)
-            || !self.keeper.admits(&self.replica.everything(view), &request)
-        {
+        if !request.redeems(&self.start.shared.id, &invitation.invite) {
+            return Ok(Err(Refusal::InvitationInvalid));
+        }
+        // Who comes again has handed in its keys before: what counts is why it has to come again.
+        if self.replica.is_removed(&request.member) {
+            return Ok(Err(Refusal::Removed));
+        }
+        if invitation.revoked {
+            return Ok(Err(Refusal::InvitationRevoked));
+        }
+        let more = u32::from(faults::is(Fault::UseOnceMore));
+        if invitation.uses >= invitation.invite.max_uses + more {
+            return Ok(Err(Refusal::InvitationUsed));
+        }
+        if !self.keeper.admits(&self.replica.everything(view), &request) {
             return Ok(Err(Refusal::InvitationInvalid));
         }
         match self.write(Payload::Add(request), view, stage) {

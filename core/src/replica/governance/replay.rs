@@ -248,7 +248,8 @@ impl<'a> Replay<'a> {
             What::Leave => self.dismiss(&act.author, place),
             What::SetRole { member, role: named, last } => {
                 let present = self.role(member);
-                let role = if last.is_some() { present.min(Some(*named)) } else { present.max(Some(*named)) };
+                let lowers = last.is_some() && !faults::is(faults::Fault::KeepRole);
+                let role = if lowers { present.min(Some(*named)) } else { present.max(Some(*named)) };
                 if let Some(role) = role.filter(|_| present.is_some()) {
                     self.set_role(*member, role, last.is_none() && *named == Role::Admin, act);
                 }
