@@ -4,6 +4,7 @@ mod epochs;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod judging;
+mod own;
 mod wraps;
 
 use std::cell::RefCell;
@@ -31,6 +32,8 @@ const RING: &[u8] = b"ring/";
 /// Of how many epochs keys are held: what comes under an older one comes as shared history.
 const HELD: usize = 32;
 const DAY: u64 = 24 * 60 * 60 * 1000;
+/// Instead of the time of the last refresh: the store was set back, and what others know of this member's keys is newer.
+const SET_BACK: u64 = u64::MAX;
 /// After so long an old ratchet key goes, also if somebody may not have seen the new one.
 const FORGET: u64 = 7 * DAY;
 /// How long between two looks at what can be forgotten.
@@ -102,6 +105,8 @@ pub(crate) struct Keeper {
     pub(crate) complaints: BTreeSet<MemberId>,
     /// What [`Key::Wanted`] says, once it was read.
     wanted: RefCell<Option<Vec<TransactionId>>>,
+    /// Whether this member was away for so long that its own key is due for a new one.
+    pub(crate) slept: bool,
 }
 
 /// The rows in a context's tables, and what went wrong with reading them.
@@ -162,6 +167,7 @@ impl Keeper {
             troubles: Vec::new(),
             complaints: BTreeSet::new(),
             wanted: RefCell::default(),
+            slept: false,
         }
     }
 
@@ -263,6 +269,9 @@ impl Keeper {
     pub(crate) fn prepare(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Prepared> {
         let scope = self.scope(past.replica)?;
         let book = Self::book(past.tables)?;
+        if book.refreshed == SET_BACK {
+            return self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write);
+        }
         let best = self.best(past, scope, book.last)?;
         match rules::decide(best.epoch, &self.usage(&book, &best, past, scope)?) {
             Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
@@ -274,22 +283,6 @@ impl Keeper {
             }
             Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Box::new).map(Prepared::Write),
         }
-    }
-
-    /// A new ratchet key, to be written.
-    pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
-        let scope = self.scope(past.replica)?;
-        let rows = Stored::new(past.tables);
-        let (key, change) = rows.told(self.ring(scope, &rows).refresh(&Secret::new(entropy)))?;
-        let said = borsh::to_vec(&key).unwrap_or_default();
-        self.refreshed = Some((said.clone(), change));
-        Ok(Payload::RefreshKey(said))
-    }
-
-    /// New keys are to be made before the next call.
-    pub(crate) fn ask(&self, tables: &dyn StateRead) -> Result<Vec<TableWrite>> {
-        let book = Book { asked: true, ..Self::book(tables)? };
-        Ok(writes([Self::keep(&book)]))
     }
 
     /// A member cannot open what is sealed along the chain of roots to it: the next wrap begins anew.
@@ -349,38 +342,6 @@ impl Keeper {
         Ok(Some(transaction))
     }
 
-    /// What need not be kept any more.
-    pub(crate) fn tidy(&mut self, past: &Past<'_>) -> Result<Vec<TableWrite>> {
-        if past.replica.suite() == 0 || self.tidied.is_some_and(|at| self.now.abs_diff(at) < TIDY) {
-            return Ok(Vec::new());
-        }
-        self.tidied = Some(self.now);
-        let scope = self.scope(past.replica)?;
-        let rows = Stored::new(past.tables);
-        let ring = self.ring(scope, &rows);
-        if !past.is_member(&self.me) || rows.told(rows.row(&Key::Ratchet))?.is_none() {
-            return Ok(Vec::new());
-        }
-        let (oldest, newest) = rows.told(ring.own_keys())?;
-        if oldest == newest {
-            return Ok(Vec::new());
-        }
-        let seen = Seen::new(past, scope, &self.known);
-        let mut published = None;
-        for act in past.key_acts().filter(|act| act.author == self.me) {
-            if published.is_none() && seen.said(&act.id).is_some_and(|said| said.key.index == newest) {
-                published = Some(act.number);
-            }
-        }
-        let published = seen.or_failure(published)?;
-        let old = self.now.saturating_sub(Self::book(past.tables)?.refreshed) > FORGET;
-        let Some(number) = published else { return Ok(Vec::new()) };
-        if old || past.all_have_seen(number)? {
-            return Ok(writes([rows.told(ring.forget_keys(newest))?]));
-        }
-        Ok(Vec::new())
-    }
-
     /// The author's chains in lesser epochs: it never goes back to those.
     fn supersede(&self, past: &Past<'_>, header: &Header) -> Result<Vec<Change>> {
         let rows = Stored::new(past.tables);
@@ -425,8 +386,9 @@ impl Keyring for Keeper {
         let scope = self.scope(past.replica)?;
         let rows = Stored::new(past.tables);
         let mut taken = Taken::default();
-        let own = self.sealed.take().filter(|(id, _)| *id == header.id());
-        if let Some((_, changes)) = own {
+        let sealed = self.sealed.take().filter(|(id, _)| *id == header.id());
+        let own = sealed.is_some();
+        if let Some((_, changes)) = sealed {
             let kept = |change: &Change| change.key == Key::Book || !faults::is(Fault::SealTwice);
             taken.writes = writes(changes.into_iter().filter(kept));
         } else if transaction.is_opened() {
@@ -434,6 +396,9 @@ impl Keyring for Keeper {
         } else if let Some((content, key, writes)) = self.read(past.replica, past.tables, transaction)? {
             taken.opened = Some((content, key));
             taken.writes = writes;
+        }
+        if header.author == self.me && !own {
+            taken.writes.extend(writes(Self::set_back(past.tables)?));
         }
         if header.counter == 0 {
             taken.writes.extend(writes(self.supersede(past, header)?));
@@ -457,9 +422,8 @@ impl Keyring for Keeper {
         if transaction.header.author != self.me {
             return Ok(Vec::new());
         }
-        // Another one of this member's own comes from where its store was restored.
         let drafted = self.refreshed.take().filter(|(said, _)| said == transaction.plaintext());
-        let Some((_, change)) = drafted else { return Ok(Vec::new()) };
+        let Some((_, change)) = drafted else { return Self::set_back(past.tables).map(writes) };
         let book = Book { refreshed: self.now.max(1), ..Self::book(past.tables)? };
         Ok(writes([change, Self::keep(&book)]))
     }

@@ -36,6 +36,8 @@ pub enum Key {
     Wraps(TransactionId),
     /// This member's own wrap of such an epoch, until it is opened.
     Leaf(TransactionId),
+    /// When this member's node was last seen at work: no secret.
+    Awake,
 }
 
 impl Key {
@@ -128,8 +130,14 @@ impl<R: Rows> Ring<'_, R> {
 
     /// A new ratchet key, to be published. Whoever has copied the old ones opens nothing that is sealed to it.
     pub fn refresh(&self, entropy: &Secret) -> Result<(RatchetKey, Change), Trouble> {
+        self.refresh_after(0, entropy)
+    }
+
+    /// The same, where others know one of this number already: rows that were set back have lost it.
+    pub fn refresh_after(&self, published: u32, entropy: &Secret) -> Result<(RatchetKey, Change), Trouble> {
         let mut own = self.own()?;
-        let index = own.keys.last().ok_or(Trouble::State)?.0.checked_add(1).ok_or(Trouble::KeyIndex)?;
+        let newest = own.keys.last().ok_or(Trouble::State)?.0.max(published);
+        let index = newest.checked_add(1).ok_or(Trouble::KeyIndex)?;
         let (private, key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
         own.keys.push((index, private));
         let surplus = own.keys.len().saturating_sub(RATCHET_KEYS);

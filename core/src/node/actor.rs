@@ -145,7 +145,10 @@ impl Actor {
         {
             let store = Arc::clone(&actor.start.store);
             let snapshot = store.snapshot()?;
-            actor.note_gossip(&ContextTables::new(&*snapshot, actor.start.shared.number))?;
+            let tables = ContextTables::new(&*snapshot, actor.start.shared.number);
+            actor.note_gossip(&tables)?;
+            actor.keeper.now = actor.start.clock.now();
+            actor.keeper.wake(&tables)?;
         }
         actor.show();
         Ok(actor)
@@ -210,7 +213,8 @@ impl Actor {
         let at_once = !self.left_over.is_empty()
             || !self.postponed.is_empty()
             || self.verifying.under_way()
-            || self.fetching.reads();
+            || self.fetching.reads()
+            || self.is_waking();
         if at_once { Some(0) } else { self.next_deadline() }
     }
 
@@ -304,6 +308,7 @@ impl Actor {
             self.stage_forks(&mut view, stage)?;
             self.stage_admissions(&mut view, stage)?;
             self.stage_retry(&mut view, stage)?;
+            self.stage_waking(&mut view, stage)?;
             self.note_blocked(stage);
             self.tidy_keys(&mut view, stage)?;
             view.into_layer()

@@ -16,7 +16,8 @@ use kith_core::node::machine::{
 use kith_core::node::{Clock, Event, InviteOptions};
 use kith_core::replica::payload::CallPayload;
 use kith_core::replica::{
-    ContextId, Creation, MemberId, MemoryTables, Replica, Signer, StateKey, TransactionId,
+    ContextId, Creation, Kind, MemberId, MemoryTables, Replica, Signer, StateKey, StateRead, Tip,
+    Transaction, TransactionId,
 };
 use kith_core::storage::{
     Batch, ContextTables, Durability, Keyspace, Mark, MemoryStore, Snapshot, Store, add_writes,
@@ -130,6 +131,25 @@ impl Member {
     pub(crate) fn has(&self, id: &TransactionId) -> bool {
         let snapshot = self.disk.snapshot().unwrap();
         self.machine().replica().has(&ContextTables::new(&*snapshot, NUMBER), id).unwrap()
+    }
+
+    pub(crate) fn me(&self) -> MemberId {
+        MemberId(self.key.verifying_key().to_bytes())
+    }
+
+    /// What a member has written of one kind, as it is stored here.
+    pub(crate) fn written_by(&self, author: &MemberId, kind: Kind) -> Vec<Transaction> {
+        self.with_tables(|replica, tables| {
+            let start = Tip { sequence: 0, id: TransactionId::default() };
+            let chain = replica.chain(tables, author, start, 100_000).unwrap();
+            let of_kind = chain.into_iter().map(|(_, found)| found);
+            of_kind.filter(|found| found.header.kind == kind as u8).collect()
+        })
+    }
+
+    pub(crate) fn with_tables<T>(&self, look: impl FnOnce(&Replica, &dyn StateRead) -> T) -> T {
+        let snapshot = self.disk.snapshot().unwrap();
+        look(self.machine().replica(), &ContextTables::new(&*snapshot, NUMBER))
     }
 
     /// Whether a call was opened with this member's own keys, and not by what was shared of it.
@@ -330,6 +350,32 @@ impl Pair {
             }
         }
         panic!("it goes on without end");
+    }
+
+    /// The process of a member ends, and what it was connected with sees that.
+    pub(crate) fn end(&mut self, who: usize) {
+        self.disconnect();
+        self.exchange();
+        self.members[who].machine = None;
+    }
+
+    /// A process on what is stored, and its link.
+    pub(crate) fn begin(&mut self, who: usize) {
+        self.start(who);
+        self.connect();
+        self.exchange();
+    }
+
+    /// So much time goes by in which nobody does anything.
+    pub(crate) fn pass(&mut self, time: u64) {
+        self.time.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// A wish that is carried out, and spread as far as there is a wire.
+    pub(crate) fn done(&mut self, who: usize, wish: Wish) -> Option<TransactionId> {
+        let wish = self.wish(who, wish);
+        self.exchange();
+        self.answers.remove(&wish).unwrap().map_or_else(|error| panic!("{error}"), |done| written(&Ok(done)))
     }
 
     /// In virtual time, in ms.

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::super::ring::{Change, EpochDraft, Ring};
+use super::super::ring::{Change, EpochDraft, Key, Ring};
 use super::super::seen::Seen;
 use super::{HELD, Keeper, Stored};
 use crate::Result;
 use crate::encryption::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
 use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId};
+
+/// Whether a ratchet key counts that is published after another one.
+pub(super) fn follows(newest: u32, index: u32) -> bool {
+    newest.checked_add(1) == Some(index)
+}
 
 impl Keeper {
     pub(super) fn draft_epoch(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
@@ -33,8 +38,7 @@ impl Keeper {
             let Some(recipient) = recipients.get_mut(&act.author) else { continue };
             let Some(said) = seen.said(&act.id) else { continue };
             // Keys are published one after the other, from the first one of the present admission on.
-            let next = recipient.key.index.checked_add(1) == Some(said.key.index);
-            if next && past.precedes(&recipient.added, &act.id) {
+            if follows(recipient.key.index, said.key.index) && past.precedes(&recipient.added, &act.id) {
                 recipient.key = said.key;
             }
         }
@@ -89,7 +93,14 @@ impl Keeper {
             return Ok(changes);
         }
         let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
-        if author == self.me || !members.contains(&self.me) {
+        if author == self.me {
+            // The chains of roots have gone on without this store: they begin anew.
+            let others = members.iter().filter(|member| **member != self.me);
+            let mut changes: Vec<Change> = others.map(|member| Change::end(Key::To(*member))).collect();
+            changes.extend(Self::set_back(past.tables)?);
+            return Ok(changes);
+        }
+        if !members.contains(&self.me) {
             return Ok(Vec::new());
         }
         let epoch = Epoch::decode(&scope, transaction.plaintext());

@@ -8,7 +8,7 @@ use crate::node::events::Event;
 use crate::node::info::ContextSecurity;
 use crate::replica::{Rejection, Role, StateRead, TableWrite, View};
 use crate::storage::{Batch, ContextTables, Durability, add_writes};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How many transactions a call may take before it, at most: a new key, and an epoch.
 const STEPS: usize = 4;
@@ -72,6 +72,33 @@ impl Actor {
         self.author(refresh, view, stage)?;
         view.apply(writes);
         self.make_keys(view, stage)
+    }
+
+    /// Whether this member was away for days, and has what a peer has by now: so it knows whether it may sign.
+    pub(super) fn is_waking(&self) -> bool {
+        let in_step = self.sessions.values().any(|connected| connected.session.status().equal);
+        let busy = !self.room.is_empty() || !self.left_over.is_empty();
+        self.keeper.slept && in_step && !busy && self.may_write().is_ok()
+    }
+
+    /// Then it replaces its own key, though it has nothing to say: a copy of its device from before opens nothing that is sealed from the next epoch on.
+    pub(super) fn stage_waking(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
+        if !self.is_waking() || stage.freeze.is_some() {
+            return Ok(());
+        }
+        if !self.keeper.has_slept(&self.replica.everything(view))? {
+            return Ok(());
+        }
+        let entropy = self.start.surroundings.random()?;
+        let refresh = self.keeper.draft_refresh(&self.replica.everything(view), entropy)?;
+        match self.author(refresh, view, stage) {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::Storage | ErrorKind::Corrupt) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a key could not be replaced");
+                Ok(())
+            }
+        }
     }
 
     /// Takes what peers share of what is not opened here, and what they complain of.
