@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kith_core::network::{Hub, PeerId};
 use kith_core::node::{CreateOptions, InviteOptions, JoinOptions, Level};
-use kith_core::storage::{Keyspace, StorageEngine, StorageKey};
+use kith_core::storage::{self, Keyspace, Purpose, StorageEngine, StorageKey};
 use kith_core::{ErrorKind, Node, Options};
 use nodes::{copy, key};
 
@@ -194,6 +194,54 @@ async fn a_node_opens_with_its_key_only_and_changes_it_at_work() {
         copy(directory.path(), copied.path());
         let node = Node::open(options(copied.path(), &hub, storage, Some(&second))).await.unwrap();
         assert!(node.status().await.unwrap().copied);
+        node.shutdown().await.unwrap();
+    }
+}
+
+/// Every way to get at what a directory holds asks for its key first, and says nothing else: no value, no name, no row, no file.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_key_no_call_gives_anything_that_was_written() {
+    let export_key = StorageKey::new([7; 32]);
+    for engine in [StorageEngine::Sled, StorageEngine::Redb] {
+        let hub = Hub::new();
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("node");
+        let right = StorageKey::new([1; 32]);
+        let node = Node::open(options(&directory, &hub, engine, Some(&right))).await.unwrap();
+        let mut created = CreateOptions::default();
+        created.name = CONTEXT_NAME.into();
+        let id = node.create_context(created).await.unwrap().id();
+        node.context(id).unwrap().put(key("one"), VALUE).await.unwrap();
+        node.shutdown().await.unwrap();
+
+        for wrong in [None, Some(StorageKey::new([2; 32])), Some(StorageKey::from_passphrase("x").unwrap())] {
+            let file = root.path().join("export");
+            let opened = Node::open(options(&directory, &hub, engine, wrong.as_ref())).await.map(drop);
+            let store = storage::open(&directory, engine, wrong.clone(), None).map(drop);
+            let export = storage::export(&directory, wrong.clone(), &file, &export_key, Purpose::Backup);
+            let adopted = storage::adopt(&directory, wrong.clone());
+            for refused in [opened, store, export.map(drop), adopted] {
+                let error = refused.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::KeyRequired, "{error}");
+                let said = format!("{error} {error:?}").into_bytes();
+                for secret in [VALUE, CONTEXT_NAME.as_bytes(), &id.0, id.to_string().as_bytes()] {
+                    assert!(!said.windows(secret.len()).any(|part| part == secret), "{error}");
+                }
+            }
+            assert!(!file.exists(), "not even the beginning of an export");
+        }
+        // The controls: each of the four gives it with the key.
+        let file = root.path().join("export");
+        storage::export(&directory, Some(right.clone()), &file, &export_key, Purpose::Backup).unwrap();
+        storage::adopt(&directory, Some(right.clone())).unwrap();
+        let store = storage::open(&directory, engine, Some(right.clone()), None).unwrap();
+        let rows = store.snapshot().unwrap().scan(Keyspace::State, &[], None, false, usize::MAX).unwrap();
+        assert!(rows.iter().any(|(_, row)| row.windows(VALUE.len()).any(|part| part == VALUE)));
+        store.close().unwrap();
+        drop(store);
+        let node = Node::open(options(&directory, &hub, engine, Some(&right))).await.unwrap();
+        let context = node.context(id).unwrap();
+        assert_eq!(context.get(key("one"), Level::Tentative).await.unwrap().unwrap(), VALUE);
         node.shutdown().await.unwrap();
     }
 }
