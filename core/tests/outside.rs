@@ -12,13 +12,14 @@ mod relay;
 #[path = "network/stranger.rs"]
 mod stranger;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kith_core::invitation::Invitation;
 use kith_core::node::{Context, CreateOptions, InviteOptions, JoinOptions, Node, Options};
-use kith_core::storage::MemoryStore;
+use kith_core::replica::{Replica, Tip, TransactionId};
+use kith_core::storage::{ContextTables, Keyspace, MemoryStore, Store};
 use nodes::{PATIENCE, envelope_keys, equal, key, log, watch};
 use relay::{Relay, generous};
 use stranger::Stranger;
@@ -102,11 +103,38 @@ impl World {
             secrets.push(("a member's id".into(), member.id.0.to_vec()));
             secrets.push(("how a member came".into(), member.added.0.to_vec()));
         }
-        // Every parent is somebody's id, so this finds parents, too.
         let history = context.history(None, 1000).await.unwrap();
         assert!(history.len() > 2 * MEMBERS);
         secrets.extend(history.iter().map(|found| ("a transaction's id".to_owned(), found.id.0.to_vec())));
+        secrets.extend(self.named());
         secrets
+    }
+
+    /// What transactions name: those before them, and the epochs that calls are sealed under.
+    fn named(&self) -> Vec<(String, Vec<u8>)> {
+        let snapshot = self.store.snapshot().unwrap();
+        let tables = ContextTables::new(&*snapshot, 1);
+        let replica = Replica::open(self.contexts[0].id(), &tables).unwrap();
+        let (mut parents, mut epochs): (BTreeSet<[u8; 32]>, BTreeSet<[u8; 32]>) = Default::default();
+        for (author, _) in replica.tips() {
+            let start = Tip { sequence: 0, id: TransactionId::default() };
+            for (_, found) in replica.chain(&tables, author, start, 10_000).unwrap() {
+                parents.extend(found.header.parents.iter().map(|parent| parent.id.0));
+                epochs.extend(Some(found.header.epoch).filter(|_| found.header.is_sealed()));
+            }
+        }
+        assert!(parents.len() > MEMBERS && !epochs.is_empty());
+        let named = |what: &'static str| move |id: [u8; 32]| (what.to_owned(), id.to_vec());
+        let parents = parents.into_iter().map(named("a parent"));
+        parents.chain(epochs.into_iter().map(named("an epoch's id"))).collect()
+    }
+
+    /// What the first node's store has of its context and of all transactions.
+    fn kept(&self) -> Vec<Vec<u8>> {
+        let snapshot = self.store.snapshot().unwrap();
+        let keyspaces = [Keyspace::Meta, Keyspace::Transactions];
+        let rows = |keyspace| snapshot.scan(keyspace, &[], None, false, usize::MAX).unwrap();
+        keyspaces.into_iter().flat_map(rows).map(|(key, value)| [key, value].concat()).collect()
     }
 
     async fn shutdown(self) {
@@ -116,17 +144,28 @@ impl World {
     }
 }
 
-/// Which of the secrets are in the bytes, as they are or as hexadecimal text.
-fn found<'a>(secrets: &'a [(String, Vec<u8>)], bytes: &[Vec<u8>]) -> BTreeSet<&'a str> {
-    let mut found = BTreeSet::new();
-    for (what, secret) in secrets {
+/// The numbers of those secrets that are in the bytes, as they are or as hexadecimal text. Each has at least 8 bytes.
+fn hits(secrets: &[(String, Vec<u8>)], bytes: &[Vec<u8>]) -> BTreeSet<usize> {
+    let mut by_start: HashMap<Vec<u8>, Vec<(usize, Vec<u8>)>> = HashMap::new();
+    for (number, (_, secret)) in secrets.iter().enumerate() {
         let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let within = |haystack: &[u8], needle: &[u8]| haystack.windows(needle.len()).any(|w| w == needle);
-        if bytes.iter().any(|bytes| within(bytes, secret) || within(bytes, text.as_bytes())) {
-            found.insert(what.as_str());
+        for form in [secret.clone(), text.into_bytes()] {
+            by_start.entry(form[..8].to_vec()).or_default().push((number, form));
         }
     }
-    found
+    let mut hits = BTreeSet::new();
+    for bytes in bytes {
+        for (at, start) in bytes.windows(8).enumerate() {
+            let forms = by_start.get(start).into_iter().flatten();
+            hits.extend(forms.filter(|(_, form)| bytes[at..].starts_with(form)).map(|(number, _)| *number));
+        }
+    }
+    hits
+}
+
+/// Of which kinds they are.
+fn found<'a>(secrets: &'a [(String, Vec<u8>)], bytes: &[Vec<u8>]) -> BTreeSet<&'a str> {
+    hits(secrets, bytes).into_iter().map(|number| secrets[number].0.as_str()).collect()
 }
 
 /// The sizes that an envelope may have: 512, 640, 768, 896, 1024 …, with tag, length, nonce and authenticator.
@@ -188,7 +227,7 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
     let peer: kith_core::network::PeerId = world.nodes[1].id().parse().unwrap();
     let visible = [("a peer id".to_owned(), peer.to_bytes())];
     assert_eq!(found(&visible, &carried).len(), 1);
-    // … and all the ids in the same messages once they are opened by somebody who has the key.
+    // … and ids in the same messages once they are opened by somebody who has the key; …
     let plain = opened(&world, &messages);
     assert_eq!(plain.len(), messages.len());
     let in_plain = found(&secrets, &plain);
@@ -202,6 +241,13 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
         .map(|call| [call.method.clone().unwrap_or_default().as_bytes(), &call.arguments].concat())
         .collect();
     assert_eq!(found(&secrets[3..5], &said), BTreeSet::from(["a method's name", "a value"]));
+    // … and each single one of all that was looked for in vain, of every kind, in what is inside: the opened messages, what calls say, what the first node
+    // keeps, and the invitation.
+    let mut inside = [plain, said, world.kept()].concat();
+    inside.push(world.invitation.to_bytes());
+    let there = hits(&secrets, &inside);
+    let not_there: Vec<_> = (0..secrets.len()).filter(|n| !there.contains(n)).map(|n| &secrets[n]).collect();
+    assert!(not_there.is_empty(), "{not_there:?}");
     world.shutdown().await;
 }
 
