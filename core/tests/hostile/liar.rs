@@ -182,6 +182,17 @@ impl Liar {
         liar
     }
 
+    /// Asks to be added with these first keys; how its session ended, if it was not let in.
+    pub(crate) async fn asks(invitation: &Invitation, package: KeyPackage) -> Option<Ended> {
+        let story = Story::of(invitation.context, MemoryTables::default());
+        let key = blake3::derive_key("a liar's member key", &crate::network::secret());
+        let mut liar = Self { package, ..Self::new(invitation, SigningKey::from_bytes(&key), story) };
+        liar.connect().await;
+        liar.until(|liar| !liar.ended.is_empty() || liar.is_through()).await;
+        assert_eq!(liar.ended.is_empty(), liar.story.replica.member(&liar.member()).is_some());
+        liar.ended.pop()
+    }
+
     /// Comes as somebody who is a member by another's word, and holds what that one holds.
     pub(crate) async fn come_as(&self, key: SigningKey) -> Self {
         let story = Story::of(self.invitation.context, self.story.tables.clone());

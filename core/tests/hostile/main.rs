@@ -16,5 +16,6 @@ mod liar;
 mod network;
 #[path = "../nodes/mod.rs"]
 mod nodes;
+mod packages;
 mod replayed;
 mod scene;
