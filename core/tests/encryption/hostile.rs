@@ -159,6 +159,12 @@ fn wraps_and_messages_of_elsewhere_are_refused() {
     let sent = group.send(0, "here");
     let message = group.message(sent).clone();
     assert!(group.ring(1).open(&message).is_ok(), "control");
+    let neighbour = group.history.ids[2];
+    // To another context as a whole: who has the same rows there opens nothing with them.
+    let mut moved = message.clone();
+    moved.header.context = elsewhere.context;
+    let ring = Ring { scope: elsewhere, ..group.ring(1) };
+    assert_eq!(ring.open(&moved).map(drop), Err(Trouble::Sealed));
     for (name, change, trouble) in [
         (
             "context",
@@ -170,6 +176,11 @@ fn wraps_and_messages_of_elsewhere_are_refused() {
             "author",
             Box::new(|m: &mut kith_core::replica::Transaction| m.header.author = MemberId([2; 32])),
             Trouble::NoKeys,
+        ),
+        (
+            "another member's, of whom there are keys",
+            Box::new(move |m: &mut kith_core::replica::Transaction| m.header.author = neighbour),
+            Trouble::Sealed,
         ),
         (
             "epoch",

@@ -269,37 +269,49 @@ fn what_a_first_wrap_exposes_ends_with_a_refresh_and_forgetting() {
 
 #[test]
 fn a_partition_heals_within_one_more_send() {
-    let mut group = Group::of(Suite::X25519, 8);
+    let mut group = Group::of(Suite::X25519, 9);
     (1..7).for_each(|subject| group.add(0, subject));
     group.meet_all();
-    group.send(0, "all seven");
+    let first = group.send(0, "all seven");
     group.meet_all();
-    let (left, right) = ([0, 2, 4], [1, 3, 6]);
-    group.remove(0, 5);
-    group.add(0, 7);
-    group.send(0, "left");
-    for side in [&left, &right] {
-        side.iter().for_each(|a| side.iter().filter(|b| *b != a).for_each(|b| group.meet(*a, *b)));
+    // On each side one is removed, one is added, and there are new keys.
+    let sides = [([0, 2, 4], 5, 7), ([1, 3, 6], 6, 8)];
+    let mut beside = Vec::new();
+    for (side, gone, new) in &sides {
+        group.remove(side[0], *gone);
+        group.add(side[0], *new);
+        group.rotate(side[0]);
+        beside.push(group.send(side[0], "to those on this side"));
+        let stay: Vec<usize> = side.iter().copied().filter(|member| member != gone).collect();
+        stay.iter().for_each(|a| stay.iter().filter(|b| *b != a).for_each(|b| group.meet(*a, *b)));
     }
-    group.remove(1, 6);
-    group.rotate(1);
-    group.send(1, "right");
+    // The control: each side's epoch is one that the other side's removed member has the keys of.
+    assert!(group.opens(&pool([6]), beside[0]) && group.opens(&pool([5]), beside[1]));
+    assert!(best_usable(&group.view(2)).is_some() && best_usable(&group.view(3)).is_some());
     group.meet_all();
+    assert!((0..5).all(|member| best_usable(&group.view(member)).is_none()));
+    let epochs = |group: &Group| {
+        group.history.events.iter().filter(|event| matches!(event.what, What::Epoch(..))).count()
+    };
+    let before = epochs(&group);
     let healed = group.send(2, "healed");
     group.meet_all();
+    assert_eq!(epochs(&group), before + 1, "within one more send");
     let epoch = TransactionId(group.message(healed).header.epoch);
-    for member in [0, 1, 2, 3, 4] {
-        let at = group.send(member, "under one epoch");
+    let members = [0, 1, 2, 3, 4, 7, 8];
+    let mut after = vec![healed];
+    for member in members {
+        assert_eq!(best_usable(&group.view(member)), Some(epoch));
+        let at = group.send(member, "under one epoch, who was added on either side as well");
         assert_eq!(TransactionId(group.message(at).header.epoch), epoch);
+        after.push(at);
     }
-    // Who was added on one side is a recipient, and the removed of both sides are out.
-    let at = group.send(7, "the new one");
-    assert_eq!(TransactionId(group.message(at).header.epoch), epoch);
     group.meet_all();
-    for at in [healed, at] {
+    for at in after {
         assert!(!group.opens(&pool([5, 6]), at));
-        assert!([0, 1, 2, 3, 4, 7].into_iter().all(|member| group.reads(member, at)));
+        assert!(members.into_iter().all(|member| group.reads(member, at)));
     }
+    assert!(group.opens(&pool([5]), first), "control: the attack opens what was before");
 }
 
 #[test]
