@@ -70,6 +70,8 @@ pub struct Judge {
     positions: HashMap<(MemberId, [u8; 32], u32), TransactionId>,
     /// Every value that any row of a node's keys ever had.
     pub hoards: BTreeMap<usize, Hoard>,
+    /// Those that seal what they say, and say it once.
+    honest: BTreeSet<MemberId>,
 }
 
 /// All that a thief of a node's disk has ever found in its rows of keys.
@@ -95,6 +97,8 @@ fn no_fork_of_the_honest(transaction: Option<&Transaction>, nodes: &[(MemberId, 
 impl Judge {
     /// What a round, or a start, of a node may have broken.
     pub fn step(&mut self, node: &mut Node, nodes: &[(MemberId, bool)], written: &[RecordKey]) -> Check {
+        let honest = nodes.iter().filter(|(_, honest)| *honest).map(|(member, _)| *member);
+        self.honest = honest.collect();
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
         self.queues(node, machine)?;
@@ -226,6 +230,7 @@ impl Judge {
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let ledger = Ledger::read(machine.replica(), &tables).map_err(broken)?;
         self.ledgers.insert(node.number, ledger);
+        self.reads(node)?;
         if node.standing.rolled_back || node.standing.clone {
             return Ok(());
         }
@@ -236,6 +241,15 @@ impl Judge {
         must(sent.is_none(), "only-what-is-durable-is-sent", || format!("others have {sent:?}"))
     }
 
+    /// What a node has let in with a key of its own it has the plaintext of: both are of one batch.
+    fn reads(&self, node: &Node) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        let snapshot = node.disk.intact();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let lost = crate::thief::lost(machine.replica(), &tables, &self.honest).map_err(broken)?;
+        must(lost.is_none(), "what-is-let-in-is-read", || lost.unwrap_or_default())
+    }
+
     /// Compares all of a node with a replay from genesis.
     pub fn replay(&mut self, node: &Node) -> Check {
         let Some(machine) = &node.machine else { return Ok(()) };
@@ -243,6 +257,7 @@ impl Judge {
         if replica.pending() > 0 || node.disk.is_dead() || replica.transactions() == 0 {
             return Ok(());
         }
+        self.reads(node)?;
         self.compare(node, replica).unwrap_or_else(|error| Err(broken(error)))
     }
 

@@ -199,6 +199,24 @@ pub(crate) fn not_gone(replica: &Replica, tables: &dyn StateRead) -> Result<Opti
     Ok(None)
 }
 
+/// A call by one of these whose key was used up here, and whose plaintext is not.
+pub(crate) fn lost(
+    replica: &Replica,
+    tables: &dyn StateRead,
+    honest: &BTreeSet<MemberId>,
+) -> Result<Option<String>> {
+    for place in replica.unopened_places(tables, None, usize::MAX)? {
+        let Some(sealed) = replica.transaction(tables, &place.id)? else { continue };
+        let (author, counter) = (sealed.header.author, sealed.header.counter);
+        let key = row(&Key::Chain(TransactionId(sealed.header.epoch), author));
+        let kept = tables.get(Table::Keys, &key)?.filter(|_| honest.contains(&author));
+        if kept.is_some_and(|kept| !holds(&kept, counter)) {
+            return Ok(Some(format!("the key of {} is used, and nobody here knows what it says", place.id)));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether the row of a chain leads to the key of a message: version, next counter, the chain's key, and those that were passed over.
 fn holds(row: &[u8], counter: u32) -> bool {
     let number =

@@ -394,7 +394,7 @@ impl Keyring for Keeper {
         } else if transaction.is_opened() {
             taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
         } else if let Some((content, key, writes)) = self.read(past.replica, past.tables, transaction)? {
-            taken.opened = Some((content, key));
+            taken.opened = Some((content, key)).filter(|_| !faults::is(Fault::ForgetPlaintext));
             taken.writes = writes;
         }
         if header.author == self.me && !own {

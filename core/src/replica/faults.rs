@@ -63,11 +63,13 @@ pub enum Fault {
     KeepRole = 26,
     /// Old events are never deleted.
     KeepEvents = 27,
+    /// A call that was let in has used its key, and what it says is not kept.
+    ForgetPlaintext = 28,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -95,6 +97,7 @@ impl Fault {
         Self::BelieveRecords,
         Self::KeepRole,
         Self::KeepEvents,
+        Self::ForgetPlaintext,
     ];
 }
 
