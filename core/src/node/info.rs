@@ -262,7 +262,8 @@ pub struct ContextSecurity {
     pub members: usize,
     /// Why new keys are made before this member's next call, if they are.
     pub pending: Option<String>,
-    /// How many calls were sent under keys that were not to be used, by anybody.
+    /// How many calls of the history were sent under keys that were not to be used, by anybody: all that there ever were, the same for all who hold the same
+    /// history, kept when a node is closed.
     pub violations: u64,
     /// How many calls are sealed and not opened here.
     pub unopened: u64,
