@@ -88,10 +88,12 @@ fn told(count: &Count) -> Result<()> {
     if count.failed == 0 { Ok(()) } else { Err(Failed("something was found, or a control was not".into())) }
 }
 
-/// The tests of the C API on a library that is built with AddressSanitizer.
+/// The tests of the C API, and the unit tests of the library of the other languages, built with AddressSanitizer.
 pub(crate) fn asan() -> Result<()> {
     nightly()?;
-    told(&instrumented::test(&Built::new()?.output)?)
+    let mut count = instrumented::test(&Built::new()?.output)?;
+    count += instrumented::uniffi()?;
+    told(&count)
 }
 
 /// What CI has time for: each planted defect found, 60 s of each target, and the C tests on the library that the same build gives. Without the
@@ -137,6 +139,55 @@ impl Job {
     }
 }
 
+/// Something that takes one core for a while.
+type Task<'a> = Box<dyn Fn() -> Result<Count> + Sync + 'a>;
+
+fn two_at_a_time(tasks: &[Task<'_>]) -> Result<Count> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Count> {
+        let mut count = Count::default();
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            count += task()?;
+        }
+        Ok(count)
+    };
+    let counts: Vec<Result<Count>> = thread::scope(|scope| {
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err(Failed("a thread panicked".into()))))
+            .collect()
+    });
+    let mut total = Count::default();
+    for count in counts {
+        total += count?;
+    }
+    Ok(total)
+}
+
+/// Nightly's cargo, on what is in `fuzz/`.
+fn instrumenting(verb: &str, host: &str) -> Command {
+    let mut cargo = command("rustup");
+    cargo
+        .args([
+            "run",
+            "nightly",
+            "cargo",
+            verb,
+            "--locked",
+            "--release",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+        ])
+        // With a target, what runs while building is not instrumented.
+        .args(["--target", host, "--target-dir"])
+        .arg(folder())
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        // The same static may be in several crates' objects.
+        .env("ASAN_OPTIONS", "detect_odr_violation=0");
+    cargo
+}
+
 /// The targets, built.
 struct Built {
     /// Where the programs are.
@@ -148,16 +199,7 @@ impl Built {
         crate::setup::programs()?;
         headline("building the fuzz targets, with AddressSanitizer");
         let host = host()?;
-        let mut build = command("rustup");
-        build
-            .args(["run", "nightly", "cargo", "build", "--locked", "--release", "--workspace"])
-            .args(["--manifest-path", "fuzz/Cargo.toml"])
-            // With a target, what runs while building is not instrumented.
-            .args(["--target", &host])
-            .arg("--target-dir")
-            .arg(folder())
-            .env("RUSTFLAGS", FLAGS.join(" "));
-        run(&mut build)?;
+        run(instrumenting("build", &host).args(["--package", "kith-fuzz", "--package", "kith-capi-fuzz"]))?;
         Ok(Self { output: folder().join(host).join("release") })
     }
 
@@ -168,29 +210,13 @@ impl Built {
         command
     }
 
-    /// Two at a time.
     fn run(&self, jobs: &[Job]) -> Result<Count> {
+        two_at_a_time(&self.tasks(jobs))
+    }
+
+    fn tasks<'a>(&'a self, jobs: &'a [Job]) -> Vec<Task<'a>> {
         headline(&format!("fuzzing: {}", jobs.iter().map(Job::name).collect::<Vec<_>>().join(", ")));
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Count> {
-            let mut count = Count::default();
-            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                count += self.one(job)?;
-            }
-            Ok(count)
-        };
-        let counts: Vec<Result<Count>> = thread::scope(|scope| {
-            let workers = [scope.spawn(work), scope.spawn(work)];
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err(Failed("a thread panicked".into()))))
-                .collect()
-        });
-        let mut total = Count::default();
-        for count in counts {
-            total += count?;
-        }
-        Ok(total)
+        jobs.iter().map(|job| Box::new(|| self.one(job)) as Task<'a>).collect()
     }
 
     fn one(&self, job: &Job) -> Result<Count> {
@@ -361,6 +387,22 @@ mod tests {
             assert!(of(false) && of(true), "{name}");
         }
         assert!(jobs.iter().all(|job| job.defect.is_some() || job.seconds == SECONDS));
+    }
+
+    #[test]
+    fn tasks_are_done_once_each_and_two_at_a_time() {
+        let (one, other) = (std::sync::Barrier::new(2), AtomicUsize::new(0));
+        let meets = || {
+            one.wait();
+            other.fetch_add(1, Ordering::Relaxed);
+            Ok(Count { passed: 1, ..Count::default() })
+        };
+        // Each waits for another one: alone none would end.
+        let tasks: Vec<Task<'_>> = vec![Box::new(meets), Box::new(meets), Box::new(meets), Box::new(meets)];
+        assert_eq!(two_at_a_time(&tasks).unwrap().passed, 4);
+        assert_eq!(other.load(Ordering::Relaxed), 4);
+        let fails: Task<'_> = Box::new(|| Err(Failed("it fails".into())));
+        assert!(two_at_a_time(&[fails]).is_err());
     }
 
     #[test]

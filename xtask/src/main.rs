@@ -42,7 +42,7 @@ cargo xtask test [PART …]         all tests; PART is rust, simulator, netns, f
 cargo xtask simulate [WORD …]     worlds of simulated nodes: --seed N --worlds N --minutes N, and more (see docs/testing.md)
 cargo xtask powerloss [WORD …]    stores after a loss of power, with recorded system calls: --images N --engine E --seed S --all (see docs/testing.md)
 cargo xtask fuzz [WORD …]         the fuzz targets: TARGET --seconds N, --control, --merge, --seeds (nightly; see docs/testing.md)
-cargo xtask asan                  the tests of the C API on a library that is built with AddressSanitizer (nightly)
+cargo xtask asan                  the tests of the C API, and the unit tests of UniFFI's library, built with AddressSanitizer (nightly)
 cargo xtask valgrind [PART …]     what has unsafe code, under valgrind: PART is control, rust, c or python (minutes; python: see docs/testing.md)
 cargo xtask kills [WORD …]        two processes that write, 1,000 times killed with SIGKILL: --rounds N --engine E
 cargo xtask netns [WORD …]        five processes in network namespaces, in a bad network: --minutes N --seed S (see docs/testing.md)

@@ -209,3 +209,123 @@ impl Application for Hosted {
             .map(|output| output.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Memory(BTreeMap<StateKey, Vec<u8>>);
+
+    impl State for Memory {
+        fn get(&mut self, key: &StateKey) -> Result<Option<Vec<u8>>, ApplicationError> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn put(&mut self, key: &StateKey, value: &[u8]) -> Result<(), ApplicationError> {
+            self.0.insert(*key, value.to_vec());
+            Ok(())
+        }
+
+        fn delete(&mut self, key: &StateKey) -> Result<(), ApplicationError> {
+            self.0.remove(key);
+            Ok(())
+        }
+
+        fn entries(
+            &mut self,
+            _prefix: &[u8],
+            _after: Option<&StateKey>,
+            limit: usize,
+        ) -> Result<Vec<(StateKey, Vec<u8>)>, ApplicationError> {
+            Ok(self.0.iter().take(limit).map(|(key, value)| (*key, value.clone())).collect())
+        }
+
+        fn emit(&mut self, _name: &str, _data: &[u8]) -> Result<(), ApplicationError> {
+            Err(ApplicationError::Fault("the disk is full".into()))
+        }
+    }
+
+    fn a_key() -> Bytes {
+        Bytes(vec![7; 32])
+    }
+
+    /// Everything that may be asked of a state, which refuses it.
+    fn refused(state: &HostState) -> bool {
+        state.get(a_key()).is_err()
+            && state.put(a_key(), Bytes(vec![1])).is_err()
+            && state.delete(a_key()).is_err()
+            && state.entries(Bytes(Vec::new()), None, 1).is_err()
+            && state.emit("name".into(), Bytes(Vec::new())).is_err()
+    }
+
+    /// The state is gone from memory each time, so that AddressSanitizer sees who uses it afterwards.
+    #[test]
+    fn a_state_that_is_kept_is_of_no_use_after_the_call() {
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let mut memory = Box::new(Memory::default());
+            let put = HostState::lend(&mut *memory, |state| {
+                kept.push(Arc::clone(&state));
+                assert!(kept[..kept.len() - 1].iter().all(|earlier| refused(earlier)));
+                state.put(a_key(), Bytes(vec![1; 100]))?;
+                state.get(a_key())
+            });
+            assert_eq!(put.unwrap().unwrap().0, [1; 100]);
+        }
+        assert!(kept.iter().all(|state| refused(state)));
+    }
+
+    #[test]
+    fn a_state_is_taken_back_from_an_application_that_panics() {
+        let (mut kept, mut memory) = (None, Box::new(Memory::default()));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            HostState::lend(&mut *memory, |state| -> Result<(), ApplicationFailure> {
+                kept = Some(state);
+                panic!("the application panics")
+            })
+        }));
+        drop(memory);
+        assert!(outcome.is_err() && refused(&kept.unwrap()));
+    }
+
+    #[test]
+    fn a_state_belongs_to_the_thread_of_the_call() {
+        let mut memory = Box::new(Memory::default());
+        let answer = HostState::lend(&mut *memory, |state| {
+            let others: Vec<_> = (0..4)
+                .map(|_| Arc::clone(&state))
+                .map(|state| thread::spawn(move || refused(&state)))
+                .collect();
+            let all = others.into_iter().all(|other| other.join().unwrap());
+            state.put(a_key(), Bytes(vec![2]))?;
+            Ok(all)
+        });
+        assert!(answer.unwrap());
+        assert_eq!(memory.0.values().next().unwrap(), &[2]);
+    }
+
+    /// What an application makes of a fault of this machine does not decide what the call did.
+    #[test]
+    fn a_fault_that_is_swallowed_comes_out() {
+        let answer = HostState::lend(&mut Memory::default(), |state| {
+            assert!(state.emit("name".into(), Bytes(Vec::new())).is_err());
+            Ok(())
+        });
+        assert!(matches!(answer, Err(ApplicationError::Fault(_))));
+    }
+
+    /// The control: a loan that is not taken back, used.
+    #[test]
+    #[ignore = "child of cargo xtask asan: it does what must never be done"]
+    fn a_state_that_is_not_taken_back() {
+        let mut memory = Box::new(Memory::default());
+        let pointer: *mut (dyn State + 'static) = &raw mut *memory;
+        let loan = Mutex::new(Loan { state: Some(Borrowed(pointer)), failure: None });
+        let state = HostState { thread: thread::current().id(), loan };
+        drop(memory);
+        let _ = state.get(a_key());
+    }
+}

@@ -1,11 +1,12 @@
-//! The tests of the C API against a library that is built with AddressSanitizer: every byte that the library's own unsafe code touches is
+//! The tests of the borders to other languages with AddressSanitizer in the library: every byte that the library's own unsafe code touches is
 //! looked at. In the other runs of these tests the library is not instrumented, so that only its calls to the allocator are.
 
 use std::path::Path;
 
+use super::instrumenting;
 use crate::c::{Instrumented, sources};
-use crate::count::Count;
-use crate::tools::{During, Failed, Result, empty_folder, headline};
+use crate::count::{self, Count};
+use crate::tools::{During, Failed, Result, empty_folder, headline, host, tee};
 
 /// The library comes out of the build of the fuzz targets.
 pub(super) fn test(output: &Path) -> Result<Count> {
@@ -52,4 +53,32 @@ fn control(library: &Path, programs: &Path) -> Result<()> {
     } else {
         Err(Failed(format!("it is not found: {said}")))
     }
+}
+
+/// The test that uses what was lent and taken back.
+const NOT_TAKEN_BACK: &str = "application::tests::a_state_that_is_not_taken_back";
+
+/// The unit tests of the library that Python, Kotlin and Swift call.
+pub(super) fn uniffi() -> Result<Count> {
+    let host = host()?;
+    let tests = |words: &[&str]| {
+        let mut tests = instrumenting("test", &host);
+        tests.args(["--package", "kith-uniffi-fuzz", "--lib", "--"]).args(words);
+        tests
+    };
+    headline("the unit tests of the library of UniFFI's languages");
+    let (succeeded, lines) = tee(&mut tests(&[]))?;
+    let mut count = Count::of(&lines, succeeded, count::cargo);
+    // It is the control, and no skipped test.
+    count.skipped = count.skipped.saturating_sub(1);
+    headline("the control: a state that is used after it was taken back");
+    let output = tests(&["--ignored", "--exact", NOT_TAKEN_BACK]).output().during("running a test")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("heap-use-after-free") {
+        count.passed += 1;
+    } else {
+        eprintln!("failed: it is not found: {said}");
+        count.failed += 1;
+    }
+    Ok(count)
 }
