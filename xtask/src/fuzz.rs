@@ -105,9 +105,10 @@ pub(crate) fn test(_options: &Options) -> Result<Count> {
         return Ok(Count { skipped: jobs.len() as u64, ..Count::default() });
     }
     let built = Built::new()?;
-    let mut count = built.run(&jobs)?;
-    count += instrumented::test(&built.output)?;
-    Ok(count)
+    // One core has the C tests while the other one fuzzes.
+    let mut tasks: Vec<Task<'_>> = vec![Box::new(|| instrumented::test(&built.output))];
+    tasks.extend(built.tasks(&jobs));
+    two_at_a_time(&tasks)
 }
 
 fn for_ci() -> Vec<Job> {
