@@ -4,12 +4,38 @@ use kith_core::node::machine::Machine;
 
 use crate::judge::verification;
 use crate::network::Weather;
-use crate::world::{Go, HEALING, World};
+use crate::world::{Go, World};
 
+/// How long the members may take to become equal once the faults stop, in ms.
+const HEALING: u64 = 6 * 3_600_000;
+/// How long a joiner may be neither let in nor refused after that: it asks once a minute at least.
+const ASKING: u64 = 20 * 60_000;
 /// How long nothing may be sent once all are equal.
 const SILENCE: u64 = 2 * 3_600_000;
 
 impl World {
+    pub(crate) fn become_equal(&mut self) -> Go {
+        let deadline = self.now() + HEALING;
+        while let Some((node, detail)) = self.apart() {
+            if self.now() >= deadline {
+                return Err(("connected-members-become-equal", node, detail));
+            }
+            self.until(self.now() + 1_000)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn be_let_in(&mut self) -> Go {
+        let deadline = self.now() + ASKING;
+        while let Some((node, detail)) = self.still_asks() {
+            if self.now() >= deadline {
+                return Err(("who-asks-is-let-in-or-told-why", node, detail));
+            }
+            self.until(self.now() + 1_000)?;
+        }
+        Ok(())
+    }
+
     /// Who sleeps for longer than the faults last sleeps on, for weeks, while the others live; what they say meanwhile it hears of when it wakes.
     pub(crate) fn sleep_on(&mut self) -> Go {
         let now = self.now();

@@ -17,8 +17,6 @@ use crate::network::{Partition, Weather, Wire};
 use crate::node::{LineOrder, Node};
 use crate::plan::Plan;
 
-/// How long the members may take to become equal once the faults stop, in ms.
-pub(crate) const HEALING: u64 = 6 * 3_600_000;
 /// After how many rounds there is the first full comparison.
 const SAMPLE: usize = 500;
 
@@ -201,18 +199,9 @@ impl World {
         self.sleep_on()?;
         self.until(self.now() + 20_000)?;
         self.last_words()?;
-        let deadline = self.now() + HEALING;
-        let (mut apart, mut asks) = (self.apart(), self.still_asks());
-        while (apart.is_some() || asks.is_some()) && self.now() < deadline {
-            self.until(self.now() + 1_000)?;
-            (apart, asks) = (self.apart(), self.still_asks());
-        }
-        if let Some((node, detail)) = apart {
-            return Err(("connected-members-become-equal", node, detail));
-        }
-        if let Some((node, detail)) = asks {
-            return Err(("who-asks-is-let-in-or-told-why", node, detail));
-        }
+        self.become_equal()?;
+        self.be_let_in()?;
+        self.become_equal()?;
         self.refused_rightly()?;
         self.report.equal_after = self.now();
         self.divergence_is_told()?;
