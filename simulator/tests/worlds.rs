@@ -112,6 +112,29 @@ fn who_was_set_back_lets_in_whom_it_never_knew() {
     assert!(report.transactions >= 10, "{report:?}");
 }
 
+/// In a partition a member lets somebody in, while the other side removes it. What let that one in counts for nothing there, so it was no member to
+/// them and never had been, and was told no more than that: it went on by itself.
+#[test]
+fn who_was_let_in_by_one_that_was_removed_meanwhile_learns_it() {
+    let join = |node, by, again| Act::Join { node, by, role: Role::Writer, again };
+    for seed in [0, 1, 3] {
+        let apart = Partition { group: 0b1010, one_way: false, flaps: 0, until: 30_000 };
+        let steps = vec![
+            Step { at: 100, act: join(1, 0, false) },
+            Step { at: 4_000, act: join(2, 0, false) },
+            Step { at: 8_000, act: Act::Split(apart) },
+            // It is let in, and is not there any more when the sides meet again.
+            Step {
+                at: 8_500,
+                act: Act::CrashAtWrite { node: 3, nth: 4, after: false, power: false, down: 60_000 },
+            },
+            Step { at: 8_600, act: Act::Remove { by: 0, target: 1 } },
+            Step { at: 9_000, act: join(3, 1, true) },
+        ];
+        run(&Plan { seed, nodes: 4, until: 90_000, ..world(steps, true) }).unwrap();
+    }
+}
+
 /// A member that is an admin as far as it knows is away while it is demoted, and removed by one that is not its senior. It did not believe that
 /// while the evidence was its removal alone, once a removal had to be by one to whom it gives way.
 #[test]

@@ -97,6 +97,33 @@ impl Held<'_> {
         Ok(None)
     }
 
+    /// What removed the one by whose word somebody says that it is a member, or by whose word that one was, and so on. It may never hear of that
+    /// otherwise: nobody else knows it, and the removed one says nothing more.
+    fn let_in_by_removed(
+        &self,
+        member: &MemberId,
+        supporting: &[Transaction],
+    ) -> Result<Option<Vec<TransactionId>>> {
+        let context = self.replica.context();
+        let mut wanted = *member;
+        for _ in supporting {
+            let author = supporting.iter().find_map(|transaction| {
+                match Payload::decode(transaction.header.kind, transaction.plaintext()) {
+                    Some(Payload::Add(add)) if add.member == wanted && add.consents(&context) => {
+                        Some(transaction.header.author)
+                    }
+                    _ => None,
+                }
+            });
+            match author {
+                Some(author) if self.replica.is_removed(&author) => return self.removal(&author).map(Some),
+                Some(author) => wanted = author,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether nothing that is known here speaks against an `Add`.
     fn counts(&self, transaction: &Transaction, add: &Add) -> bool {
         let context = self.replica.context();
@@ -212,6 +239,10 @@ impl History for Held<'_> {
             // There is nothing to give away, and nothing to judge by yet.
             return Ok(Standing::Member(Role::Reader));
         }
-        Ok(self.vouched(member, supporting)?.map_or(Standing::Unknown, Standing::Member))
+        if let Some(role) = self.vouched(member, supporting)? {
+            return Ok(Standing::Member(role));
+        }
+        let removal = self.let_in_by_removed(member, supporting)?;
+        Ok(removal.map_or(Standing::Unknown, Standing::Removed))
     }
 }

@@ -248,10 +248,16 @@ impl Actor {
                 unknown.extend(payload.map(|payload| (transaction.header.author, payload)));
             }
         }
-        if let (Some(author), None) =
-            (evidence::removed_by(&self.replica, &self.start.shared.me, &unknown), &self.removed)
-        {
-            let reason = format!("this member was removed by {author}");
+        if unknown.is_empty() || self.removed.is_some() {
+            return Ok(());
+        }
+        let mut lineage = evidence::Lineage::new();
+        for add in self.held(view).lineage(&me)? {
+            let found = self.replica.location(view, &add)?;
+            lineage.extend(found.map(|at| (at.author, at.sequence)));
+        }
+        if let Some(author) = evidence::removed_by(&self.replica, &me, &lineage, &unknown) {
+            let reason = format!("this member, or one by whose word it is one, was removed by {author}");
             self.removed = Some(reason.clone());
             stage.events.push(super::closed(reason));
         }
