@@ -424,7 +424,7 @@ impl Keyring for Keeper {
         }
         let drafted = self.refreshed.take().filter(|(said, _)| said == transaction.plaintext());
         let Some((_, change)) = drafted else { return Self::set_back(past.tables).map(writes) };
-        let book = Book { refreshed: self.now.max(1), ..Self::book(past.tables)? };
+        let book = Book { refreshed: self.time(), ..Self::book(past.tables)? };
         Ok(writes([change, Self::keep(&book)]))
     }
 }

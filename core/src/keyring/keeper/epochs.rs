@@ -66,7 +66,7 @@ impl Keeper {
         // What was asked for is made.
         book.asked &= made.is_none();
         if made == Some(true) || book.refreshed == 0 {
-            book.refreshed = self.now.max(1);
+            book.refreshed = self.time();
         }
         changes.push(Self::keep(&book));
         Ok(changes)

@@ -12,6 +12,11 @@ use crate::replica::{Past, Payload, StateRead, TableWrite};
 const ASLEEP: u64 = 3 * DAY;
 
 impl Keeper {
+    /// The time, whatever the clock says none of those that mean something else.
+    pub(super) fn time(&self) -> u64 {
+        self.now.clamp(1, SET_BACK - 1)
+    }
+
     /// A new ratchet key, to be written.
     pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
         let scope = self.scope(past.replica)?;
