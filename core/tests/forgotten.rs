@@ -105,6 +105,9 @@ async fn used_chain_keys_are_nowhere_in_the_directory() {
                 assert!(raw.len() > 10_000 && !current.is_empty());
                 let whole: BTreeSet<_> = ever.union(&current).copied().collect();
                 assert_eq!(found(&whole, &raw), 0, "{storage:?}: a key is in a file");
+                let mut planted = raw;
+                planted.extend(current.first().unwrap());
+                assert_eq!(found(&whole, &planted), 1, "control: one that is there is found");
                 ever.extend(current);
             }
         }

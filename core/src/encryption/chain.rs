@@ -205,5 +205,9 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 1 << 20);
+        // The control: a chain that begins twice would be seen.
+        let again = Chain::start(&scope, &Secret::new([0; 32]), &TransactionId([2; 32]), &MemberId([5; 32]));
+        let (message, _) = again.take(&scope, 0).unwrap();
+        assert!(!seen.insert(*message.expose()));
     }
 }
