@@ -321,6 +321,8 @@ async def test_cancelled_waits_lose_no_event():
 
         async def write():
             for number in range(40):
+                # Longer than one waits: some are cancelled for certain, and others while their event comes.
+                await asyncio.sleep(0.002 if number % 4 == 0 else 0)
                 wanted.append(await context.put(key("x"), str(number).encode()))
 
         writer = asyncio.create_task(write())
