@@ -34,6 +34,8 @@ func typedLines() -> AsyncStream<String> {
                 if prompted { FileHandle.standardOutput.write(Data("> ".utf8)) }
                 guard let line = readLine() else { break }
                 continuation.yield(line)
+                // The process would not end while a thread of it waits for a line.
+                if split(line).first == "quit" { break }
             }
             continuation.finish()
         }
