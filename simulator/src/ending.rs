@@ -15,21 +15,24 @@ const SILENCE: u64 = 2 * 3_600_000;
 
 impl World {
     pub(crate) fn become_equal(&mut self) -> Go {
-        let deadline = self.now() + HEALING;
-        while let Some((node, detail)) = self.apart() {
-            if self.now() >= deadline {
-                return Err(("connected-members-become-equal", node, detail));
-            }
-            self.until(self.now() + 1_000)?;
-        }
-        Ok(())
+        self.comes_to_an_end(HEALING, "connected-members-become-equal", Self::apart)
     }
 
     pub(crate) fn be_let_in(&mut self) -> Go {
-        let deadline = self.now() + ASKING;
-        while let Some((node, detail)) = self.still_asks() {
+        self.comes_to_an_end(ASKING, "who-asks-is-let-in-or-told-why", Self::still_asks)
+    }
+
+    /// What is found now is not found any more within this time, in ms.
+    fn comes_to_an_end(
+        &mut self,
+        time: u64,
+        invariant: &'static str,
+        find: impl Fn(&Self) -> Option<(usize, String)>,
+    ) -> Go {
+        let deadline = self.now() + time;
+        while let Some((node, detail)) = find(self) {
             if self.now() >= deadline {
-                return Err(("who-asks-is-let-in-or-told-why", node, detail));
+                return Err((invariant, node, detail));
             }
             self.until(self.now() + 1_000)?;
         }

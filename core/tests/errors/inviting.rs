@@ -235,9 +235,12 @@ pub(crate) async fn nobody_to_reach(table: &mut Table) {
     options.bootstrap = nobody.map(|peer| format!("/memory/1/p2p/{peer}")).collect();
     let (popular, late) =
         (Node::open(options).await.unwrap(), Node::open(Options::in_memory(&hub)).await.unwrap());
-    while popular.status().await.unwrap().peers.len() < most {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let known = async {
+        while popular.status().await.unwrap().peers.len() < most {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("all of them are dialled");
     table.shows("Node::connect", ErrorKind::LimitExceeded, popular.connect(&late.addresses()[0]).await);
     popular.shutdown().await.unwrap();
     late.shutdown().await.unwrap();
