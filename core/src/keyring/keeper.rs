@@ -265,23 +265,27 @@ impl Keeper {
         })
     }
 
-    /// What is to be written before the next call is sealed, until nothing is.
-    pub(crate) fn prepare(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Prepared> {
+    /// What is to be written before the next call is sealed, until nothing is. Seldom it takes entropy.
+    pub(crate) fn prepare(
+        &mut self,
+        past: &Past<'_>,
+        entropy: impl FnOnce() -> Result<[u8; 32]>,
+    ) -> Result<Prepared> {
         let scope = self.scope(past.replica)?;
         let book = Self::book(past.tables)?;
         if book.refreshed == SET_BACK {
-            return self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write);
+            return self.draft_refresh(past, entropy()?).map(Box::new).map(Prepared::Write);
         }
         let best = self.best(past, scope, book.last)?;
         match rules::decide(best.epoch, &self.usage(&book, &best, past, scope)?) {
             Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
-                self.draft_refresh(past, entropy).map(Box::new).map(Prepared::Write)
+                self.draft_refresh(past, entropy()?).map(Box::new).map(Prepared::Write)
             }
             Choice::Send(epoch) => {
                 self.sending = Some((scope, epoch, book.last != Some(epoch)));
                 Ok(Prepared::Ready)
             }
-            Choice::Rotate(_) => self.draft_epoch(past, entropy).map(Box::new).map(Prepared::Write),
+            Choice::Rotate(_) => self.draft_epoch(past, entropy()?).map(Box::new).map(Prepared::Write),
         }
     }
 

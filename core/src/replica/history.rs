@@ -163,7 +163,11 @@ impl History<'_> {
         }
         let edges = named.found.len();
         for reference in references(header, payload.as_ref()) {
-            named.look_up(view, reference)?;
+            // Each call that is sealed names its epoch, and these are in memory.
+            match Known::epoch(self.acts, &reference) {
+                Some(epoch) => named.found.push(epoch),
+                None => named.look_up(view, reference)?,
+            }
         }
         if !named.missing.is_empty() {
             return Ok(Err(Verdict::NotYet(named.missing)));
@@ -196,7 +200,7 @@ impl History<'_> {
         &self,
         transaction: &Transaction,
         payload: Option<&Payload>,
-        found: &[Position],
+        found: &[Known],
         edges: usize,
     ) -> std::result::Result<(), Invalid> {
         let header = &transaction.header;
@@ -216,7 +220,7 @@ impl History<'_> {
                 return Err(Invalid::Previous);
             }
         }
-        let as_named = |(parent, position): (&super::Parent, &Position)| {
+        let as_named = |(parent, position): (&super::Parent, &Known)| {
             position.author == parent.author && position.sequence == parent.sequence
         };
         let named =
@@ -255,15 +259,15 @@ impl History<'_> {
         &self,
         kind: u8,
         payload: Option<&Payload>,
-        references: &[Position],
+        references: &[Known],
     ) -> std::result::Result<(), Invalid> {
         let require = |holds, invalid| if holds { Ok(()) } else { Err(invalid) };
         let invite = |id: &TransactionId| match self.acts.by_id(id).map(|act| &act.what) {
             Some(What::Invite(invite)) => Some(invite),
             _ => None,
         };
-        let of = |member: &MemberId, last: &[Tip], references: &[Position]| {
-            let same = |(tip, position): (&Tip, &Position)| {
+        let of = |member: &MemberId, last: &[Tip], references: &[Known]| {
+            let same = |(tip, position): (&Tip, &Known)| {
                 position.author == *member && position.sequence == tip.sequence
             };
             last.len() == references.len() && last.iter().zip(references).all(same)
@@ -454,16 +458,47 @@ pub(crate) fn references(header: &Header, payload: Option<&Payload>) -> Vec<Tran
     }
 }
 
+/// What judging needs of a transaction that another one names.
+struct Known {
+    author: MemberId,
+    sequence: u64,
+    lamport: u64,
+    kind: u8,
+    frontier: Vec<u32>,
+}
+
+impl Known {
+    /// The same as of its row, for an epoch.
+    fn epoch(acts: &Acts, id: &TransactionId) -> Option<Self> {
+        let number = acts.number(id)?;
+        let act = acts.get(number).filter(|act| matches!(act.what, What::Epoch))?;
+        Some(Self {
+            author: act.author,
+            sequence: act.sequence,
+            lamport: act.place.lamport,
+            kind: Kind::Epoch as u8,
+            frontier: vec![number],
+        })
+    }
+}
+
+impl From<Position> for Known {
+    fn from(position: Position) -> Self {
+        let Position { author, sequence, lamport, kind, frontier, .. } = position;
+        Self { author, sequence, lamport, kind, frontier }
+    }
+}
+
 #[derive(Default)]
 struct Named {
-    found: Vec<Position>,
+    found: Vec<Known>,
     missing: Vec<TransactionId>,
 }
 
 impl Named {
     fn look_up(&mut self, tables: &dyn StateRead, id: TransactionId) -> Result<()> {
         match tables::position(tables, &id)? {
-            Some(position) => self.found.push(position),
+            Some(position) => self.found.push(position.into()),
             None => self.missing.push(id),
         }
         Ok(())

@@ -1,13 +1,23 @@
 //! The replica's tables of one context, in the store's key spaces.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use zeroize::Zeroizing;
+
 use super::{Batch, Keyspace, Snapshot};
 use crate::Result;
 use crate::replica::{StateRead, Table, TableWrite};
+
+/// How many rows about keys are remembered: each call of a round reads the same few.
+const REMEMBERED: usize = 64;
 
 /// One context's tables in a snapshot. Contexts are told apart by a local number in front of each key.
 pub struct ContextTables<'a> {
     snapshot: &'a dyn Snapshot,
     number: u32,
+    /// Rows of [`Table::Keys`] that were read. A snapshot does not change.
+    keys: RefCell<HashMap<Vec<u8>, Option<Zeroizing<Vec<u8>>>>>,
 }
 
 impl std::fmt::Debug for ContextTables<'_> {
@@ -55,14 +65,29 @@ pub fn add_writes(batch: &mut Batch, number: u32, writes: Vec<TableWrite>) {
 impl<'a> ContextTables<'a> {
     /// The tables of the context with this local number.
     #[must_use]
-    pub const fn new(snapshot: &'a dyn Snapshot, number: u32) -> Self {
-        Self { snapshot, number }
+    pub fn new(snapshot: &'a dyn Snapshot, number: u32) -> Self {
+        Self { snapshot, number, keys: RefCell::default() }
+    }
+
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.snapshot.get(keyspace(table), &context_key(self.number, key))
     }
 }
 
 impl StateRead for ContextTables<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.snapshot.get(keyspace(table), &context_key(self.number, key))
+        if table != Table::Keys {
+            return self.read(table, key);
+        }
+        if let Some(row) = self.keys.borrow().get(key) {
+            return Ok(row.as_deref().cloned());
+        }
+        let row = self.read(table, key)?;
+        let mut keys = self.keys.borrow_mut();
+        if keys.len() < REMEMBERED {
+            keys.insert(key.to_vec(), row.clone().map(Zeroizing::new));
+        }
+        Ok(row)
     }
 
     fn scan(

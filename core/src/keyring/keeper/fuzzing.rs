@@ -49,7 +49,7 @@ fn made() -> Result<Made> {
     tables.apply(keys);
     let mut keeper = Keeper::new(replica.context(), me);
     keeper.now = NOW;
-    let Prepared::Write(payload) = keeper.prepare(&replica.everything(&tables), [7; 32])? else {
+    let Prepared::Write(payload) = keeper.prepare(&replica.everything(&tables), || Ok([7; 32]))? else {
         panic!("a first epoch is due");
     };
     let (written, step) =
@@ -89,7 +89,7 @@ pub(crate) fn book(input: &Input<'_>) {
         let Some(known) = known else {
             let damaged = |kind| matches!(kind, ErrorKind::Corrupt | ErrorKind::VersionMismatch);
             assert!(keeper.ask(&tables).is_err_and(|error| damaged(error.kind())));
-            assert!(keeper.prepare(&past, [5; 32]).is_err_and(|error| damaged(error.kind())));
+            assert!(keeper.prepare(&past, || Ok([5; 32])).is_err_and(|error| damaged(error.kind())));
             return;
         };
         let mut asked = tables.clone();
@@ -97,7 +97,7 @@ pub(crate) fn book(input: &Input<'_>) {
         let found = Keeper::book(&asked).expect("what was written decodes");
         assert_eq!(found, Book { asked: true, ..known.clone() });
 
-        let due = keeper.prepare(&past, [5; 32]).expect("the rows are whole");
+        let due = keeper.prepare(&past, || Ok([5; 32])).expect("the rows are whole");
         let said = keeper.standing(&past).expect("the rows are whole");
         assert_eq!(said.epoch, Some(made.epoch), "the only one there is");
         match due {

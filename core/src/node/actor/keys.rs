@@ -49,7 +49,7 @@ impl Actor {
 
     fn make_keys(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         for _ in 0..STEPS {
-            let entropy = self.start.surroundings.random()?;
+            let entropy = || self.start.surroundings.random();
             match self.keeper.prepare(&self.replica.everything(view), entropy)? {
                 Prepared::Ready => return Ok(()),
                 Prepared::Write(payload) => drop(self.author(*payload, view, stage)?),
