@@ -107,3 +107,51 @@ impl StateRead for ContextTables<'_> {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Has every key, and counts how often it is asked.
+    #[derive(Default)]
+    struct Counting(Cell<u32>);
+
+    impl Snapshot for Counting {
+        fn get(&self, _: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.0.set(self.0.get() + 1);
+            Ok((!key.ends_with(b"absent")).then(|| key.to_vec()))
+        }
+
+        fn scan(
+            &self,
+            _: Keyspace,
+            _: &[u8],
+            _: Option<&[u8]>,
+            _: bool,
+            _: usize,
+        ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_row_about_keys_is_read_once_and_only_few_are_remembered() {
+        let snapshot = Counting::default();
+        let tables = ContextTables::new(&snapshot, 7);
+        for _ in 0..3 {
+            assert_eq!(tables.get(Table::Keys, b"there").unwrap(), Some(context_key(7, b"there")));
+            assert_eq!(tables.get(Table::Keys, b"absent").unwrap(), None);
+        }
+        assert_eq!(snapshot.0.get(), 2);
+        for _ in 0..3 {
+            assert_eq!(tables.get(Table::State, b"there").unwrap(), Some(context_key(7, b"there")));
+        }
+        assert_eq!(snapshot.0.get(), 5);
+        for row in 0..1_000u32 {
+            tables.get(Table::Keys, &row.to_be_bytes()).unwrap();
+        }
+        assert_eq!((snapshot.0.get(), tables.keys.borrow().len()), (1_005, REMEMBERED));
+    }
+}
