@@ -36,6 +36,8 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 const SET_BACK: u64 = u64::MAX;
 /// After so long an old ratchet key goes, also if somebody may not have seen the new one.
 const FORGET: u64 = 7 * DAY;
+/// So far a time may be ahead of the clock, which is not always set forward.
+const SKEW: u64 = 60 * 60 * 1000;
 /// How long between two looks at what can be forgotten.
 const TIDY: u64 = 60_000;
 /// Under how many usable epochs envelopes are listened for: the best, and those under which members send that have not seen it yet.
@@ -232,6 +234,16 @@ impl Keeper {
         Ok(Self::row(tables, &Key::Book)?.unwrap_or_default())
     }
 
+    /// How long ago that was, in ms. What a clock noted that was ahead then says nothing, and counts as long ago: so that it is not for as long that
+    /// nothing is due.
+    fn ago(&self, since: u64) -> u64 {
+        match self.now.checked_sub(since) {
+            Some(ago) => ago,
+            None if since - self.now <= SKEW => 0,
+            None => u64::MAX,
+        }
+    }
+
     fn keep(book: &Book) -> Change {
         Change::put(Key::Book, book)
     }
@@ -257,7 +269,7 @@ impl Keeper {
         let since = book.held.iter().find(|(held, _)| *held == epoch).map_or(self.now, |(_, since)| *since);
         Ok(Usage {
             sent: sent.unwrap_or(0),
-            age: self.now.saturating_sub(since),
+            age: self.ago(since),
             members: past.members().count(),
             asked: book.asked,
             locked_out: sent.is_none(),
@@ -278,7 +290,7 @@ impl Keeper {
         }
         let best = self.best(past, scope, book.last)?;
         match rules::decide(best.epoch, &self.usage(&book, &best, past, scope)?) {
-            Choice::Send(_) if book.refreshed != 0 && self.now.saturating_sub(book.refreshed) > DAY => {
+            Choice::Send(_) if book.refreshed != 0 && self.ago(book.refreshed) > DAY => {
                 self.draft_refresh(past, entropy()?).map(Box::new).map(Prepared::Write)
             }
             Choice::Send(epoch) => {
@@ -309,7 +321,8 @@ impl Keeper {
             Choice::Send(_) => None,
             Choice::Rotate(why) => Some(why),
         };
-        seen.or_failure(Standing { epoch: best.epoch, age: usage.age, able, pending })
+        let age = if usage.age == u64::MAX { 0 } else { usage.age };
+        seen.or_failure(Standing { epoch: best.epoch, age, able, pending })
     }
 
     /// What envelopes are sealed with in the usable epochs whose keys are here, the best first; few. An epoch that a removal has spoilt is not

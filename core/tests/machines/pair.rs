@@ -8,16 +8,17 @@ use ed25519_dalek::SigningKey;
 use kith_core::Result;
 use kith_core::application::Application;
 use kith_core::application::kv::{self, KeyValue};
+use kith_core::encryption::Suite;
 use kith_core::invitation::Invitation;
 use kith_core::network::{LinkId, PeerId};
 use kith_core::node::machine::{
     Answer, Heard, Input, Machine, Marks, Order, Round, Setup, Surroundings, Wish, first_keys,
 };
 use kith_core::node::{Clock, Event, InviteOptions};
-use kith_core::replica::payload::CallPayload;
+use kith_core::replica::payload::{Add, CallPayload};
 use kith_core::replica::{
-    ContextId, Creation, Kind, MemberId, MemoryTables, Replica, Signer, StateKey, StateRead, Tip,
-    Transaction, TransactionId,
+    ContextId, Creation, Kind, MemberId, MemoryTables, Payload, Replica, Role, Signer, StateKey, StateRead,
+    Table, Tip, Transaction, TransactionId,
 };
 use kith_core::storage::{
     Batch, ContextTables, Durability, Keyspace, Mark, MemoryStore, Snapshot, Store, add_writes,
@@ -95,9 +96,14 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn start(&mut self, time: &Arc<AtomicU64>, runtime: &tokio::runtime::Handle) {
+    pub(crate) fn start(
+        &mut self,
+        time: &Arc<AtomicU64>,
+        ahead: &Arc<AtomicU64>,
+        runtime: &tokio::runtime::Handle,
+    ) {
         self.starts += 1;
-        let clock = Arc::clone(time);
+        let (clock, ahead) = (Arc::clone(time), Arc::clone(ahead));
         let seed = blake3::derive_key("randomness", &[&self.key.to_bytes()[..], &[self.starts]].concat());
         let machine = Machine::open(Setup {
             context: self.context,
@@ -110,7 +116,10 @@ impl Member {
             durability: Durability::Power,
             event_retention: 1_000_000,
             frozen: None,
-            clock: Clock::new(move || 1_767_225_600_000 + clock.load(Ordering::Relaxed)),
+            clock: Clock::new(move || {
+                let right = 1_767_225_600_000 + clock.load(Ordering::Relaxed);
+                right.saturating_add(ahead.load(Ordering::Relaxed))
+            }),
             surroundings: Box::new(Inside(Arc::clone(time), AtomicU64::new(0), seed)),
             runtime: runtime.clone(),
         });
@@ -160,6 +169,23 @@ impl Member {
         call.is_opened() && call.key.is_some()
     }
 
+    /// The rows of the keyring, by what is in front of their keys.
+    pub(crate) fn key_rows(&self, of: &[u8]) -> Vec<Vec<u8>> {
+        let from = [b"ring/", of].concat();
+        let rows = self.with_tables(|_, tables| tables.scan(Table::Keys, &from, None, false, usize::MAX));
+        let rows = rows.unwrap().into_iter().filter(|(key, _)| key.starts_with(&from));
+        rows.map(|(_, value)| value).collect()
+    }
+
+    /// The numbers of its own ratchet keys that it still has.
+    pub(crate) fn ratchet_keys(&self) -> Vec<u32> {
+        let rows = self.key_rows(&[0]);
+        let [row] = &rows[..] else { panic!("{} rows of ratchet keys", rows.len()) };
+        // A version, then borsh of the keys and a flag.
+        let (keys, _): (Vec<(u32, [u8; 32])>, bool) = borsh::from_slice(&row[1..]).unwrap();
+        keys.into_iter().map(|(number, _)| number).collect()
+    }
+
     /// How often it was said that keys, or a message, cannot be opened.
     pub(crate) fn key_troubles(&self) -> usize {
         self.events().iter().filter(|event| matches!(event, Event::KeyTrouble { .. })).count()
@@ -184,6 +210,8 @@ impl Member {
 /// The creator and a member, with a wire between them.
 pub(crate) struct Pair {
     time: Arc<AtomicU64>,
+    /// How far the clocks on the wall are ahead, in ms.
+    pub(crate) ahead: Arc<AtomicU64>,
     runtime: tokio::runtime::Runtime,
     pub(crate) members: [Member; 2],
     /// What each has heard and not dealt with.
@@ -240,6 +268,7 @@ impl Pair {
         members.iter_mut().for_each(|member| member.context = replica.context());
         let mut pair = Self {
             time: Arc::default(),
+            ahead: Arc::default(),
             runtime,
             members,
             inboxes: Default::default(),
@@ -265,8 +294,20 @@ impl Pair {
         pair
     }
 
+    /// The second leaves, and its process ends; the first adds the same member again, with new keys.
+    pub(crate) fn leave_and_return(&mut self, suite: Suite) {
+        self.done(1, Wish::Leave);
+        self.end(1);
+        let (package, _) = first_keys(suite as u8, self.members[1].me(), [99; 32]).unwrap();
+        let (context, key) = (self.members[0].context, &self.members[1].key);
+        let add = Add::request(&context, key, Role::Writer, package, None);
+        self.done(0, Wish::Author(Payload::Add(add)));
+        let members = self.members[0].machine().replica().members().count();
+        assert_eq!(members, 2);
+    }
+
     pub(crate) fn start(&mut self, who: usize) {
-        self.members[who].start(&self.time, self.runtime.handle());
+        self.members[who].start(&self.time, &self.ahead, self.runtime.handle());
     }
 
     pub(crate) fn wish(&mut self, who: usize, wish: Wish) -> u64 {

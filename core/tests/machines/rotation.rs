@@ -1,6 +1,7 @@
 //! When a member makes new keys though nobody asks it to: once a day while it writes, after days asleep, and after its store was set back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kith_core::ErrorKind;
 use kith_core::encryption::{RatchetKey, Suite};
@@ -124,5 +125,142 @@ fn who_was_set_back_makes_new_keys_before_it_writes_again() {
         assert!(pair.members[1].opened_by_key(&call), "{suite:?}");
         pair.done(1, put(9));
         assert_eq!(made(&pair, 1), (before.0 + 1, before.1 + 1), "{suite:?}: once");
+    }
+}
+
+#[test]
+fn keys_that_are_asked_for_are_made_once() {
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    pair.done(1, put(1));
+    // Both the epoch and the key are due by their age as well.
+    pair.pass(2 * DAY);
+    pair.done(1, Wish::RotateKeys);
+    assert_eq!(made(&pair, 1), (1, 2));
+    pair.done(1, put(2));
+    assert_eq!(made(&pair, 1), (1, 2));
+}
+
+/// What it notes then lies ahead: until the clock on the wall comes there, nothing would be old.
+#[test]
+fn a_clock_that_was_ahead_does_not_end_rotation() {
+    for ahead in [2 * HOUR, 3_650 * DAY, u64::MAX] {
+        let mut pair = Pair::new(Suite::X25519 as u8, false);
+        pair.ahead.store(ahead, Ordering::Relaxed);
+        pair.done(1, put(1));
+        pair.done(1, put(2));
+        assert_eq!(made(&pair, 1), (0, 1), "{ahead}");
+        pair.ahead.store(0, Ordering::Relaxed);
+        pair.done(1, put(3));
+        assert_eq!(made(&pair, 1), (1, 2), "{ahead}: both count as old");
+        pair.done(1, put(4));
+        assert_eq!(made(&pair, 1), (1, 2), "{ahead}: once");
+        pair.pass(DAY + HOUR);
+        pair.done(1, put(5));
+        assert_eq!(made(&pair, 1), (2, 3), "{ahead}: as ever");
+    }
+    // The control: a clock that is set a little back makes nothing due.
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    pair.ahead.store(HOUR / 2, Ordering::Relaxed);
+    pair.done(1, put(1));
+    pair.ahead.store(0, Ordering::Relaxed);
+    pair.done(1, put(2));
+    assert_eq!(made(&pair, 1), (0, 1));
+}
+
+#[test]
+fn a_sleeper_whose_clock_was_ahead_replaces_its_key() {
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    pair.ahead.store(3_650 * DAY, Ordering::Relaxed);
+    pair.done(0, put(1));
+    pair.end(1);
+    pair.ahead.store(0, Ordering::Relaxed);
+    pair.begin(1);
+    assert_eq!(made(&pair, 1), (1, 0));
+    pair.end(1);
+    pair.begin(1);
+    assert_eq!(made(&pair, 1), (1, 0), "once");
+}
+
+/// What others sealed to a ratchet key can be opened by a thief for as long as the private half is there.
+#[test]
+fn an_old_ratchet_key_goes_once_all_have_seen_the_new_one() {
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    pair.done(0, put(1));
+    assert_eq!(pair.members[1].ratchet_keys(), [0]);
+    pair.done(1, Wish::RotateKeys);
+    assert_eq!(pair.members[1].ratchet_keys(), [0, 1]);
+    // The other has it, and has said nothing after it yet: an epoch of its own might still be on its way that is sealed to the old one.
+    pair.pass(DAY / 2);
+    pair.done(1, put(2));
+    assert_eq!(pair.members[1].ratchet_keys(), [0, 1]);
+    pair.done(0, put(3));
+    assert_eq!(pair.members[1].ratchet_keys(), [0, 1], "forgotten with the next look, not each time");
+    pair.pass(HOUR);
+    let call = pair.done(0, put(4)).unwrap();
+    assert_eq!(pair.members[1].ratchet_keys(), [1]);
+    assert!(pair.members[1].opened_by_key(&call));
+    assert_eq!(pair.members[1].key_troubles(), 0);
+}
+
+#[test]
+fn an_old_ratchet_key_goes_after_a_week_whoever_is_silent() {
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    pair.done(1, put(1));
+    pair.done(1, Wish::RotateKeys);
+    pair.pass(6 * DAY);
+    pair.done(1, put(2));
+    // A day has passed, so there is one more.
+    assert_eq!(pair.members[1].ratchet_keys(), [0, 1, 2]);
+    pair.pass(8 * DAY);
+    pair.done(1, put(3));
+    assert_eq!(pair.members[1].ratchet_keys(), [0, 1, 2, 3], "the newest is new");
+    pair.pass(7 * DAY + HOUR);
+    pair.done(1, Wish::RotateKeys);
+    let newest = *pair.members[1].ratchet_keys().last().unwrap();
+    assert_eq!(newest, 4);
+}
+
+#[test]
+fn chains_of_an_epoch_go_with_their_authors_first_call_in_a_better_one() {
+    const CHAIN: u8 = 3;
+    let mut pair = Pair::new(Suite::X25519 as u8, false);
+    let chains = |pair: &Pair, epoch: [u8; 32]| -> Vec<bool> {
+        let rows = |member: &crate::pair::Member, author: [u8; 32]| {
+            !member.key_rows(&[&[CHAIN][..], &epoch, &author].concat()).is_empty()
+        };
+        let authors = [pair.members[0].me().0, pair.members[1].me().0];
+        pair.members.iter().flat_map(|member| authors.map(|author| rows(member, author))).collect()
+    };
+    let one = pair.done(0, put(1)).unwrap();
+    pair.done(1, put(2));
+    let epoch = |pair: &Pair, call| {
+        pair.members[0]
+            .with_tables(|replica, tables| replica.transaction(tables, &call).unwrap().unwrap().header.epoch)
+    };
+    let first = epoch(&pair, one);
+    assert_eq!(chains(&pair, first), [true; 4]);
+    pair.done(0, Wish::RotateKeys);
+    assert_eq!(chains(&pair, first), [true; 4], "nothing was sent in the new one");
+    let two = pair.done(0, put(3)).unwrap();
+    assert_ne!(epoch(&pair, two), first);
+    assert_eq!(chains(&pair, first), [false, true, false, true], "at both, the author's chain");
+    pair.done(1, put(4));
+    assert_eq!(chains(&pair, first), [false; 4]);
+}
+
+/// It is a member again, and a recipient of the epoch from before by its id: but it had the keys of that while it was none.
+#[test]
+fn an_epoch_ends_with_who_left_though_it_came_back() {
+    for suite in [Suite::X25519, Suite::XWing] {
+        let mut pair = Pair::new(suite as u8, false);
+        pair.done(0, put(1));
+        pair.done(0, put(2));
+        assert_eq!(made(&pair, 0), (0, 1));
+        pair.leave_and_return(suite);
+        pair.done(0, put(3));
+        assert_eq!(made(&pair, 0), (0, 2), "{suite:?}");
+        pair.done(0, put(4));
+        assert_eq!(made(&pair, 0), (0, 2), "{suite:?}: once");
+        assert_eq!(pair.members[0].machine().replica().violations(), 0, "{suite:?}");
     }
 }

@@ -20,7 +20,7 @@ impl Keeper {
     /// A new ratchet key, to be written.
     pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
         let scope = self.scope(past.replica)?;
-        let published = self.published(past, scope)?;
+        let (published, _) = self.published(past, scope)?;
         let rows = Stored::new(past.tables);
         let ring = self.ring(scope, &rows);
         let (key, change) = rows.told(ring.refresh_after(published, &Secret::new(entropy)))?;
@@ -29,15 +29,15 @@ impl Keeper {
         Ok(Payload::RefreshKey(said))
     }
 
-    /// The number of this member's key that others seal to.
-    fn published(&self, past: &Past<'_>, scope: Scope) -> Result<u32> {
+    /// The number of this member's key that others seal to, and of the act that says so; none for the first one.
+    fn published(&self, past: &Past<'_>, scope: Scope) -> Result<(u32, Option<u32>)> {
         let seen = Seen::new(past, scope, &self.known);
         let added = past.members().find(|(member, _)| **member == self.me).map(|(_, added)| added);
-        let mut newest = 0;
+        let mut newest = (0, None);
         for act in past.key_acts().filter(|act| act.author == self.me) {
-            let said = seen.said(&act.id).filter(|said| follows(newest, said.key.index));
+            let said = seen.said(&act.id).filter(|said| follows(newest.0, said.key.index));
             if let Some(said) = said.filter(|_| added.is_some_and(|added| past.precedes(&added, &act.id))) {
-                newest = said.key.index;
+                newest = (said.key.index, Some(act.number));
             }
         }
         seen.or_failure(newest)
@@ -60,7 +60,7 @@ impl Keeper {
     /// The context is opened: whether this member was away for long.
     pub(crate) fn wake(&mut self, tables: &dyn StateRead) -> Result<()> {
         let awake: Option<u64> = Self::row(tables, &Key::Awake)?;
-        self.slept = awake.is_some_and(|at| self.now.saturating_sub(at) > ASLEEP);
+        self.slept = awake.is_some_and(|at| self.ago(at) > ASLEEP);
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Keeper {
             return Ok(false);
         }
         let refreshed = Self::book(past.tables)?.refreshed;
-        Ok(Self::has_keys(past.tables)? && self.now.saturating_sub(refreshed) > DAY)
+        Ok(Self::has_keys(past.tables)? && refreshed != SET_BACK && self.ago(refreshed) > DAY)
     }
 
     /// What need not be kept any more; and that this node is at work.
@@ -95,16 +95,12 @@ impl Keeper {
         if oldest == newest {
             return Ok(None);
         }
-        let seen = Seen::new(past, scope, &self.known);
-        let mut published = None;
-        for act in past.key_acts().filter(|act| act.author == self.me) {
-            if published.is_none() && seen.said(&act.id).is_some_and(|said| said.key.index == newest) {
-                published = Some(act.number);
-            }
+        let (published, Some(number)) = self.published(past, scope)? else { return Ok(None) };
+        if published != newest {
+            return Ok(None);
         }
-        let Some(number) = seen.or_failure(published)? else { return Ok(None) };
         let refreshed = Self::book(past.tables)?.refreshed;
-        let old = self.now.saturating_sub(refreshed) > FORGET;
+        let old = refreshed != SET_BACK && self.ago(refreshed) > FORGET;
         if old || past.all_have_seen(number)? {
             return rows.told(ring.forget_keys(newest)).map(Some);
         }

@@ -66,11 +66,12 @@ impl Actor {
         if self.replica.member(&self.start.shared.me).is_none() {
             return Err(Rejection::NotMember.into());
         }
-        let writes: Vec<TableWrite> = self.keeper.ask(view)?;
         let entropy = self.start.surroundings.random()?;
         let refresh = self.keeper.draft_refresh(&self.replica.everything(view), entropy)?;
         self.author(refresh, view, stage)?;
-        view.apply(writes);
+        // After it: what it notes of its time is to stay.
+        let asked: Vec<TableWrite> = self.keeper.ask(view)?;
+        view.apply(asked);
         self.make_keys(view, stage)
     }
 
