@@ -26,6 +26,8 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// What contexts' threads tell the switchboard.
 pub(crate) enum ToSwitchboard {
+    /// All contexts that the node had are here.
+    TakenUp,
     /// A context is here; with `ask`, peers that are connected are asked for it.
     Host { context: ContextId, access_key: [u8; 32], commands: mpsc::Sender<Command>, ask: bool },
     /// It is gone.
@@ -110,16 +112,34 @@ impl Switchboard {
         mut events: network::Events,
         mut orders: mpsc::UnboundedReceiver<ToSwitchboard>,
     ) {
+        // A peer asks for a context once on a link. One that comes back at once would ask for contexts whose threads are being started, be told
+        // that they are not here, and have no session until the link is lost.
+        loop {
+            match orders.recv().await {
+                None | Some(ToSwitchboard::Stop) => return,
+                Some(ToSwitchboard::TakenUp) => break,
+                Some(order) => self.order(order),
+            }
+        }
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
                     None | Some(ToSwitchboard::Stop) => return,
                     Some(order) => self.order(order),
                 },
-                event = events.recv() => match event {
-                    None => return,
-                    Some(event) => self.event(event),
-                },
+                event = events.recv() => {
+                    let Some(event) = event else { return };
+                    // What was done here may be why the peer did this: it comes first. No more than waits now, or contexts that write all the time
+                    // would keep the network waiting.
+                    for _ in 0..orders.len() {
+                        match orders.try_recv() {
+                            Ok(ToSwitchboard::Stop) => return,
+                            Ok(order) => self.order(order),
+                            Err(_) => break,
+                        }
+                    }
+                    self.event(event);
+                }
             }
         }
     }
@@ -141,7 +161,10 @@ impl Switchboard {
                 self.hosted.remove(&context);
                 let links: Vec<LinkId> = self.lines.keys().copied().collect();
                 for link in links {
-                    self.on_line(link, |line| line.link.remove(&context));
+                    self.on_line(link, |line| {
+                        line.ended.remove(&context);
+                        line.link.remove(&context)
+                    });
                 }
             }
             ToSwitchboard::Send { link, channel, message } => {
@@ -169,15 +192,16 @@ impl Switchboard {
                     self.on_line(link, |line| line.link.open(&context));
                 }
             }
-            ToSwitchboard::Stop => {}
+            ToSwitchboard::TakenUp | ToSwitchboard::Stop => {}
         }
     }
 
     /// The side that dialled opens channels, so it is the one that opens them again.
     fn open_later(&mut self, link: LinkId, context: ContextId) {
-        let ask = self.hosted.get(&context).is_some_and(|hosted| hosted.ask);
-        let Some(line) = self.lines.get_mut(&link) else { return };
-        if !line.outbound && !ask {
+        let (Some(hosted), Some(line)) = (self.hosted.get(&context), self.lines.get_mut(&link)) else {
+            return;
+        };
+        if !line.outbound && !hosted.ask {
             return;
         }
         let ended = line.ended.entry(context).or_default();
@@ -406,3 +430,6 @@ fn say_closed(hosted: &Hosted, link: LinkId, channel: Channel) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use crate::node::info::SyncReport;
 use crate::node::options::{Engine, Options};
 use crate::node::process;
 use crate::node::shared::{Running, suspended};
+use crate::node::switchboard::ToSwitchboard;
 use crate::replica::ContextId;
 use crate::storage::StorageKey;
 use crate::{Error, ErrorKind, Result};
@@ -120,6 +121,8 @@ impl Registry {
                 tokio::spawn(go_on_joining(Arc::downgrade(self), context, invitation));
             }
         }
+        // Fails only in a shutdown.
+        let _ = live.switchboard.send(ToSwitchboard::TakenUp);
         Ok(())
     }
 
@@ -334,7 +337,7 @@ impl Drop for Registry {
         // Nobody waits: the threads end when their queues do, and the store with the last of them.
         let live = self.live.send_replace(None);
         if let Some(live) = &live {
-            let _ = live.switchboard.send(super::ToSwitchboard::Stop);
+            let _ = live.switchboard.send(ToSwitchboard::Stop);
         }
         let mut stopping = Vec::new();
         let mut handles = Vec::new();

@@ -56,13 +56,7 @@ impl Live {
             }
         };
         let (switchboard, orders) = mpsc::unbounded_channel();
-        let peers = Arc::new(Peers {
-            store: Arc::clone(&store),
-            network: network.clone(),
-            handle: tokio::runtime::Handle::current(),
-            known: Mutex::new(known),
-            listening: watch::Sender::new(0),
-        });
+        let peers = Arc::new(Peers::new(Arc::clone(&store), network.clone(), known));
         tokio::spawn(
             Switchboard::new(network.clone(), Arc::clone(&peers), switchboard.clone()).run(events, orders),
         );

@@ -15,21 +15,27 @@ const LISTEN: Duration = Duration::from_secs(5);
 
 /// The peers that are worth remembering: those that proved to be members, with their addresses.
 pub(crate) struct Peers {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) network: Network,
-    pub(super) handle: tokio::runtime::Handle,
-    pub(super) known: Mutex<BTreeMap<PeerId, Known>>,
+    store: Arc<dyn Store>,
+    network: Network,
+    handle: tokio::runtime::Handle,
+    known: Mutex<BTreeMap<PeerId, Known>>,
     /// How many addresses this node listens at.
-    pub(super) listening: watch::Sender<usize>,
+    listening: watch::Sender<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     pub(super) addresses: Vec<String>,
     pub(super) friend: bool,
 }
 
 impl Peers {
+    /// On the runtime that its work is to be done on.
+    pub(crate) fn new(store: Arc<dyn Store>, network: Network, known: BTreeMap<PeerId, Known>) -> Self {
+        let handle = tokio::runtime::Handle::current();
+        Self { store, network, handle, known: Mutex::new(known), listening: watch::Sender::new(0) }
+    }
+
     /// This node listens at one more address: its port is noted, so that the next start listens there again.
     pub(crate) fn listening(&self) {
         let (store, addresses) = (Arc::clone(&self.store), self.network.addresses());
