@@ -294,13 +294,13 @@ pub(crate) const REASONS: &[Reason] = &[
         &[StorageFull],
         &["change_storage_key", "export"],
         &[],
-        "A full disk is told as such where files are written, as for `Node::open`; the test has no disk to fill.",
+        "A full disk is told as such: shown by `core/tests/errors/readonly.rs`, which has disks of its own.",
     ),
     because(
         &[StorageFull],
         &["resume", "sync_once"],
         &[],
-        "They open a store as `Node::open` does, where it is shown; a store that is given, as the test needs one, stays open.",
+        "They open a store as `Node::open` does: shown by `core/tests/errors/readonly.rs`, which has disks of its own.",
     ),
 ];
 

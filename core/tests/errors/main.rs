@@ -14,6 +14,7 @@ mod network;
 mod nodes;
 mod opening;
 mod page;
+mod readonly;
 mod roles;
 mod sizes;
 mod suspended;
