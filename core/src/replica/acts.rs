@@ -1,60 +1,16 @@
 //! The governing transactions that are known, and which of them is in whose causal past.
 
+mod numbers;
+
 use std::collections::{BTreeSet, HashMap};
+
+pub(crate) use self::numbers::Numbers;
 
 use super::history::Invalid;
 use super::payload::{Invite, KeyPackage, Named, Payload, Tip};
 use super::receipt::Place;
 use super::{MemberId, Role, TransactionId};
 use crate::encryption::{Suite, check_keys};
-
-/// A set of local numbers of governing transactions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Numbers(Vec<u64>);
-
-impl Numbers {
-    pub(crate) fn insert(&mut self, number: u32) {
-        let (word, bit) = (number as usize / 64, number % 64);
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << bit;
-    }
-
-    pub(crate) fn words(&self) -> Vec<u64> {
-        self.0.clone()
-    }
-
-    /// What is in both.
-    pub(crate) fn common(&self, other: &Self) -> Self {
-        let mut words: Vec<u64> = self.0.iter().zip(&other.0).map(|(one, other)| one & other).collect();
-        while words.last() == Some(&0) {
-            words.pop();
-        }
-        Self(words)
-    }
-
-    pub(crate) fn contains(&self, number: u32) -> bool {
-        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    fn remove(&mut self, number: u32) {
-        if let Some(word) = self.0.get_mut(number as usize / 64) {
-            *word &= !(1 << (number % 64));
-        }
-    }
-
-    pub(crate) fn extend(&mut self, other: &Self) {
-        if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        self.0.iter_mut().zip(&other.0).for_each(|(word, more)| *word |= more);
-    }
-}
 
 /// A governing transaction, as far as judging needs it.
 #[derive(Clone, Debug)]
