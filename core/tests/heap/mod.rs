@@ -65,6 +65,12 @@ impl Watch {
         Self { before, _alone: alone }
     }
 
+    /// From now on; what was made meanwhile is none of it.
+    pub(crate) fn again(&mut self) {
+        self.before = now();
+        MOST.store(self.before, Ordering::Relaxed);
+    }
+
     /// At any moment since it was made, the attackers' own share included.
     pub(crate) fn at_most(&self, mib: usize, attack: &str) {
         let most = usize::try_from(MOST.load(Ordering::Relaxed) - self.before).unwrap_or(0);

@@ -10,6 +10,7 @@ use kith_core::sync::{Ended, SYNC_VERSION};
 
 use crate::heap::Watch;
 use crate::liar::Liar;
+use crate::network::BOTH;
 use crate::nodes::PATIENCE;
 use crate::scene::{Scene, wait_for};
 
@@ -71,61 +72,68 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_in_a_session_ends_it() {
-    let scene = Scene::new().await;
-    let mut liar = scene.liar().await;
-    for (name, message) in garbage() {
-        let closed = liar.closed;
-        liar.say(message).await;
-        let deadline = tokio::time::timeout(PATIENCE, liar.until(|liar| liar.closed > closed)).await;
-        assert!(deadline.is_ok(), "{name}");
-        liar.come_back().await;
+    for transport in BOTH {
+        let scene = Scene::over(transport).await;
+        let mut liar = scene.liar().await;
+        for (name, message) in garbage() {
+            let closed = liar.closed;
+            liar.say(message).await;
+            let deadline = tokio::time::timeout(PATIENCE, liar.until(|liar| liar.closed > closed)).await;
+            assert!(deadline.is_ok(), "{name}");
+            liar.come_back().await;
+        }
+        assert!(liar.line.is_some(), "the link has outlived it all");
+        liar.hang_up().await;
+        scene.ends_whole("garbage in sessions").await;
     }
-    assert!(liar.line.is_some(), "the link has outlived it all");
-    liar.hang_up().await;
-    scene.ends_whole("garbage in sessions").await;
 }
 
 /// What a link carries, as `docs/sync.md` has it; each ends the link, and only that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_a_link_ends_it() {
-    let scene = Scene::new().await;
-    let mut liar = scene.liar().await;
-    let channel = |number: u32| number.to_le_bytes();
-    let frames: Vec<(&str, Vec<u8>)> = vec![
-        ("nothing", vec![]),
-        ("no frame", vec![9]),
-        ("noise", vec![0xaa; 5000]),
-        ("half a frame", vec![1, 0, 0]),
-        ("a second hello", [&[0][..], &[7; 32]].concat()),
-        // Each side opens its own numbers; both parities are tried, one of them is not this side's.
-        ("a channel of the other side", [&[1][..], &channel(u32::MAX), &[7; 32]].concat()),
-        ("a channel of the other side", [&[1][..], &channel(u32::MAX - 1), &[7; 32]].concat()),
-        ("a message of four thousand million bytes", [&[4][..], &channel(0), &channel(u32::MAX)].concat()),
-    ];
-    let mut cut = 0;
-    for (name, frame) in frames {
-        liar.send(frame).await;
-        if name == "a channel of the other side" {
-            // One of the two is a wrong opening and is answered; then the link is up, and the test hangs up itself.
-            liar.until(|liar| liar.line.is_none() || liar.answered_at_random > 0).await;
-            cut += usize::from(liar.line.is_none());
-            if liar.line.is_some() {
-                liar.hang_up().await;
+    for transport in BOTH {
+        let scene = Scene::over(transport).await;
+        let mut liar = scene.liar().await;
+        let channel = |number: u32| number.to_le_bytes();
+        let frames: Vec<(&str, Vec<u8>)> = vec![
+            ("nothing", vec![]),
+            ("no frame", vec![9]),
+            ("noise", vec![0xaa; 5000]),
+            ("half a frame", vec![1, 0, 0]),
+            ("a second hello", [&[0][..], &[7; 32]].concat()),
+            // Each side opens its own numbers; both parities are tried, one of them is not this side's.
+            ("a channel of the other side", [&[1][..], &channel(u32::MAX), &[7; 32]].concat()),
+            ("a channel of the other side", [&[1][..], &channel(u32::MAX - 1), &[7; 32]].concat()),
+            (
+                "a message of four thousand million bytes",
+                [&[4][..], &channel(0), &channel(u32::MAX)].concat(),
+            ),
+        ];
+        let mut cut = 0;
+        for (name, frame) in frames {
+            liar.send(frame).await;
+            if name == "a channel of the other side" {
+                // One of the two is a wrong opening and is answered; then the link is up, and the test hangs up itself.
+                liar.until(|liar| liar.line.is_none() || liar.answered_at_random > 0).await;
+                cut += usize::from(liar.line.is_none());
+                if liar.line.is_some() {
+                    liar.hang_up().await;
+                }
+                liar.answered_at_random = 0;
+            } else {
+                liar.until(|liar| liar.line.is_none()).await;
             }
-            liar.answered_at_random = 0;
-        } else {
-            liar.until(|liar| liar.line.is_none()).await;
+            liar.connect().await;
+            liar.until(Liar::is_through).await;
         }
-        liar.connect().await;
-        liar.until(Liar::is_through).await;
+        assert_eq!(cut, 1, "one of the two parities is the other side's");
+        // Guessing contexts: the node answers each guess at random, and cuts the link after many.
+        for number in 0..=kith_core::limits::SYNC_WRONG_OPENINGS as u32 {
+            liar.guess(number).await;
+        }
+        liar.until(|liar| liar.line.is_none()).await;
+        scene.ends_whole("garbage on links").await;
     }
-    assert_eq!(cut, 1, "one of the two parities is the other side's");
-    // Guessing contexts: the node answers each guess at random, and cuts the link after many.
-    for number in 0..=kith_core::limits::SYNC_WRONG_OPENINGS as u32 {
-        liar.guess(number).await;
-    }
-    liar.until(|liar| liar.line.is_none()).await;
-    scene.ends_whole("garbage on links").await;
 }
 
 /// A member that names tips which do not exist, or says that its history is another one and then gives nothing: the node compares a few
@@ -167,45 +175,49 @@ async fn a_member_that_lies_about_what_it_holds_is_not_believed() {
 /// It is through the handshake, asks for everything, and neither takes nor answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_never_answers_holds_up_nobody() {
-    let scene = Scene::new().await;
-    let mut liar = scene.liar().await;
-    let watch = Watch::begin().await;
-    liar.deaf = true;
-    liar.story.digest = Some([7; 32]);
-    liar.with_session(|session, story, now| session.compare(story, now)).await;
-    let value = vec![1; 256 << 10];
-    for round in 0..64u8 {
-        scene.attacked.put(crate::nodes::key(&format!("large {round}")), &value).await.unwrap();
+    for transport in BOTH {
+        let scene = Scene::over(transport).await;
+        let mut liar = scene.liar().await;
+        let watch = Watch::begin().await;
+        liar.deaf = true;
+        liar.story.digest = Some([7; 32]);
+        liar.with_session(|session, story, now| session.compare(story, now)).await;
+        let value = vec![1; 256 << 10];
+        for round in 0..64u8 {
+            scene.attacked.put(crate::nodes::key(&format!("large {round}")), &value).await.unwrap();
+        }
+        crate::nodes::equal(&scene.attacked, &scene.at_honest).await;
+        watch.at_most(112, "16 MiB written beside a deaf peer");
+        liar.hang_up().await;
+        scene.ends_whole("a deaf member").await;
     }
-    crate::nodes::equal(&scene.attacked, &scene.at_honest).await;
-    watch.at_most(96, "16 MiB written beside a deaf peer");
-    liar.hang_up().await;
-    scene.ends_whole("a deaf member").await;
 }
 
 /// Somebody who was invited, and of whom the only member that is reached says nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joining_a_member_that_never_answers_times_out_and_leaves_nothing() {
-    let scene = Scene::new().await;
-    let mut config = Config::new(crate::network::secret());
-    config.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
-    let (silent, mut events) = Network::start(config).unwrap();
-    let listening = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
-    let Some(Event::Listening { address }) = listening else { panic!("{listening:?}") };
-    let mut invitation = scene.invitation().await;
-    invitation.addresses = vec![address];
-    let invitation = crate::nodes::sign(invitation);
-    let mut hurry = JoinOptions::default();
-    hurry.timeout = Some(Duration::from_secs(2));
-    let before = scene.honest.contexts().unwrap().len();
-    let third = kith_core::Node::open(Default::default()).await.unwrap();
-    let error = third.join(&invitation, hurry).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert_eq!(third.contexts().unwrap().len(), 0);
-    assert_eq!(scene.honest.contexts().unwrap().len(), before);
-    third.shutdown().await.unwrap();
-    silent.shutdown().await;
-    scene.ends_whole("a silent member").await;
+    for transport in BOTH {
+        let scene = Scene::over(transport).await;
+        let mut config = Config::new(crate::network::secret());
+        config.listen = vec![transport.into()];
+        let (silent, mut events) = Network::start(config).unwrap();
+        let listening = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
+        let Some(Event::Listening { address }) = listening else { panic!("{listening:?}") };
+        let mut invitation = scene.invitation().await;
+        invitation.addresses = vec![address];
+        let invitation = crate::nodes::sign(invitation);
+        let mut hurry = JoinOptions::default();
+        hurry.timeout = Some(Duration::from_secs(2));
+        let before = scene.honest.contexts().unwrap().len();
+        let third = kith_core::Node::open(Default::default()).await.unwrap();
+        let error = third.join(&invitation, hurry).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(third.contexts().unwrap().len(), 0);
+        assert_eq!(scene.honest.contexts().unwrap().len(), before);
+        third.shutdown().await.unwrap();
+        silent.shutdown().await;
+        scene.ends_whole("a silent member").await;
+    }
 }
 
 /// The control of the tests above: the liar's own side of a session that the node ended for garbage does not call it garbage itself.

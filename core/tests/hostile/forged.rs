@@ -188,7 +188,7 @@ async fn what_nobody_can_complete_waits_within_bounds() {
     let status = scene.attacked.status().await.unwrap();
     assert!(status.waiting as usize * EACH <= kith_core::limits::WAITING_FOR_EACH_PEER, "{status:?}");
     assert!(!status.missing.is_empty(), "{status:?}");
-    watch.at_most(52, "40 times 700 KiB that waits for something else");
+    watch.at_most(72, "40 times 700 KiB that waits for something else");
     liar.hang_up().await;
     wait_for("the room is empty", || async { scene.attacked.status().await.unwrap().waiting == 0 }).await;
     scene.ends_whole("parents that do not exist").await;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::liar::Liar;
+use crate::network::TCP;
 use crate::nodes::{self, equal, join, key};
 
 pub(crate) struct Scene {
@@ -21,6 +22,8 @@ pub(crate) struct Scene {
     pub(crate) at_honest: Context,
     /// What it is not.
     pub(crate) other: Context,
+    /// What the node listens with.
+    transport: &'static str,
     /// The node's.
     directory: TempDir,
     stop: Arc<AtomicBool>,
@@ -28,22 +31,31 @@ pub(crate) struct Scene {
 }
 
 pub(crate) fn local() -> Options {
+    over(TCP)
+}
+
+fn over(transport: &str) -> Options {
     let mut options = Options::default();
-    options.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    options.listen = vec![transport.into()];
     options
 }
 
-fn on(directory: &TempDir) -> Options {
-    let mut options = local();
+fn on(directory: &TempDir, transport: &str) -> Options {
+    let mut options = over(transport);
     options.path = Some(directory.path().join("node"));
     options
 }
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::over(TCP).await
+    }
+
+    pub(crate) async fn over(transport: &'static str) -> Self {
         nodes::log();
         let directory = tempfile::tempdir().unwrap();
-        let (node, honest) = (Node::open(on(&directory)).await.unwrap(), Node::open(local()).await.unwrap());
+        let node = Node::open(on(&directory, transport)).await.unwrap();
+        let honest = Node::open(over(transport)).await.unwrap();
         // The liar forges what it sends byte by byte, and so needs a context whose calls anybody can make. (Liars in sealed ones: the simulator.)
         let mut options = CreateOptions::default();
         options.encryption = Encryption::Off;
@@ -52,8 +64,17 @@ impl Scene {
         let at_honest = join(&attacked, &honest, Role::Writer).await.unwrap();
         attacked.put(key("before"), b"kept").await.unwrap();
         equal(&attacked, &at_honest).await;
-        let mut scene =
-            Self { node, honest, attacked, at_honest, other, directory, stop: Arc::default(), traffic: None };
+        let mut scene = Self {
+            node,
+            honest,
+            attacked,
+            at_honest,
+            other,
+            transport,
+            directory,
+            stop: Arc::default(),
+            traffic: None,
+        };
         scene.traffic = Some(scene.write_elsewhere());
         scene
     }
@@ -88,6 +109,7 @@ impl Scene {
 
     /// The attack is over: nothing is lost, the honest member and the node are in step, and the other context went on all the time.
     pub(crate) async fn ends_whole(mut self, attack: &str) {
+        let attack = if self.transport == TCP { attack } else { &format!("{attack} over QUIC") };
         self.at_honest.put(key("after"), b"goes on").await.unwrap();
         equal(&self.attacked, &self.at_honest).await;
         for context in [&self.attacked, &self.at_honest] {
@@ -116,7 +138,7 @@ impl Scene {
         self.node.shutdown().await.unwrap();
         self.honest.shutdown().await.unwrap();
         // What it has is what it finds again.
-        let node = Node::open(on(&self.directory)).await.unwrap();
+        let node = Node::open(on(&self.directory, self.transport)).await.unwrap();
         for (id, before) in [(attacked, before), (other, elsewhere)] {
             let context = node.context(id).unwrap();
             let (before, now) = (before.unwrap(), context.status().await.unwrap());

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+pub(crate) const BOTH: [&str; 2] = [TCP, QUIC];
 /// No test waits longer than this for anything; none waits this long in practice.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -168,12 +169,22 @@ impl Raw {
         Self::start(Self::secret_beside(peer, greater)).await
     }
 
+    /// The same, to be dialled over that.
+    pub(crate) async fn beside_at(peer: PeerId, greater: bool, listen: &str) -> Self {
+        Self::start_at(Self::secret_beside(peer, greater), listen).await
+    }
+
     pub(crate) fn secret_beside(peer: PeerId, greater: bool) -> [u8; 32] {
         let id = |secret: &[u8; 32]| PeerId::of_identity(secret);
         std::iter::repeat_with(secret).find(|secret| (id(secret) > peer) == greater).unwrap()
     }
 
     pub(crate) async fn start(secret: [u8; 32]) -> Self {
+        Self::start_at(secret, TCP).await
+    }
+
+    pub(crate) async fn start_at(secret: [u8; 32], listen: &str) -> Self {
+        let listen: Multiaddr = listen.parse().unwrap();
         let streams = libp2p_stream::Behaviour::new();
         let mut control = streams.new_control();
         let inbound = control.accept(protocol()).unwrap();
@@ -183,7 +194,9 @@ impl Raw {
         let (listening, address) = oneshot::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(live(secret, streams, orders_receiver, opened_sender, closed_sender, listening));
+            let ends =
+                Ends { orders: orders_receiver, opened: opened_sender, closed: closed_sender, listening };
+            runtime.block_on(live(secret, streams, listen, ends));
         });
         let id = PeerId::of_identity(&secret);
         let address = format!("{}/p2p/{id}", soon(address).await.unwrap());
@@ -234,25 +247,28 @@ impl Raw {
     }
 }
 
-/// A raw peer's thread.
-async fn live(
-    secret: [u8; 32],
-    streams: libp2p_stream::Behaviour,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+/// What a raw peer's thread hears and tells.
+struct Ends {
+    orders: mpsc::UnboundedReceiver<Order>,
     opened: mpsc::UnboundedSender<()>,
     closed: mpsc::UnboundedSender<()>,
     listening: oneshot::Sender<Multiaddr>,
-) {
+}
+
+/// A raw peer's thread.
+async fn live(secret: [u8; 32], streams: libp2p_stream::Behaviour, listen: Multiaddr, ends: Ends) {
+    let Ends { mut orders, opened, closed, listening } = ends;
     let key = libp2p::identity::Keypair::ed25519_from_bytes(secret).unwrap();
     let mut swarm: Swarm<Bare> = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(Default::default(), libp2p::noise::Config::new, libp2p::yamux::Config::default)
         .unwrap()
+        .with_quic()
         .with_behaviour(|_| Bare { streams, ping: Default::default() })
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
-    swarm.listen_on(TCP.parse().unwrap()).unwrap();
+    swarm.listen_on(listen).unwrap();
     let mut listening = Some(listening);
     loop {
         tokio::select! {
@@ -271,12 +287,13 @@ async fn live(
                 Some(Order::Dial(address)) => {
                     let peer = address.iter().last();
                     let Some(libp2p::multiaddr::Protocol::P2p(peer)) = peer else { panic!("no peer") };
+                    let over_quic = address.iter().any(|part| part == libp2p::multiaddr::Protocol::QuicV1);
                     let opts = libp2p::swarm::dial_opts::DialOpts::peer_id(peer)
                         .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
-                        .addresses(vec![address])
-                        .allocate_new_port()
-                        .build();
-                    swarm.dial(opts).unwrap();
+                        .addresses(vec![address]);
+                    // A port of QUIC's serves any number of connections, and costs some MiB.
+                    let opts = if over_quic { opts } else { opts.allocate_new_port() };
+                    swarm.dial(opts.build()).unwrap();
                 }
                 Some(Order::Cut(peer)) => {
                     let _ = swarm.disconnect_peer_id(peer);
