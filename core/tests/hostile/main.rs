@@ -10,6 +10,7 @@ mod forged;
 #[path = "../heap/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod heap;
+mod holding;
 mod liar;
 #[path = "../network/common.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
