@@ -10,7 +10,7 @@ use crate::scene::{Scene, wait_for};
 
 /// What the node does about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     /// Ends the session; the transaction is nowhere.
     Closes,
     /// Takes it: the field means nothing, or what it says is rejected at its place.

@@ -12,6 +12,7 @@ mod forged;
 mod heap;
 mod holding;
 mod liar;
+mod lying;
 #[path = "../network/common.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod network;
