@@ -15,6 +15,7 @@ use kith_core::application::{Application, ApplicationError, Call, State};
 use kith_core::network::Hub;
 use kith_core::node::{Context, CreateOptions, Durability, Level, Node, Options};
 use kith_core::replica::Role;
+use kith_core::storage::{Keyspace, MemoryStore, Store};
 use nodes::{equal, join, key};
 
 /// Each looks at the whole process, so only one runs at a time.
@@ -198,17 +199,63 @@ async fn calls_and_subscriptions_cost_nothing_that_stays() {
 async fn joins_and_leaves_cost_nothing_that_stays() {
     let _alone = ALONE.lock().await;
     let hub = Hub::new();
-    let (anna, ben) = (nodes::open(&hub).await, nodes::open(&hub).await);
+    let mut options = Options::in_memory(&hub);
+    let store = nodes::watch(&mut options);
+    let (anna, ben) = (Node::open(options).await.unwrap(), nodes::open(&hub).await);
     let context = anna.create_context(CreateOptions::default()).await.unwrap();
     joins_and_leaves(&context, &ben, 10).await;
-    let (before, since, count) = (Use::now(), Instant::now(), times(40, 300));
-    joins_and_leaves(&context, &ben, count).await;
-    // What joined and left is part of the history, which is in memory here; a copy that stayed behind would be many times that.
-    before.check("joins and leaves", count, since, 2 * MIB + count * 24 * KIB);
+    let (mut before, mut since, mut kept) = (Use::now(), Instant::now(), bytes(&store));
+    let (parts, each) = (4, times(10, 75).max(joins() / 4));
+    for _ in 0..parts {
+        joins_and_leaves(&context, &ben, each).await;
+        let grown = bytes(&store) - kept;
+        println!("the history that the store keeps: +{} bytes for each", grown / each);
+        // The history, which is in memory here; what judging it takes; and, of the first some hundred, what was judged of parts of it. A copy that
+        // stayed behind would be many times that.
+        before.check("joins and leaves", each, since, MIB + 2 * grown + each * 16 * KIB);
+        (before, since, kept) = (Use::now(), Instant::now(), bytes(&store));
+    }
     assert_eq!(ben.contexts().unwrap().len(), 0);
     assert_eq!(context.members().await.unwrap().len(), 1);
     let found = context.get(key("joined"), Level::Tentative).await.unwrap();
     assert_eq!(found.as_deref(), Some(&b"and left"[..]));
+    anna.shutdown().await.unwrap();
+    ben.shutdown().await.unwrap();
+}
+
+/// How many joins are asked for, if more than usual are.
+fn joins() -> usize {
+    std::env::var("KITH_SOAK_JOINS").map_or(0, |joins| joins.parse().unwrap())
+}
+
+/// What a store holds.
+fn bytes(store: &MemoryStore) -> usize {
+    let snapshot = store.snapshot().unwrap();
+    let keyspaces = Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Chunks);
+    let rows = keyspaces.flat_map(|keyspace| snapshot.scan(keyspace, &[], None, false, usize::MAX).unwrap());
+    rows.map(|(row, value)| row.len() + value.len()).sum()
+}
+
+/// A context that begins, has a second member for a while, and ends with the last one that leaves.
+async fn contexts_that_end(one: &Node, other: &Node, count: usize) {
+    for _ in 0..count {
+        let context = one.create_context(CreateOptions::default()).await.unwrap();
+        joins_and_leaves(&context, other, 1).await;
+        context.leave().await.unwrap();
+    }
+}
+
+/// Whoever joins ever other contexts and leaves them has nothing of them: no history is left that could grow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contexts_that_were_joined_and_left_leave_nothing() {
+    let _alone = ALONE.lock().await;
+    let hub = Hub::new();
+    let (anna, ben) = (nodes::open(&hub).await, nodes::open(&hub).await);
+    contexts_that_end(&anna, &ben, 20).await;
+    let (before, since, count) = (Use::now(), Instant::now(), times(60, 20_000).max(joins()));
+    contexts_that_end(&anna, &ben, count).await;
+    before.check("contexts joined and left", count, since, 64 * KIB + count * 8);
+    assert_eq!((anna.contexts().unwrap().len(), ben.contexts().unwrap().len()), (0, 0));
     anna.shutdown().await.unwrap();
     ben.shutdown().await.unwrap();
 }
