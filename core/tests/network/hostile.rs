@@ -7,6 +7,11 @@ use kith_core::{ErrorKind, limits};
 
 use crate::common::*;
 
+/// The same over either transport, at the same time: most of it is waiting.
+async fn both(test: impl AsyncFn(&'static str)) {
+    tokio::join!(test(TCP), test(QUIC));
+}
+
 /// The node under test, with an honest peer.
 struct Stage {
     node: Node,
@@ -52,7 +57,7 @@ impl Stage {
 
 #[tokio::test]
 async fn another_version_is_named_on_both_sides() {
-    for transport in BOTH {
+    both(async |transport| {
         for greater in [true, false] {
             // The raw peer dials.
             let node = Node::start(&[transport]).await;
@@ -83,12 +88,13 @@ async fn another_version_is_named_on_both_sides() {
             assert_eq!(error.kind(), ErrorKind::VersionMismatch, "{error}");
             assert!(error.message().contains("not with you"), "{error}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_known_peer_of_another_version_is_in_the_status() {
-    for transport in BOTH {
+    both(async |transport| {
         let node = Node::start(&[]).await;
         let mut raw = Raw::start_at(secret(), transport).await;
         node.network.know(raw.id, &[raw.address.clone()]).await.unwrap();
@@ -106,12 +112,13 @@ async fn a_known_peer_of_another_version_is_in_the_status() {
             }
         })
         .await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn garbage_instead_of_a_hello_is_refused() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         let mut long = vec![0xff; 100];
         long[..4].copy_from_slice(&(1025u32 | 1 << 31).to_le_bytes());
@@ -133,12 +140,13 @@ async fn garbage_instead_of_a_hello_is_refused() {
             soon(raw.closed.recv()).await.unwrap();
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_length_past_the_limit_ends_the_link_before_anything_is_allocated() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         for len in [limits::FRAME as u32 + 1, u32::MAX >> 1] {
             let (_raw, mut talk, link) = stage.hostile().await;
@@ -148,12 +156,13 @@ async fn a_length_past_the_limit_ends_the_link_before_anything_is_allocated() {
             stage.ends(link, ErrorKind::LimitExceeded).await;
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn control_frames_out_of_place_end_the_link() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         for body in [hello(1, 1), vec![2], vec![9, 9, 9]] {
             let (_raw, mut talk, link) = stage.hostile().await;
@@ -164,12 +173,13 @@ async fn control_frames_out_of_place_end_the_link() {
             stage.ends(link, ErrorKind::InvalidArgument).await;
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_fills_a_frame_up_says_nothing() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         // The first byte of it, and the last.
         for wrong in [0, padding(3).len() - 1] {
@@ -183,12 +193,13 @@ async fn what_fills_a_frame_up_says_nothing() {
             stage.ends(link, ErrorKind::InvalidArgument).await;
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn half_a_frame_and_the_end_is_an_end() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         let (_raw, mut talk, link) = stage.hostile().await;
         talk.frame(b"whole").await;
@@ -202,12 +213,13 @@ async fn half_a_frame_and_the_end_is_an_end() {
         soon(futures::AsyncWriteExt::close(&mut talk.0)).await.unwrap();
         stage.ends(link, ErrorKind::Closed).await;
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_frame_that_never_ends_is_given_up() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage =
             stage(transport, |config| config.limits.frame_timeout = Duration::from_millis(300)).await;
         // Half a header; a small frame; one that is not filled up; a large one, which would have minutes if it came.
@@ -218,12 +230,13 @@ async fn a_frame_that_never_ends_is_given_up() {
             stage.ends(link, ErrorKind::Timeout).await;
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_handshake_that_never_ends_is_given_up() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |config| config.limits.handshake = Duration::from_millis(500)).await;
         // A stream and nothing on it; half a hello; a hello and no choice.
         let half = hello(1, 1);
@@ -255,7 +268,8 @@ async fn a_handshake_that_never_ends_is_given_up() {
             }
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 /// What QUIC cannot read: noise of many sizes, first packets with nothing in them, of its version, of another one and of none.
@@ -272,7 +286,7 @@ fn datagrams() -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn a_second_stream_is_refused_and_many_end_the_connection() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |_| ()).await;
         let (mut raw, mut talk, link) = stage.hostile().await;
         for _ in 0..16 {
@@ -286,12 +300,13 @@ async fn a_second_stream_is_refused_and_many_end_the_connection() {
         stage.ends(link, ErrorKind::LimitExceeded).await;
         soon(raw.closed.recv()).await.unwrap();
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_peer_has_few_connections_and_all_have_a_limit() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |config| {
             config.limits.inbound_connections = 6;
             config.limits.connections_per_peer = 2;
@@ -330,12 +345,13 @@ async fn one_peer_has_few_connections_and_all_have_a_limit() {
         stage.node.network.peers().await.unwrap();
         known.network.connect(&stage.node.address()).await.unwrap();
         assert_eq!(stage.node.up().await.1, known.id());
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_peer_without_an_answer_to_probes_is_dropped() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |config| {
             config.limits.ping_every = Duration::from_millis(300);
             config.limits.ping_timeout = Duration::from_millis(700);
@@ -358,12 +374,13 @@ async fn a_peer_without_an_answer_to_probes_is_dropped() {
         assert_eq!(honest_frames, 0);
         drop(talk);
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_idle_link_stays() {
-    for transport in BOTH {
+    both(async |transport| {
         let mut stage = stage(transport, |config| {
             config.limits.handshake = Duration::from_millis(300);
             config.limits.ping_every = Duration::from_millis(200);
@@ -378,12 +395,13 @@ async fn an_idle_link_stays() {
             soon(raw.closed.recv()).await.unwrap();
         }
         stage.is_untouched().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_raw_peer_can_be_honest() {
-    for transport in BOTH {
+    both(async |transport| {
         for greater in [true, false] {
             let mut node = Node::start(&[transport]).await;
             let mut raw = Raw::beside_at(node.id(), greater, transport).await;
@@ -397,5 +415,6 @@ async fn the_raw_peer_can_be_honest() {
             node.network.disconnect(link).await.unwrap();
             assert_eq!(talk.goodbye().await.0, 1);
         }
-    }
+    })
+    .await;
 }
