@@ -23,6 +23,14 @@ pub(crate) fn blocks(page: &str, language: &str) -> Result<Vec<String>> {
     Ok(blocks)
 }
 
+/// The one block of a page in what is no program's language.
+pub(crate) fn only_block(page: &str, language: &str) -> Result<String> {
+    let text = std::fs::read_to_string(root().join(page)).during(format!("reading {page}"))?;
+    let [block] = <[String; 1]>::try_from(blocks_of(&text, language))
+        .map_err(|blocks| Failed(format!("{page} has {} blocks of {language}, not one", blocks.len())))?;
+    Ok(block)
+}
+
 fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let begun = text.split(&fence).skip(1);
@@ -37,10 +45,7 @@ pub(crate) struct Typed {
 
 impl Typed {
     pub(crate) fn of(page: &str) -> Result<Self> {
-        let text = std::fs::read_to_string(root().join(page)).during(format!("reading {page}"))?;
-        let [lines] = <[String; 1]>::try_from(blocks_of(&text, "sh"))
-            .map_err(|blocks| Failed(format!("{page} has {} blocks for a shell, not one", blocks.len())))?;
-        Ok(Self { page: page.into(), lines })
+        Ok(Self { page: page.into(), lines: only_block(page, "sh")? })
     }
 
     /// Takes what the tests have built for what the reader builds. It has to be there.

@@ -58,7 +58,7 @@ cargo xtask maven                 installs the Kotlin package into a Maven repos
 cargo xtask shrunk                programs in Kotlin, shrunk by ProGuard with the package's rules, do what they did (a minute)
 cargo xtask swift                 puts the Swift package together and says where it is
 cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
-cargo xtask docs                  writes the pages of kith.h and kith.hpp and says where they are
+cargo xtask docs [swift]          writes the pages of kith.h and kith.hpp (Doxygen), or of the Swift package (DocC), and says where they are
 cargo xtask size [--why TEXT]     measures the shipped libraries (profile dist: minutes) and adds a line to docs/size.md; --check: only compares
 cargo xtask install --prefix DIR  builds the C library (profile release) and installs it with header, pkg-config and CMake files
 
@@ -119,6 +119,10 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["docs"] => {
             setup::programs()?;
             c::docs::write()
+        }
+        ["docs", "swift"] => {
+            setup::programs()?;
+            swift::docs(&options)
         }
         ["size"] => size::measure(false, ""),
         ["size", "--why", why] => size::measure(false, why),

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod documented;
 mod generated;
+mod pages;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
@@ -95,24 +96,41 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
     scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
-    headline(
-        "the programs of README and guide and the test for leaks, in a project with nothing but the package",
-    );
-    match programs(&toolchain, &package) {
-        Ok(()) => count.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("failed: {message}");
-            count.failed += 1;
+    for (name, check) in [
+        ("the pages by DocC", pages::check as fn(&Toolchain, &Path) -> Result<()>),
+        (
+            "the programs of README and guide and the test for leaks, in a project with nothing but the package",
+            programs,
+        ),
+    ] {
+        headline(name);
+        match check(&toolchain, &package) {
+            Ok(()) => count.passed += 1,
+            Err(Failed(message)) => {
+                eprintln!("failed: {message}");
+                count.failed += 1;
+            }
         }
     }
     Ok(count)
+}
+
+/// Writes the package's pages and says where they are.
+pub(crate) fn docs(options: &Options) -> Result<()> {
+    let toolchain = Toolchain::find()?;
+    for archive in pages::write(&toolchain, &package(options)?)? {
+        println!("{}", archive.display());
+    }
+    Ok(())
 }
 
 fn programs(toolchain: &Toolchain, package: &Path) -> Result<()> {
     let folder = beside(package, "programs");
     let mut names = vec!["readme".to_owned()];
     let mut texts = vec![tools::example_in("bindings/swift/README.md", "swift")?];
-    for (number, block) in guides::blocks("docs/guide/swift.md", "swift")?.into_iter().enumerate() {
+    let mut blocks = guides::blocks(GUIDE, "swift")?.into_iter();
+    let list = blocks.next().unwrap_or_default();
+    for (number, block) in blocks.enumerate() {
         names.push(format!("guide{number}"));
         texts.push(block);
     }
@@ -131,16 +149,32 @@ fn programs(toolchain: &Toolchain, package: &Path) -> Result<()> {
     if !(printed.contains("changed: 1\n") && printed.contains("kith1")) {
         return Err(Failed(format!("the example said {printed}")));
     }
-    for name in names.iter().filter(|name| name.starts_with("guide") && *name != "guide0") {
+    for name in names.iter().filter(|name| name.starts_with("guide")) {
         run(&mut program(name)?)?;
     }
     run(program("soak")?.arg("1000"))?;
+    share(toolchain, package, &list)
+}
+
+/// The guide's own project, with the manifest that its reader writes, run as the reader runs it.
+fn share(toolchain: &Toolchain, package: &Path, list: &str) -> Result<()> {
+    let folder = beside(package, "list");
+    let sources = folder.join("Sources/list");
+    std::fs::create_dir_all(&sources).during("making the guide's project")?;
+    std::fs::write(sources.join("main.swift"), list).during("writing the guide's program")?;
+    std::fs::write(folder.join("Package.swift"), guides::only_block(GUIDE, "swift-manifest")?)
+        .during("writing the guide's manifest")?;
+    // What the programs beside it have built of the package serves here too.
+    let built = ["--scratch-path", "../programs/.build"];
+    run(toolchain.swift("build", &folder)?.args(built).args(STRICT))?;
     guides::share("guide-swift", |directory| {
-        let mut list = program("guide0")?;
-        list.arg(directory);
-        Ok(list)
+        let mut run = toolchain.swift("run", &folder)?;
+        run.args(built).args(STRICT).args(["--skip-build", "list"]).arg(directory);
+        Ok(run)
     })
 }
+
+const GUIDE: &str = "docs/guide/swift.md";
 
 /// The test for leaks, which runs alone.
 const SOAK: &str = "bindings/swift/soak/main.swift";

@@ -1,4 +1,4 @@
-//! Whether all that is public in Swift has a comment that DocC shows: nothing else says so on a machine without DocC.
+//! Whether all that is public in Swift has a comment: DocC shows what has none, too, and does not warn of it.
 
 /// The public declarations of a text that have no `///` above them (or above their attributes), with their lines' numbers.
 fn undocumented(text: &str) -> Vec<(usize, &str)> {

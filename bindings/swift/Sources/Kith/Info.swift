@@ -50,7 +50,7 @@ public struct Invitation: Hashable, Sendable, CustomStringConvertible {
     public let text: String
     /// As bytes: shorter, and as good.
     public let data: Data
-    /// Names the invitation; for ``Context/revoke(_:)-(Data)``.
+    /// Names the invitation; for `Context.revoke(_:)`.
     public let id: Data
 
     /// An invitation from its text; `KithError.invitationInvalid` if it is damaged.
@@ -105,7 +105,7 @@ public struct InvitationInfo: Hashable, Sendable {
 
 /// An invitation of a context, as its members see it.
 public struct IssuedInvitation: Hashable, Sendable, Identifiable {
-    /// Names the invitation; for ``Context/revoke(_:)-(Data)``.
+    /// Names the invitation; for `Context.revoke(_:)`.
     public let id: Data
     /// The member that invites.
     public let inviter: Data

@@ -193,7 +193,7 @@ public final class Node: Sendable {
         return Context(native: joined)
     }
 
-    /// Joins a context; like ``join(_:timeout:onProgress:)-(String,_,_)``.
+    /// Joins a context; like `join` with the text of an invitation.
     public func join(
         _ invitation: Invitation, timeout: Duration = .seconds(60),
         onProgress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
