@@ -52,6 +52,15 @@ impl Installed {
             .args(["-lkith", &format!("-Wl,-rpath,{}", self.folder.display()), "-o"])
             .arg(program))
     }
+
+    /// Compiles a test program one way.
+    fn build(&self, source: &Path, program: &Path, way: &Way) -> Result<()> {
+        if way.shared {
+            self.compile(way.compiler, source, program, way.flags)
+        } else {
+            link(way.compiler, source, way.flags, &self.folder.join("libkith.a"), program)
+        }
+    }
 }
 
 fn is_cpp(source: &Path) -> bool {
@@ -80,6 +89,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
         ("libkith.so stays where it was loaded", unloading),
+        ("a panic in the library is an error, in all ways to link it", panics),
         ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
@@ -214,11 +224,7 @@ pub(crate) fn suppressions() -> String {
 
 /// Builds and runs one test program one way.
 fn one(installed: &Installed, source: &Path, program: &Path, way: Way) -> Result<(Count, Ran)> {
-    if way.shared {
-        installed.compile(way.compiler, source, program, way.flags)?;
-    } else {
-        link(way.compiler, source, way.flags, &installed.folder.join("libkith.a"), program)?;
-    }
+    installed.build(source, program, &way)?;
     let command = if way.valgrind {
         let mut valgrind = command("valgrind");
         valgrind.args(VALGRIND).arg(suppressions()).arg(program);
@@ -311,11 +317,18 @@ fn guide(installed: &Installed) -> Result<()> {
     })
 }
 
+/// What the libraries of the tests have beside it, and no header declares.
+const PROVOKED: [&str; 2] = ["kith_provoke_panic", "kith_provoke_panic_later"];
+
 fn exports(Installed { folder, .. }: &Installed) -> Result<()> {
     let symbols = capture(command("nm").args(["-D", "--defined-only"]).arg(folder.join("libkith.so")))?;
     let symbols = String::from_utf8_lossy(&symbols);
-    let exported: BTreeSet<&str> =
-        symbols.lines().filter_map(|line| line.split_whitespace().last()).map(|name| name.trim()).collect();
+    let exported: BTreeSet<&str> = symbols
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .map(|name| name.trim())
+        .filter(|name| !PROVOKED.contains(name))
+        .collect();
     let header = std::fs::read_to_string(root().join("include/kith.h")).during("reading include/kith.h")?;
     let declared = declarations(&header);
     let difference: Vec<_> = exported.symmetric_difference(&declared).collect();
@@ -365,6 +378,35 @@ fn unloading(Installed { folder, .. }: &Installed) -> Result<()> {
     // Not linked with the library: it loads it itself.
     run(strict("gcc", &source, &["-O2", "-D_GNU_SOURCE"]).args(["-ldl", "-o"]).arg(&program))?;
     run(command(&program).arg(folder.join("libkith.so")))
+}
+
+/// The program that has the library panic.
+const PANIC: &str = "ffi/capi/tests/panic/panic.c";
+
+/// Rust unwinds as far as the border: in the shared library, in the static one, and where gcc's sanitizers look on. That it does so in the
+/// static library as it is installed, the clean room shows.
+fn panics(installed: &Installed) -> Result<()> {
+    let folder = empty_folder("c-panic")?;
+    for way in WAYS.into_iter().filter(|way| !way.valgrind) {
+        let program = folder.join(way.short);
+        installed.build(&root().join(PANIC), &program, &way)?;
+        passes(&program)?;
+    }
+    Ok(())
+}
+
+/// The same with a static library.
+fn panics_in(library: &Path, program: &Path) -> Result<()> {
+    link("gcc", &root().join(PANIC), &[], library, program)?;
+    passes(program)
+}
+
+/// A test program whose tests all have to pass.
+fn passes(program: &Path) -> Result<()> {
+    match counted(command(program), program)?.0 {
+        count if count.failed == 0 => Ok(()),
+        count => Err(Failed(format!("{}: {count}", program.display()))),
+    }
 }
 
 /// The table of ffi/capi/tests/null.c has every function that takes anything.

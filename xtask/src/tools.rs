@@ -42,7 +42,7 @@ impl Options {
         Ok(Self { profile })
     }
 
-    /// The feature of kith-uniffi by which a library of the tests can be told to panic.
+    /// The feature by which a library of the tests can be told to panic.
     pub(crate) fn provoked(&self) -> Option<&'static str> {
         (!SHIPPED.contains(&self.profile.as_str())).then_some("provoked")
     }
@@ -205,7 +205,9 @@ const SHIPPED: [&str; 2] = ["release", "dist"];
 /// Builds the libraries for Python and C, and the examples in Rust, in one go.
 pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     headline(&format!("building the libraries for Python and C (profile {})", options.profile));
-    let features = options.provoked().map_or_else(String::new, |feature| format!("kith-uniffi/{feature}"));
+    let features = options
+        .provoked()
+        .map_or_else(String::new, |feature| format!("kith-capi/{feature},kith-uniffi/{feature}"));
     run(cargo("build").args([
         "--features",
         &features,

@@ -23,6 +23,8 @@ pub mod log;
 pub mod membership;
 pub mod node;
 pub mod options;
+#[cfg(feature = "provoked")]
+pub mod provoked;
 pub mod receipt;
 pub mod sealing;
 pub mod security;

@@ -8,6 +8,9 @@ const PREAMBLE: &str = include_str!("preamble.h");
 /// What callbacks of the host return, in the source: a plain number, of which the header makes a `kith_status`.
 const OF_HOST: &str = "kith_status_of_host";
 
+/// What only the libraries of the tests have.
+const PROVOKED: [&str; 2] = ["kith_provoke_panic", "kith_provoke_panic_later"];
+
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
         eprintln!("usage: kith-header FOLDER-OF-KITH-CAPI");
@@ -45,6 +48,7 @@ fn generate(folder: &std::path::Path) -> Result<Vec<u8>, String> {
     };
     config.function.args = cbindgen::Layout::Auto;
     config.export.exclude.push(OF_HOST.into());
+    config.export.exclude.extend(PROVOKED.map(String::from));
     let bindings = cbindgen::Builder::new()
         .with_crate(folder)
         .with_config(config)

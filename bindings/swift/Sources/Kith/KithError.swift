@@ -175,8 +175,8 @@ extension KithError {
             }
         case is KithError, is CancellationError:
             return error
-        default:
-            return KithError.internal("\(error)")
+        default: // a panic in the library, say, whose words the generated module has
+            return KithError.internal((error as? any LocalizedError)?.errorDescription ?? "\(error)")
         }
     }
 }
