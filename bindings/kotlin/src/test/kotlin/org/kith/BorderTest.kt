@@ -1,11 +1,15 @@
 package org.kith
 
 import java.nio.file.Path
+import java.util.concurrent.ConcurrentLinkedQueue
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.concurrent.thread
+import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
@@ -112,6 +116,44 @@ internal class BorderTest {
             assertEquals((1L..20L).toSet(), wrote.awaitAll().toSet())
             assertEquals(21, context.add(key("n"), 1))
         }
+    }
+
+    @Test
+    fun `threads that end leave nothing, and what they began is finished`() = test {
+        Hub().node().use { node ->
+            val context = node.createContext()
+            val blocking = context.blocking()
+            val ends = ConcurrentLinkedQueue<Throwable>()
+            val threads = List(16) { number ->
+                thread {
+                    Thread.currentThread().setUncaughtExceptionHandler { _, why -> ends.add(why) }
+                    blocking.add(key("n"), 1)
+                    // Begun on this thread, which does not wait for it.
+                    CoroutineScope(Dispatchers.Unconfined).launch { context.add(key("left"), 1) }
+                    throw IllegalStateException("thread $number ends")
+                }
+            }
+            withContext(Dispatchers.IO) { threads.forEach(Thread::join) }
+            assertEquals(List(16) { "thread $it ends" }.toSet(), ends.map { it.message }.toSet())
+            assertEquals(16, context.add(key("n"), 0))
+            eventually("what they began is finished") { context.add(key("left"), 0) == 16L }
+        }
+    }
+
+    @Test
+    fun `many nodes in one process have nothing in common`() = test {
+        val nodes = List(8) { Hub().node() }
+        val contexts = nodes.map { it.createContext() }
+        contexts.forEachIndexed { number, context -> context.put(key("x"), bytes("$number")) }
+        nodes.filterIndexed { number, _ -> number % 2 == 0 }.forEach { it.shutdown() }
+        contexts.forEachIndexed { number, context ->
+            if (number % 2 == 1) {
+                assertEquals("$number", text(context.get(key("x"))))
+            } else {
+                assertThrows<KithException.Closed> { context.get(key("x")) }
+            }
+        }
+        nodes.forEach { it.shutdown() }
     }
 
     @Test
