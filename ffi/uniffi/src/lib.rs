@@ -6,6 +6,10 @@
 
 mod application;
 mod bench;
+#[cfg(test)]
+#[allow(dead_code)] // its `main` is for cargo
+#[path = "../build.rs"]
+mod build;
 mod bytes;
 mod context;
 mod error;
