@@ -1,4 +1,5 @@
 // swift-tools-version: 6.0
+import Foundation
 import PackageDescription
 
 // `cargo xtask swift` puts the package together: to what is kept in the repository it adds the generated module, its C
@@ -7,7 +8,11 @@ import PackageDescription
 #if os(Linux)
 let native: Target = .systemLibrary(name: "kith_nativeFFI", path: "Sources/kith_nativeFFI")
 let library = Context.packageDirectory + "/lib"
-let link: [LinkerSetting] = [.unsafeFlags(["-L\(library)", "-Xlinker", "-rpath", "-Xlinker", library])]
+// To name the place takes flags that SwiftPM does not allow in packages that are asked for by a version. Such a one has no `lib`: the library
+// lies where the system's linker looks.
+let link: [LinkerSetting] =
+    FileManager.default.fileExists(atPath: library)
+    ? [.unsafeFlags(["-L\(library)", "-Xlinker", "-rpath", "-Xlinker", library])] : []
 #else
 let native: Target = .binaryTarget(name: "kith_nativeFFI", path: "KithNative.xcframework")
 let link: [LinkerSetting] = []

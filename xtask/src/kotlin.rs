@@ -12,7 +12,8 @@ use crate::guides::{self, Typed};
 use crate::scenarios::{self, Language, Ran};
 use crate::setup;
 use crate::tools::{
-    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
+    run, tee,
 };
 
 const PACKAGE: &str = "bindings/kotlin/pom.xml";
@@ -23,7 +24,7 @@ const GUIDE: &str = "docs/guide/kotlin.md";
 fn prepare(options: &Options) -> Result<Vec<String>> {
     setup::for_kotlin()?;
     same_version()?;
-    let output = libraries(options)?;
+    let output = library_of_packages(options)?;
     headline("generating the Kotlin code");
     let folder = empty_folder("kotlin")?;
     let (library, sources) = (output.join("libkith_uniffi.so"), folder.join("generated"));
@@ -99,7 +100,10 @@ pub(crate) fn installed(options: &Options) -> Result<PathBuf> {
 fn install(options: &Options) -> Result<()> {
     let settings = prepare(options)?;
     headline("installing the Kotlin package");
-    run(maven(&tools::root().join(PACKAGE)).args(["--quiet", "-DskipTests"]).args(settings).arg("install"))
+    run(maven(&tools::root().join(PACKAGE))
+        .args(["--quiet", "-Dmaven.test.skip=true"])
+        .args(settings)
+        .arg("install"))
 }
 
 /// A copy of the example outside of its place, built with the installed package; the class path to run it with.

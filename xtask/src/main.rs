@@ -53,10 +53,10 @@ cargo xtask bench border          what crossing the border costs in C, Python, K
 cargo xtask errors [--check]      writes docs/errors.md from the tests, or only compares it with them
 cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests that ran; or compares the list of scenarios with all languages' tests
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
-cargo xtask wheel                 builds the Python wheel and says where it is
-cargo xtask maven                 installs the Kotlin package into a Maven repository in the target folder and says where it is
+cargo xtask wheel                 builds the Python wheel (profile release) and says where it is
+cargo xtask maven                 installs the Kotlin package (profile release) into a Maven repository in the target folder and says where it is
 cargo xtask shrunk                programs in Kotlin, shrunk by ProGuard with the package's rules, do what they did (a minute)
-cargo xtask swift                 puts the Swift package together and says where it is
+cargo xtask swift                 puts the Swift package together (profile release) and says where it is
 cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
 cargo xtask docs [swift]          writes the pages of kith.h and kith.hpp (Doxygen), or of the Swift package (DocC), and says where they are
 cargo xtask size [--why TEXT]     measures the shipped libraries (profile dist: minutes) and adds a line to docs/size.md; --check: only compares
@@ -121,7 +121,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             c::docs::write()
         }
         ["docs", "swift"] => {
-            setup::programs()?;
+            setup::for_packages()?;
             swift::docs(&options)
         }
         ["size"] => size::measure(false, ""),
@@ -133,18 +133,18 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["scenarios", "--check"] => scenarios::check(),
         ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
-            setup::programs()?;
-            println!("{}", python::wheel(&options)?.display());
+            setup::for_packages()?;
+            println!("{}", python::wheel(&built(options, named))?.display());
             Ok(())
         }
         ["maven"] => {
-            println!("{}", kotlin::installed(&options)?.display());
+            println!("{}", kotlin::installed(&built(options, named))?.display());
             Ok(())
         }
         ["shrunk"] => kotlin::shrunk::check(&options),
         ["swift"] => {
-            setup::programs()?;
-            println!("{}", swift::package(&options)?.display());
+            setup::for_packages()?;
+            println!("{}", swift::package(&built(options, named))?.display());
             Ok(())
         }
         ["install", "--prefix", prefix] => install::install(&built(options, named), prefix),

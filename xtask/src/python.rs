@@ -8,14 +8,15 @@ use crate::count::{self, Count};
 use crate::guides::{self, Typed};
 use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
-    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, run, tee,
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
+    run, tee,
 };
 
 const GUIDE: &str = "docs/guide/python.md";
 
 /// Builds the wheel.
 pub(crate) fn wheel(options: &Options) -> Result<PathBuf> {
-    let output = libraries(options)?;
+    let output = library_of_packages(options)?;
     headline("building the Python wheel");
     let folder = empty_folder("wheel")?;
     let printed = capture(

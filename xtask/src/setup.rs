@@ -21,7 +21,10 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("python3", "python3"),
 ];
 
-/// What Kotlin needs beside them.
+/// What those need who only make a package.
+const FOR_PACKAGES: [(&str, &str); 2] = [("python3", "python3"), ("strip", "binutils")];
+
+/// What Kotlin needs beside that.
 const FOR_KOTLIN: [(&str, &str); 2] = [("javac", "default-jdk-headless"), ("mvn", "maven")];
 
 /// What makes a root with Swift in it, where the machine has none.
@@ -32,9 +35,14 @@ pub(crate) fn programs() -> Result<()> {
     install(missing)
 }
 
-/// Makes sure that what Kotlin needs is there too.
+/// Makes sure that what makes a package is there: much less than what tests it.
+pub(crate) fn for_packages() -> Result<()> {
+    install(|| packages_of(&FOR_PACKAGES))
+}
+
+/// Makes sure that what makes Kotlin's is there.
 pub(crate) fn for_kotlin() -> Result<()> {
-    programs()?;
+    for_packages()?;
     install(|| packages_of(&FOR_KOTLIN))
 }
 

@@ -14,16 +14,16 @@ use crate::count::{self, Count};
 use crate::guides;
 use crate::scenarios::{self, Language, Ran};
 use crate::tools::{
-    self, During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, root, run,
-    tee,
+    self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
+    root, run, tee,
 };
 use toolchain::Toolchain;
 
 /// Puts the package together; where it is.
 pub(crate) fn package(options: &Options) -> Result<PathBuf> {
-    let output = libraries(options)?;
+    let output = library_of_packages(options)?;
     headline("putting the Swift package together");
-    let (library, generated) = (output.join("libkith_uniffi.so"), empty_folder("swift-generated")?);
+    let (library, generated) = (output.join(LIBRARY), empty_folder("swift-generated")?);
     // From the library as cargo left it: a stripped one gives empty bindings.
     run(command(output.join("kith-bindgen"))
         .args(["generate", "--language", "swift", "--no-format", "--out-dir"])
@@ -37,6 +37,10 @@ pub(crate) fn package(options: &Options) -> Result<PathBuf> {
     // What is beside it may be somebody's own: the guide's program is there.
     let package = empty_folder("swift/Kith")?;
     copy(&root().join("bindings/swift"), &package)?;
+    if options.provoked().is_none() {
+        let panics = package.join("Tests/KithTests/PanicTests.swift");
+        std::fs::remove_file(&panics).during(format!("removing {}", panics.display()))?;
+    }
     let write = |path: &str, text: &str| {
         let path = package.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(&package))
@@ -55,13 +59,20 @@ pub(crate) fn package(options: &Options) -> Result<PathBuf> {
     let header = "kith_nativeFFI.h";
     std::fs::copy(generated.join(header), package.join("Sources/kith_nativeFFI").join(header))
         .during("copying the header")?;
-    std::fs::create_dir(package.join("lib")).during("making a folder for the library")?;
-    run(command("strip")
-        .args(["--strip-unneeded", "-o"])
-        .arg(package.join("lib/libkith_uniffi.so"))
-        .arg(&library))?;
+    // Elsewhere it is linked from what `make-xcframework.sh` makes.
+    if cfg!(target_os = "linux") {
+        std::fs::create_dir(package.join("lib")).during("making a folder for the library")?;
+        run(command("strip")
+            .args(["--strip-unneeded", "-o"])
+            .arg(package.join("lib").join(LIBRARY))
+            .arg(&library))?;
+    }
     Ok(package)
 }
+
+/// What cargo calls the library on this system.
+const LIBRARY: &str =
+    if cfg!(target_vendor = "apple") { "libkith_uniffi.dylib" } else { "libkith_uniffi.so" };
 
 /// Copies a folder, without what was built in it.
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -25,7 +25,7 @@ impl<T, E: std::fmt::Display> During<T> for std::result::Result<T, E> {
 
 /// What all tasks are told.
 pub(crate) struct Options {
-    /// The cargo profile of the libraries for Python and C.
+    /// The cargo profile of the libraries.
     pub(crate) profile: String,
 }
 
@@ -208,17 +208,25 @@ pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     let features = options
         .provoked()
         .map_or_else(String::new, |feature| format!("kith-capi/{feature},kith-uniffi/{feature}"));
-    run(cargo("build").args([
-        "--features",
-        &features,
-        "--profile",
-        &options.profile,
-        "--package",
-        "kith-capi",
-        "--package",
-        "kith-uniffi",
-        "--package",
-        "kith-examples",
-    ]))?;
+    build(options, &["kith-capi", "kith-uniffi", "kith-examples"], &features)
+}
+
+/// Builds the library that is in the packages for Python, Kotlin and Swift: alone where it is built for those who use them, which takes
+/// minutes; with all that the other tests need in theirs.
+pub(crate) fn library_of_packages(options: &Options) -> Result<PathBuf> {
+    if options.provoked().is_some() {
+        return libraries(options);
+    }
+    headline(&format!("building the library for Python, Kotlin and Swift (profile {})", options.profile));
+    build(options, &["kith-uniffi"], "")
+}
+
+fn build(options: &Options, packages: &[&str], features: &str) -> Result<PathBuf> {
+    let mut build = cargo("build");
+    build.args(["--profile", &options.profile, "--features", features]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
     Ok(options.output())
 }
