@@ -55,7 +55,7 @@ cargo xtask scenarios [--check]   writes docs/support-matrix.md from the tests t
 cargo xtask soak [PART …]         100,000 calls and subscriptions, hundreds of joins and leaves: nothing may grow; PART is rust, c, python, kotlin or swift
 cargo xtask wheel                 builds the Python wheel (profile release) and says where it is
 cargo xtask maven                 installs the Kotlin package (profile release) into a Maven repository in the target folder and says where it is
-cargo xtask shrunk                programs in Kotlin, shrunk by ProGuard with the package's rules, do what they did (a minute)
+cargo xtask shrunk                programs in Kotlin, shrunk by ProGuard and R8 with the package's rules, do what they did (two minutes)
 cargo xtask swift                 puts the Swift package together (profile release) and says where it is
 cargo xtask abi                   promises the functions of include/kith.h as they are now (ffi/capi/abi/libkith.abi)
 cargo xtask docs [swift]          writes the pages of kith.h and kith.hpp (Doxygen), or of the Swift package (DocC), and says where they are
