@@ -1,8 +1,6 @@
 //! The Swift package: put together from the hand-written layer, the generated one and the library; its tests, and programs that have
 //! nothing but the package.
 
-#[cfg(test)]
-mod documented;
 mod generated;
 mod pages;
 mod toolchain;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::{STRICT, Toolchain};
 use crate::tools::{During, Failed, Result, headline, run};
 
@@ -27,9 +29,15 @@ pub(super) fn write(toolchain: &Toolchain, package: &Path) -> Result<Vec<PathBuf
     Ok(archives)
 }
 
-/// The same as a test, with a control: a link that leads nowhere is an error.
+/// The same as a test, with a control: a link that leads nowhere is an error. So is something public without a comment, of which DocC does not warn.
 pub(super) fn check(toolchain: &Toolchain, package: &Path) -> Result<()> {
     write(toolchain, package)?;
+    for (module, _) in MODULES {
+        let bare = undocumented(&graph(package, module)?)?;
+        if !bare.is_empty() {
+            return Err(Failed(format!("{module} has no comment on {}", bare.join(", "))));
+        }
+    }
     let graph = graph(package, "Kith")?;
     let link = graph.split("``").nth(1).ok_or_else(|| Failed("no comment links to anything".into()))?;
     println!("the control: a link to {link} leads nowhere");
@@ -50,6 +58,29 @@ fn graph(package: &Path, module: &str) -> Result<String> {
     std::fs::read_to_string(&path).during(format!("reading {}", path.display()))
 }
 
+/// The part of a graph that is looked at.
+#[derive(Deserialize)]
+struct Graph {
+    symbols: Vec<Symbol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Symbol {
+    path_components: Vec<String>,
+    doc_comment: Option<serde::de::IgnoredAny>,
+}
+
+/// What is public and has no comment.
+fn undocumented(graph: &str) -> Result<Vec<String>> {
+    let graph: Graph = serde_json::from_str(graph).during("reading what the compiler says of a module")?;
+    if graph.symbols.is_empty() {
+        return Err(Failed("the module has nothing".into()));
+    }
+    let bare = graph.symbols.into_iter().filter(|symbol| symbol.doc_comment.is_none());
+    Ok(bare.map(|symbol| symbol.path_components.join(".")).collect())
+}
+
 fn convert(toolchain: &Toolchain, package: &Path, name: &str, graph: &str) -> Result<PathBuf> {
     let (graphs, archive) = (format!("pages/{name}"), format!("pages/{name}.doccarchive"));
     let folder = package.join(&graphs);
@@ -68,4 +99,18 @@ fn convert(toolchain: &Toolchain, package: &Path, name: &str, graph: &str) -> Re
         "--warnings-as-errors",
     ]))?;
     Ok(package.join(archive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_public_and_has_no_comment_is_found() {
+        let graph = r#"{"symbols": [
+            {"pathComponents": ["Thing"], "accessLevel": "public", "docComment": {"lines": [{"text": "A thing."}]}},
+            {"pathComponents": ["Thing", "b(_:)"], "accessLevel": "public"}]}"#;
+        assert_eq!(undocumented(graph).unwrap(), ["Thing.b(_:)"]);
+        assert!(undocumented(r#"{"symbols": []}"#).is_err() && undocumented("").is_err());
+    }
 }

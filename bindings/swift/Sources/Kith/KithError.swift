@@ -60,11 +60,58 @@ public enum KithError: Error, Hashable, Sendable {
 
     /// The kinds of failure: the same names and numbers in every language.
     public enum Kind: UInt32, CaseIterable, Sendable {
-        case invalidArgument = 1, notFound, notMember, permissionDenied, rejected
-        case invitationInvalid, invitationExpired, invitationUsed, invitationRevoked
-        case unreachable, timeout, closed, busy, storage, corrupt, versionMismatch, unsupported
-        case equivocation, cancelled, blocked, storageFull, keyRequired, limitExceeded, cursorExpired
-        case applicationMissing, `internal`
+        /// Of ``KithError/invalidArgument(_:)``.
+        case invalidArgument = 1
+        /// Of ``KithError/notFound(_:)``.
+        case notFound
+        /// Of ``KithError/notMember(_:)``.
+        case notMember
+        /// Of ``KithError/permissionDenied(_:)``.
+        case permissionDenied
+        /// Of ``KithError/rejected(_:)``.
+        case rejected
+        /// Of ``KithError/invitationInvalid(_:)``.
+        case invitationInvalid
+        /// Of ``KithError/invitationExpired(_:)``.
+        case invitationExpired
+        /// Of ``KithError/invitationUsed(_:)``.
+        case invitationUsed
+        /// Of ``KithError/invitationRevoked(_:)``.
+        case invitationRevoked
+        /// Of ``KithError/unreachable(_:)``.
+        case unreachable
+        /// Of ``KithError/timeout(_:)``.
+        case timeout
+        /// Of ``KithError/closed(_:)``.
+        case closed
+        /// Of ``KithError/busy(_:)``.
+        case busy
+        /// Of ``KithError/storage(_:)``.
+        case storage
+        /// Of ``KithError/corrupt(_:)``.
+        case corrupt
+        /// Of ``KithError/versionMismatch(_:)``.
+        case versionMismatch
+        /// Of ``KithError/unsupported(_:)``.
+        case unsupported
+        /// Of ``KithError/equivocation(_:)``.
+        case equivocation
+        /// Of ``KithError/cancelled(_:)``.
+        case cancelled
+        /// Of ``KithError/blocked(_:)``.
+        case blocked
+        /// Of ``KithError/storageFull(_:)``.
+        case storageFull
+        /// Of ``KithError/keyRequired(_:)``.
+        case keyRequired
+        /// Of ``KithError/limitExceeded(_:)``.
+        case limitExceeded
+        /// Of ``KithError/cursorExpired(_:)``.
+        case cursorExpired
+        /// Of ``KithError/applicationMissing(_:)``.
+        case applicationMissing
+        /// Of ``KithError/internal(_:)``.
+        case `internal`
     }
 
     /// An error of a kind.

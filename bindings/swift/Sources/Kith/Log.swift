@@ -17,7 +17,18 @@ public struct LogRecord: Hashable, Sendable {
 public enum KithLog {
     /// How much is said.
     public enum Level: String, Hashable, Sendable, CaseIterable, Comparable {
-        case off, error, warn, info, debug, trace
+        /// Nothing at all.
+        case off
+        /// What went wrong, and nobody may have been told of.
+        case error
+        /// What may go wrong, or went wrong elsewhere.
+        case warn
+        /// What the node does, in few words.
+        case info
+        /// The same in many words, to look for a fault.
+        case debug
+        /// Every step.
+        case trace
 
         /// Less is said on the left.
         public static func < (one: Level, other: Level) -> Bool {
