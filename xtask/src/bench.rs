@@ -178,7 +178,7 @@ fn p99(line: &str) -> Option<f64> {
 
 /// `get` from C and Python, by the libraries as they are shipped.
 fn languages(figures: &mut Figures, calls: &str) -> Result<()> {
-    let options = Options { profile: "dist".into() };
+    let options = Options { profile: "dist".into(), alone: false };
     let wheel = python::wheel(&options)?;
     let interpreter = python::environment("venv-bench", &wheel)?;
     let programs = tools::root().join("benchmarks/programs");

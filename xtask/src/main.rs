@@ -134,17 +134,17 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
         ["soak", parts @ ..] => soak::run(&options, parts),
         ["wheel"] => {
             setup::for_packages()?;
-            println!("{}", python::wheel(&built(options, named))?.display());
+            println!("{}", python::wheel(&packed(options, named))?.display());
             Ok(())
         }
         ["maven"] => {
-            println!("{}", kotlin::installed(&built(options, named))?.display());
+            println!("{}", kotlin::installed(&packed(options, named))?.display());
             Ok(())
         }
         ["shrunk"] => kotlin::shrunk::check(&options),
         ["swift"] => {
             setup::for_packages()?;
-            println!("{}", swift::package(&built(options, named))?.display());
+            println!("{}", swift::package(&packed(options, named))?.display());
             Ok(())
         }
         ["install", "--prefix", prefix] => install::install(&built(options, named), prefix),
@@ -158,7 +158,12 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
 
 /// For what is to be fast: the profile that was named, or release.
 fn built(options: Options, named: bool) -> Options {
-    if named { options } else { Options { profile: "release".into() } }
+    if named { options } else { Options { profile: "release".into(), ..options } }
+}
+
+/// For a package, and nothing else.
+fn packed(options: Options, named: bool) -> Options {
+    Options { alone: true, ..built(options, named) }
 }
 
 fn test(options: &Options, parts: &[&str]) -> Result<()> {

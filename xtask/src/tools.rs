@@ -27,6 +27,8 @@ impl<T, E: std::fmt::Display> During<T> for std::result::Result<T, E> {
 pub(crate) struct Options {
     /// The cargo profile of the libraries.
     pub(crate) profile: String,
+    /// A package is all that is made, for those who use it: nothing is built that is not in it.
+    pub(crate) alone: bool,
 }
 
 impl Options {
@@ -39,7 +41,7 @@ impl Options {
             profile = arguments.remove(at + 1);
             arguments.remove(at);
         }
-        Ok(Self { profile })
+        Ok(Self { profile, alone: false })
     }
 
     /// The feature by which a library of the tests can be told to panic.
@@ -211,14 +213,13 @@ pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     build(options, &["kith-capi", "kith-uniffi", "kith-examples"], &features)
 }
 
-/// Builds the library that is in the packages for Python, Kotlin and Swift: alone where it is built for those who use them, which takes
-/// minutes; with all that the other tests need in theirs.
+/// Builds the library that is in the packages for Python, Kotlin and Swift; with all that is needed beside it, unless it is wanted alone.
 pub(crate) fn library_of_packages(options: &Options) -> Result<PathBuf> {
-    if options.provoked().is_some() {
+    if !options.alone {
         return libraries(options);
     }
     headline(&format!("building the library for Python, Kotlin and Swift (profile {})", options.profile));
-    build(options, &["kith-uniffi"], "")
+    build(options, &["kith-uniffi"], options.provoked().unwrap_or_default())
 }
 
 fn build(options: &Options, packages: &[&str], features: &str) -> Result<PathBuf> {
