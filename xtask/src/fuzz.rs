@@ -5,10 +5,9 @@ mod instrumented;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use crate::count::Count;
+use crate::parallel::{Task, two_at_a_time};
 use crate::tools::{
     During, Failed, Options, Result, cargo, command, empty_folder, found, headline, host, root, run, start,
     target,
@@ -138,32 +137,6 @@ impl Job {
     fn name(&self) -> String {
         format!("{}{}", self.target, self.defect.map(|defect| format!("-{defect}")).unwrap_or_default())
     }
-}
-
-/// Something that takes one core for a while.
-type Task<'a> = Box<dyn Fn() -> Result<Count> + Sync + 'a>;
-
-fn two_at_a_time(tasks: &[Task<'_>]) -> Result<Count> {
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Count> {
-        let mut count = Count::default();
-        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            count += task()?;
-        }
-        Ok(count)
-    };
-    let counts: Vec<Result<Count>> = thread::scope(|scope| {
-        let workers = [scope.spawn(work), scope.spawn(work)];
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(Failed("a thread panicked".into()))))
-            .collect()
-    });
-    let mut total = Count::default();
-    for count in counts {
-        total += count?;
-    }
-    Ok(total)
 }
 
 /// Nightly's cargo, on what is in `fuzz/`.
@@ -388,22 +361,6 @@ mod tests {
             assert!(of(false) && of(true), "{name}");
         }
         assert!(jobs.iter().all(|job| job.defect.is_some() || job.seconds == SECONDS));
-    }
-
-    #[test]
-    fn tasks_are_done_once_each_and_two_at_a_time() {
-        let (one, other) = (std::sync::Barrier::new(2), AtomicUsize::new(0));
-        let meets = || {
-            one.wait();
-            other.fetch_add(1, Ordering::Relaxed);
-            Ok(Count { passed: 1, ..Count::default() })
-        };
-        // Each waits for another one: alone none would end.
-        let tasks: Vec<Task<'_>> = vec![Box::new(meets), Box::new(meets), Box::new(meets), Box::new(meets)];
-        assert_eq!(two_at_a_time(&tasks).unwrap().passed, 4);
-        assert_eq!(other.load(Ordering::Relaxed), 4);
-        let fails: Task<'_> = Box::new(|| Err(Failed("it fails".into())));
-        assert!(two_at_a_time(&[fails]).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod kills;
 mod kotlin;
 mod netns;
 mod notes;
+mod parallel;
 mod powerloss;
 mod program;
 mod python;

@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use super::{environment_of, isolated, pip, pytest_of};
 use crate::count::Count;
-use crate::tools::{Failed, Options, Result, capture, command, empty_folder, headline, root, run, target};
+use crate::parallel::{Task, two_at_a_time};
+use crate::tools::{
+    During, Failed, Options, Result, capture, command, empty_folder, headline, root, run, target,
+};
 
 /// What the package is for; the first one is the oldest, which `Requires-Python` names.
 const MINORS: [u32; 6] = [9, 10, 11, 12, 13, 14];
 
-/// What is run on each: the whole API in both forms, and every example; not the tests for leaks.
-const TESTS: [&str; 4] = ["test_package.py", "test_node.py", "test_sync.py", "test_docstrings.py"];
+/// What is run on one version only: the tests for leaks, and the one that needs Jupyter's kernel.
+const ONCE: [&str; 2] = ["test_notebook.py", "test_soak.py"];
 
 /// The version of an interpreter, `3.N`, if it runs at all. (A shim of pyenv's may be there for a version that is not chosen.)
 fn minor_of(python: &Path) -> Option<u32> {
@@ -45,29 +48,29 @@ fn interpreter(minor: u32) -> Option<PathBuf> {
 /// A fresh machine has one version only; pyright looks at the package as on the oldest one there.
 pub(super) fn others(wheel: &Path) -> Result<Count> {
     let main = minor_of(Path::new("python3"));
-    let mut count = Count::default();
+    let mut tasks: Vec<Task<'_>> = Vec::new();
     let mut missing = Vec::new();
-    for minor in MINORS {
-        if Some(minor) == main {
-            continue;
-        }
-        let Some(python) = interpreter(minor) else {
-            missing.push(format!("3.{minor}"));
-            continue;
-        };
-        headline(&format!("the same wheel on Python 3.{minor}"));
-        match on(&python, minor, wheel) {
-            Ok(tests) => count += tests,
-            Err(Failed(message)) => {
-                eprintln!("xtask: Python 3.{minor}: {message}");
-                count.failed += 1;
-            }
+    for minor in MINORS.into_iter().filter(|minor| Some(*minor) != main) {
+        match interpreter(minor) {
+            Some(python) => tasks.push(Box::new(move || Ok(tried(&python, minor, wheel)))),
+            None => missing.push(format!("3.{minor}")),
         }
     }
+    headline("the same wheel on other versions of Python, two at a time");
+    let count = two_at_a_time(&tasks)?;
     if !missing.is_empty() {
         println!("not tried, since this machine has none of them: Python {}", missing.join(", "));
     }
     Ok(count)
+}
+
+fn tried(python: &Path, minor: u32, wheel: &Path) -> Count {
+    let count = on(python, minor, wheel).unwrap_or_else(|Failed(message)| {
+        eprintln!("xtask: Python 3.{minor}: {message}");
+        Count { failed: 1, ..Count::default() }
+    });
+    println!("Python 3.{minor}: {count}");
+    count
 }
 
 fn on(python: &Path, minor: u32, wheel: &Path) -> Result<Count> {
@@ -75,9 +78,20 @@ fn on(python: &Path, minor: u32, wheel: &Path) -> Result<Count> {
     let scratch = empty_folder(&format!("python-3.{minor}"))?;
     run(&mut isolated(&python, &scratch, "kith"))?;
     run(pip(&python).args(["--requirement", "bindings/python/tests/requirements.txt"]))?;
-    let tests = root().join("bindings/python/tests");
-    let tests: Vec<PathBuf> = TESTS.iter().map(|name| tests.join(name)).collect();
-    Ok(pytest_of(&python, &scratch, &tests, false)?.0)
+    Ok(pytest_of(&python, &scratch, &files()?, false)?.0)
+}
+
+/// What is run on each: the whole API in both forms, every example, every scenario.
+fn files() -> Result<Vec<PathBuf>> {
+    let folder = root().join("bindings/python/tests");
+    let entries = std::fs::read_dir(&folder).during(format!("reading {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("test_") && name.ends_with(".py") && !ONCE.contains(&name.as_str())
+    });
+    files.sort();
+    Ok(files)
 }
 
 /// The source distribution: made, and installed by pip into an empty environment, which builds it.
@@ -100,4 +114,17 @@ pub(super) fn from_sources(options: &Options) -> Result<()> {
         .arg(format!("features={}", options.provoked().unwrap_or_default()))
         .arg(&sources))?;
     run(&mut isolated(&python, &place, "kith"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_says_how_many_files_are_run_on_each_version() {
+        let all = files().unwrap().len() + ONCE.len();
+        let readme = std::fs::read_to_string(root().join("bindings/python/README.md")).unwrap();
+        let said = format!("{} of the {all} files with tests", all - ONCE.len());
+        assert!(readme.contains(&said), "README.md of the Python package does not say: {said}");
+    }
 }
