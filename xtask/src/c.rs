@@ -403,7 +403,9 @@ fn panics_in(library: &Path, program: &Path) -> Result<()> {
 
 /// A test program whose tests all have to pass.
 fn passes(program: &Path) -> Result<()> {
-    match counted(command(program), program)?.0 {
+    let mut quietly = command(program);
+    quietly.env("RUST_BACKTRACE", "0");
+    match counted(quietly, program)?.0 {
         count if count.failed == 0 => Ok(()),
         count => Err(Failed(format!("{}: {count}", program.display()))),
     }

@@ -6,7 +6,7 @@ extern kith_status kith_provoke_panic(const char *words);
 extern kith_status kith_provoke_panic_later(const char *words);
 
 #define THREADS 8
-#define ROUNDS 5
+#define ROUNDS 2
 
 static kith_context *context;
 static int good[THREADS];
