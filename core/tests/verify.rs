@@ -188,6 +188,25 @@ async fn what_is_damaged_is_named() {
     batch.delete(Keyspace::State, of("stranger"));
     store.commit(&batch, Durability::Power).unwrap();
 
+    // A transaction that is said to be held, and is nowhere.
+    let (known, genuine) = whole(Keyspace::Ids).remove(0);
+    let nowhere = TransactionId([7; 32]);
+    let mut batch = Batch::default();
+    batch.put(Keyspace::Ids, [&known[..4], &nowhere.0].concat(), genuine);
+    store.commit(&batch, Durability::Power).unwrap();
+    check(Part::Position, Some(nowhere), None).await;
+    let mut batch = Batch::default();
+    batch.delete(Keyspace::Ids, [&known[..4], &nowhere.0].concat());
+    store.commit(&batch, Durability::Power).unwrap();
+
+    // Where an author's chain ends is not noted.
+    let meta = whole(Keyspace::Meta);
+    damage(&store, Keyspace::Meta, |at, _| {
+        (at[4..].starts_with(b"tip/") && ends_with(at, last)).then_some(None)
+    });
+    check(Part::Position, None, None).await;
+    restore(Keyspace::Meta, &meta);
+
     // The control: all is restored, and nothing differs.
     assert_eq!(mine.verify().await.unwrap().difference, None);
     anna.shutdown().await.unwrap();

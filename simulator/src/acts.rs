@@ -5,7 +5,7 @@ use kith_core::node::InviteOptions;
 use kith_core::node::machine::{Answer, Input, Wish};
 use kith_core::replica::payload::{RevokeInvite, Skip};
 use kith_core::replica::{Kind, Payload, Role};
-use kith_core::storage::{ContextTables, Store as _};
+use kith_core::storage::ContextTables;
 
 use crate::application::Mood;
 use crate::calls::call;
@@ -62,6 +62,10 @@ impl World {
             Act::Damage { node } => {
                 self.nodes[node].disk.damage(&mut self.dice);
                 self.after(60_000, Happening::Well(node));
+            }
+            Act::Unreadable { node, per_mille, time } => {
+                self.nodes[node].disk.set_unreadable(Some((per_mille, self.dice.clone())));
+                self.after(time, Happening::Well(node));
             }
             Act::SlowDisk { node, takes, time } => self.nodes[node].slow_disk = (takes, now + time),
             Act::Split(mut partition) => {
@@ -179,7 +183,7 @@ impl World {
     fn skip(&mut self, by: usize) {
         let node = &self.nodes[by];
         let Some(machine) = &node.machine else { return };
-        let Ok(snapshot) = node.disk.snapshot() else { return };
+        let snapshot = node.disk.intact();
         let all = history(machine.replica(), &ContextTables::new(&*snapshot, NUMBER)).unwrap_or_default();
         drop(snapshot);
         let calls: Vec<_> = all.iter().filter(|t| t.header.kind == Kind::Call as u8).collect();
@@ -232,6 +236,7 @@ impl World {
         copy.disk = std::sync::Arc::new(original.disk.copy());
         copy.context = original.context;
         copy.joined = true;
+        copy.good = original.good.clone();
         copy.standing = Standing { rolled_back: true, ..original.standing.clone() };
         copy.frozen = Some("the node's directory is a copy".into());
         copy.disk.start(None);
@@ -251,7 +256,7 @@ impl World {
         let (Some(machine), Some((context, _)), true) = (&node.machine, node.context, node.joined) else {
             return;
         };
-        let Ok(snapshot) = node.disk.snapshot() else { return };
+        let snapshot = node.disk.intact();
         let all = history(machine.replica(), &ContextTables::new(&*snapshot, NUMBER)).unwrap_or_default();
         drop(snapshot);
         let role = machine.replica().member(&node.me).map_or(Role::Reader, |facts| facts.role);
@@ -274,6 +279,7 @@ impl World {
         let node = &mut self.nodes[number];
         node.disk.set_full(false);
         node.disk.set_failing(false);
+        node.disk.set_unreadable(None);
         node.disk.repair();
         // An application that differs stays as it is.
         node.application.set(if node.standing.differs { Mood::Differs } else { Mood::Fine });

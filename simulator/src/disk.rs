@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kith_core::node::machine::Marks;
 use kith_core::replica::{ContextId, MemberId};
-use kith_core::storage::{Batch, Durability, Frames, Keyspace, Mark, Snapshot, Store};
+use kith_core::storage::{Batch, Durability, Frames, Keyspace, Mark, Snapshot, Store, Write};
 use kith_core::{Error, ErrorKind, Result};
 
 use crate::dice::Dice;
 
 type Space = BTreeMap<Vec<u8>, Arc<[u8]>>;
-type Undo = (Keyspace, Vec<u8>, Option<Arc<[u8]>>);
+/// A record as it was, or as it would have been.
+type Row = (Keyspace, Vec<u8>, Option<Arc<[u8]>>);
 
 /// Most batches that wait to be flushed.
 const UNFLUSHED: usize = 12;
@@ -25,15 +26,20 @@ struct Inner {
     spaces: [Space; Keyspace::ALL.len()],
     marks: BTreeMap<(ContextId, MemberId), Mark>,
     /// What takes back each batch that is not flushed, oldest first.
-    unflushed: Vec<Vec<Undo>>,
+    unflushed: Vec<Vec<Row>>,
+    /// The oldest batch that the last process's end took: what it would have written.
+    lost: Vec<Row>,
     writes: u64,
     /// The process dies at the write of this number: after it if so, else before it.
     crash: Option<(u64, bool)>,
     dead: bool,
     full: bool,
     failing: bool,
+    /// How many reads of a thousand fail, and which.
+    unreadable: Option<(u64, Dice)>,
+    failed_reads: u64,
     broken: bool,
-    /// Records with a flipped bit, as an engine has them.
+    /// Records with a flipped bit, or cut short, as an engine has them.
     damaged: BTreeMap<RecordKey, (Arc<Frames>, Vec<u8>)>,
     written: Vec<RecordKey>,
 }
@@ -58,6 +64,7 @@ impl Disk {
     pub fn copy(&self) -> Self {
         let mut inner = self.read().clone();
         inner.crash = None;
+        inner.unreadable = None;
         inner.written.clear();
         Self { inner: RwLock::new(inner) }
     }
@@ -96,8 +103,19 @@ impl Disk {
         self.write().failing = failing;
     }
 
-    /// Flips a bit in some record, as it is stored. This store stands where the engines do, above what seals records and takes them apart, so that
-    /// is done to this record alone; whether the flip is noticed is up to the code of the engines.
+    /// Reads fail, so many of a thousand; or none.
+    pub fn set_unreadable(&self, how: Option<(u64, Dice)>) {
+        self.write().unreadable = how;
+    }
+
+    /// How many reads have failed.
+    #[must_use]
+    pub fn failed_reads(&self) -> u64 {
+        self.read().failed_reads
+    }
+
+    /// Flips a bit in some record, as it is stored, or cuts it short. This store stands where the engines do, above what seals records and takes
+    /// them apart, so that is done to this record alone; whether the damage is noticed is up to the code of the engines.
     pub fn damage(&self, dice: &mut Dice) {
         let mut inner = self.write();
         let spaces =
@@ -111,7 +129,10 @@ impl Disk {
         let frames = Frames::new(more.bytes(), more.one_in(2));
         let Ok(mut record) = frames.encode(space, &key, nonce, value) else { return };
         let bit = more.below(8 * record.len());
-        record[bit / 8] ^= 1 << (bit % 8);
+        match more.one_in(3) {
+            true => record.truncate(bit / 8),
+            false => record[bit / 8] ^= 1 << (bit % 8),
+        }
         inner.damaged.insert((space, key), (Arc::new(frames), record));
     }
 
@@ -144,12 +165,9 @@ impl Disk {
         if let Some(dice) = power_lost {
             let kept = dice.below(inner.unflushed.len() + 1);
             while inner.unflushed.len() > kept {
-                for (space, key, old) in inner.unflushed.pop().into_iter().flatten().rev() {
-                    match old {
-                        Some(value) => inner.spaces[space as usize].insert(key, value),
-                        None => inner.spaces[space as usize].remove(&key),
-                    };
-                }
+                let undo = inner.unflushed.pop().into_iter().flatten().rev();
+                inner.lost = undo.map(|row| inner.put(row)).collect();
+                inner.lost.reverse();
                 lost = true;
             }
         }
@@ -157,9 +175,47 @@ impl Disk {
         lost
     }
 
+    /// What no engine leaves, if it keeps to what is promised: of the batch that the end of the last process took, some records are there and some are
+    /// not, or one of them is as it was. `None` if there was none.
+    #[must_use]
+    pub fn torn(&self, dice: &mut Dice) -> Option<Self> {
+        let mut torn = self.copy();
+        let inner = torn.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut inner.lost);
+        if all.len() < 2 {
+            return None;
+        }
+        let some = 1 + dice.below(all.len() - 1);
+        let landed: Vec<Row> = match dice.below(3) {
+            0 => all.into_iter().take(some).collect(),
+            1 => all.into_iter().enumerate().filter(|(at, _)| *at != some).map(|(_, row)| row).collect(),
+            _ => all.into_iter().filter(|_| dice.one_in(2)).collect(),
+        };
+        landed.into_iter().for_each(|row| {
+            inner.put(row);
+        });
+        Some(torn)
+    }
+
+    /// What the last process's end took is gone for good.
+    pub fn forget(&self) {
+        self.write().lost.clear();
+    }
+
     /// All records as they were written, whatever is damaged: for who judges the node from outside.
     pub(crate) fn intact(&self) -> Box<dyn Snapshot + '_> {
         Box::new(Now { disk: self, intact: true })
+    }
+
+    /// A read, which may fail; the next one may work.
+    fn may_read(&self) -> Result<()> {
+        if self.read().unreadable.is_none() {
+            return Ok(());
+        }
+        let mut inner = self.write();
+        let fails = inner.unreadable.as_mut().is_some_and(|(often, dice)| dice.per_mille(*often));
+        inner.failed_reads += u64::from(fails);
+        if fails { Err(injected("the disk does not read")) } else { Ok(()) }
     }
 
     /// How many records there are of a kind.
@@ -178,6 +234,16 @@ fn injected(what: &str) -> Error {
 }
 
 impl Inner {
+    /// Writes a record; gives it as it was.
+    fn put(&mut self, (space, key, value): Row) -> Row {
+        let rows = &mut self.spaces[space as usize];
+        let old = match value {
+            Some(value) => rows.insert(key.clone(), value),
+            None => rows.remove(&key),
+        };
+        (space, key, old)
+    }
+
     fn check(&self) -> Result<()> {
         if self.dead {
             return Err(injected("the process has died"));
@@ -189,7 +255,7 @@ impl Inner {
     }
 
     /// Carries out a write, with what is to happen at it.
-    fn at_write(&mut self, write: impl FnOnce(&mut Self)) -> Result<()> {
+    fn at_write(&mut self, lands: impl FnOnce() -> Vec<Row>, write: impl FnOnce(&mut Self)) -> Result<()> {
         self.check()?;
         if self.full {
             return Err(Error::new(ErrorKind::StorageFull, "the disk is full"));
@@ -203,6 +269,8 @@ impl Inner {
             Some((at, after)) if at <= self.writes => {
                 if after {
                     write(self);
+                } else {
+                    self.lost = lands();
                 }
                 self.dead = true;
                 Err(injected("the process dies in a write"))
@@ -218,23 +286,21 @@ impl Inner {
 impl Store for Disk {
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
         self.read().check()?;
+        self.may_read()?;
         Ok(Box::new(Now { disk: self, intact: false }))
     }
 
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()> {
-        self.write().at_write(|inner| {
+        let row = |write: &Write| (write.keyspace, write.key.clone(), write.value.as_deref().map(Into::into));
+        let rows = || batch.writes.iter().map(row).collect();
+        self.write().at_write(rows, |inner| {
             let mut undo = Vec::new();
             for write in &batch.writes {
-                let space = &mut inner.spaces[write.keyspace as usize];
                 inner.damaged.remove(&(write.keyspace, write.key.clone()));
-                let old = match &write.value {
-                    Some(value) => {
-                        inner.written.push((write.keyspace, write.key.clone()));
-                        space.insert(write.key.clone(), value.as_slice().into())
-                    }
-                    None => space.remove(&write.key),
-                };
-                undo.push((write.keyspace, write.key.clone(), old));
+                if write.value.is_some() {
+                    inner.written.push((write.keyspace, write.key.clone()));
+                }
+                undo.push(inner.put(row(write)));
             }
             match durability {
                 Durability::Power => inner.unflushed.clear(),
@@ -260,7 +326,7 @@ impl Marks for Disk {
     }
 
     fn raise(&self, context: &ContextId, author: &MemberId, mark: Mark) -> Result<()> {
-        self.write().at_write(|inner| {
+        self.write().at_write(Vec::new, |inner| {
             let present = inner.marks.entry((*context, *author)).or_insert(mark);
             if present.sequence < mark.sequence {
                 *present = mark;
@@ -276,6 +342,10 @@ struct Now<'a> {
 }
 
 impl Now<'_> {
+    fn may_read(&self) -> Result<()> {
+        if self.intact { Ok(()) } else { self.disk.may_read() }
+    }
+
     /// What is read of a record.
     fn opened(&self, inner: &Inner, space: Keyspace, key: &[u8], value: &[u8]) -> Result<Vec<u8>> {
         if self.intact || inner.damaged.is_empty() {
@@ -290,6 +360,7 @@ impl Now<'_> {
 
 impl Snapshot for Now<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.may_read()?;
         let inner = self.disk.read();
         let Some(value) = inner.spaces[keyspace as usize].get(key) else { return Ok(None) };
         self.opened(&inner, keyspace, key, value).map(Some)
@@ -306,6 +377,7 @@ impl Snapshot for Now<'_> {
         if to.is_some_and(|to| to <= from) {
             return Ok(Vec::new());
         }
+        self.may_read()?;
         let inner = self.disk.read();
         let range = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         let entries = inner.spaces[keyspace as usize].range::<[u8], _>(range);

@@ -68,7 +68,7 @@ impl World {
         let mut diverged = 0;
         for number in wrong.iter().chain(wrong.first().map(|_| right)) {
             let Some(replica) = machine(number).map(Machine::replica) else { continue };
-            let found = verification(&self.nodes[*number], replica)
+            let found = verification(&self.nodes[*number].disk, replica)
                 .map_err(|error| ("reading-works", *number, error.to_string()))?;
             let same = replica.commitment() == commitment;
             diverged += u64::from(!same);

@@ -1,6 +1,7 @@
 //! The invariants: after each step what that step may have broken, and in full by a replay from genesis.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use kith_core::node::machine::Machine;
 use kith_core::replica::{
@@ -15,7 +16,7 @@ use kith_oracle::probe::Probe;
 use kith_oracle::words::{self, kinds};
 use kith_oracle::{judge, scratch};
 
-use crate::disk::RecordKey;
+use crate::disk::{Disk, RecordKey};
 use crate::joining::Reasons;
 use crate::ledger::{Ledger, Prints};
 use crate::node::{EVENTS, NUMBER, Node, QUEUE};
@@ -61,7 +62,7 @@ pub struct Judge {
     /// Signatures that have been verified.
     verified: HashMap<TransactionId, [u8; 64]>,
     /// Histories that were replayed, with what they gave.
-    replayed: HashMap<[u8; 32], std::rc::Rc<Oracle>>,
+    replayed: HashMap<[u8; 32], Rc<Oracle>>,
     /// What came nearest to its limit, in hundredths of it.
     pub(crate) fullest: (usize, &'static str),
     /// How many replays there were.
@@ -264,7 +265,6 @@ impl Judge {
     fn compare(&mut self, node: &Node, replica: &Replica) -> Result<Check> {
         let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
-        let digest = replica.digest();
         let history = history(replica, &tables)?;
         let unproved = unproved(&history);
         if let Some(id) = unproved.first() {
@@ -274,37 +274,7 @@ impl Judge {
         if let Some(detail) = crate::thief::not_gone(replica, &tables)? {
             return Ok(Err(("used-keys-are-gone", detail)));
         }
-        // What is not opened is no part of the digest.
-        let known = self.replayed.get(&digest).filter(|_| replica.unopened() == 0);
-        let oracle = match known {
-            Some(oracle) => std::rc::Rc::clone(oracle),
-            None => {
-                self.replays += 1;
-                let oracle = std::rc::Rc::new(Oracle::replay_checked(
-                    &replica.context(),
-                    &history,
-                    &Probe,
-                    |transaction| {
-                        let id = words::unsigned(transaction)?;
-                        let Some(signature) = transaction.signature else { return Some(id) };
-                        if self.verified.get(&id) != Some(&signature) {
-                            if !words::has_signed(&transaction.header.author, &id, &signature) {
-                                return None;
-                            }
-                            self.verified.insert(id, signature);
-                        }
-                        Some(id)
-                    },
-                ));
-                if self.replayed.len() > 4 {
-                    self.replayed.clear();
-                }
-                if replica.unopened() == 0 {
-                    self.replayed.insert(digest, std::rc::Rc::clone(&oracle));
-                }
-                oracle
-            }
-        };
+        let oracle = self.oracle(replica, &history);
         if let Some(detail) = believed(node, &oracle) {
             return Ok(Err(("a-removal-is-believed-of-who-may-remove", detail)));
         }
@@ -312,9 +282,52 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// The verdict of the oracle on all that a node holds: one replay of each history.
+    pub(crate) fn oracle(&mut self, replica: &Replica, history: &[Transaction]) -> Rc<Oracle> {
+        let digest = replica.digest();
+        // What is not opened is no part of the digest.
+        let opened = replica.unopened() == 0;
+        if let Some(oracle) = self.replayed.get(&digest).filter(|_| opened) {
+            return Rc::clone(oracle);
+        }
+        let oracle = Rc::new(self.replay_of(replica, history));
+        if self.replayed.len() > 4 {
+            self.replayed.clear();
+        }
+        if opened {
+            self.replayed.insert(digest, Rc::clone(&oracle));
+        }
+        oracle
+    }
+
+    /// What a node has against a replay of what is there, whatever it says that it has.
+    pub(crate) fn against_a_replay(&mut self, replica: &Replica, tables: &dyn StateRead) -> Result<Check> {
+        let history = history(replica, tables)?;
+        let oracle = self.replay_of(replica, &history);
+        same(replica, tables, &oracle, false)
+    }
+
+    fn replay_of(&mut self, replica: &Replica, history: &[Transaction]) -> Oracle {
+        self.replays += 1;
+        let check = |transaction: &Transaction| {
+            let id = words::unsigned(transaction)?;
+            let Some(signature) = transaction.signature else { return Some(id) };
+            if self.verified.get(&id) != Some(&signature) {
+                if !words::has_signed(&transaction.header.author, &id, &signature) {
+                    return None;
+                }
+                self.verified.insert(id, signature);
+            }
+            Some(id)
+        };
+        Oracle::replay_checked(&replica.context(), history, &Probe, check)
+    }
+}
+
 /// What the check that a host can have made finds at a node, with the application as it is everywhere else.
-pub(crate) fn verification(node: &Node, replica: &Replica) -> Result<Verification> {
-    let snapshot = node.disk.intact();
+pub(crate) fn verification(disk: &Disk, replica: &Replica) -> Result<Verification> {
+    let snapshot = disk.intact();
     let tables = ContextTables::new(&*snapshot, NUMBER);
     let mut verifier = Verifier::new(true);
     loop {
@@ -334,11 +347,6 @@ fn believed(node: &Node, oracle: &Oracle) -> Option<String> {
         && !node.standing.rolled_back
         && !members.keys().any(|other| *other != node.me && oracle.may_remove(other, &node.me));
     wrong.then(|| why.into())
-}
-
-/// The verdict of the oracle on all that a node holds.
-pub fn oracle(replica: &Replica, tables: &dyn StateRead) -> Result<Oracle> {
-    Ok(Oracle::replay(&replica.context(), &history(replica, tables)?, &Probe))
 }
 
 /// All transactions that a node holds.

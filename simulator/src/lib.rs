@@ -9,6 +9,7 @@
 mod acts;
 pub mod application;
 pub mod calls;
+mod creating;
 #[cfg(feature = "fault-switches")]
 pub mod defects;
 pub mod dice;
@@ -23,6 +24,7 @@ pub mod node;
 pub mod plan;
 pub mod shrink;
 pub mod thief;
+mod torn;
 mod wiring;
 mod world;
 

@@ -1,6 +1,6 @@
 //! One simulated node: its disk, its context, its lines to peers, and a switchboard between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,8 +9,8 @@ use kith_core::application::Application;
 use kith_core::invitation::Invitation;
 use kith_core::network::{LinkId, PeerId};
 use kith_core::node::Clock;
-use kith_core::node::machine::{Heard, Input, Machine, Round, Setup, Surroundings};
-use kith_core::replica::{ContextId, MemberId, TransactionId};
+use kith_core::node::machine::{Heard, Input, Machine, Round, Setup, Signed, Surroundings};
+use kith_core::replica::{ContextId, Header, MemberId, TransactionId};
 use kith_core::storage::Durability;
 use kith_core::sync::{Link, LinkOutput};
 use kith_core::{ErrorKind, Result};
@@ -99,6 +99,8 @@ pub struct Node {
     pub(crate) acknowledged: Vec<TransactionId>,
     /// Transactions when last looked at.
     pub(crate) transactions: u64,
+    /// What nodes tell each other of signatures, in worlds in which they do.
+    pub(crate) good: Option<Good>,
 }
 
 /// What the context takes from the world.
@@ -106,6 +108,7 @@ struct Inside {
     time: Arc<AtomicU64>,
     dice: Arc<Mutex<Dice>>,
     application: Arc<Moody>,
+    good: Option<Good>,
 }
 
 impl Surroundings for Inside {
@@ -120,7 +123,22 @@ impl Surroundings for Inside {
     fn application(&self, _name: &str) -> Option<Arc<dyn Application>> {
         self.application.registered()
     }
+
+    fn verify(&self, header: &Header, id: &TransactionId, signature: &[u8; 64]) -> Signed {
+        let Some(good) = &self.good else { return header.verify(id, signature) };
+        let of = (header.author, *id, *signature);
+        let mut good = good.lock().unwrap_or_else(PoisonError::into_inner);
+        if !good.contains(&of) {
+            header.verify(id, signature)?;
+            good.insert(of);
+        }
+        Ok(())
+    }
 }
+
+/// Signatures that some node has verified and found good, each with all that was verified: by whom, on what. One verification of each is enough
+/// where ten nodes are one process; whatever is not in here is verified.
+pub(crate) type Good = Arc<Mutex<HashSet<(MemberId, TransactionId, [u8; 64])>>>;
 
 /// What a line wants done by the world.
 pub enum LineOrder {
@@ -165,6 +183,7 @@ impl Node {
             standing: Standing::default(),
             acknowledged: Vec::new(),
             transactions: 0,
+            good: None,
         }
     }
 
@@ -197,29 +216,61 @@ impl Node {
         power: bool,
         runtime: &tokio::runtime::Handle,
     ) -> Result<()> {
-        let Some((context, _)) = self.context else { return Ok(()) };
-        let machine = Machine::open(Setup {
+        let inside = Inside {
+            time: Arc::clone(time),
+            dice: Arc::clone(&self.dice),
+            application: Arc::clone(&self.application),
+            good: self.good.clone(),
+        };
+        let Some(machine) = self.open_on(&self.disk, inside, power, runtime)? else { return Ok(()) };
+        self.transactions = machine.replica().transactions();
+        self.machine = Some(machine);
+        Ok(())
+    }
+
+    /// Another process on another disk: what it draws and what its calls do is nothing to this node's.
+    pub(crate) fn beside(
+        &self,
+        disk: &Arc<Disk>,
+        time: &Arc<AtomicU64>,
+        power: bool,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Option<Machine>> {
+        let dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inside = Inside {
+            time: Arc::clone(time),
+            dice: Arc::new(Mutex::new(dice)),
+            application: Arc::default(),
+            good: self.good.clone(),
+        };
+        self.open_on(disk, inside, power, runtime)
+    }
+
+    fn open_on(
+        &self,
+        disk: &Arc<Disk>,
+        inside: Inside,
+        power: bool,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Option<Machine>> {
+        let Some((context, _)) = self.context else { return Ok(None) };
+        let clock = self.clock(&inside.time);
+        Machine::open(Setup {
             context,
             key: self.key.clone(),
             number: NUMBER,
             invitation: self.invitation.clone().filter(|_| !self.joined),
             leaving: self.leaving,
-            store: self.disk.clone(),
-            marks: self.disk.clone(),
+            store: disk.clone(),
+            marks: disk.clone(),
             durability: if power { Durability::Power } else { Durability::Process },
             event_retention: EVENTS,
             frozen: self.frozen.clone(),
-            clock: self.clock(time),
-            surroundings: Box::new(Inside {
-                time: Arc::clone(time),
-                dice: Arc::clone(&self.dice),
-                application: Arc::clone(&self.application),
-            }),
+            clock,
+            surroundings: Box::new(inside),
             runtime: runtime.clone(),
-        })?;
-        self.transactions = machine.replica().transactions();
-        self.machine = Some(machine);
-        Ok(())
+        })
+        .map(Some)
     }
 
     /// A joiner asks whoever it is connected to.

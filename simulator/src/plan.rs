@@ -73,6 +73,12 @@ pub enum Act {
     Damage {
         node: usize,
     },
+    /// So many reads of a thousand fail.
+    Unreadable {
+        node: usize,
+        per_mille: u64,
+        time: u64,
+    },
     SlowDisk {
         node: usize,
         takes: u64,
@@ -142,6 +148,8 @@ pub struct Plan {
     pub liars: usize,
     /// Whether commits are flushed one by one.
     pub power: bool,
+    /// Whether nodes tell each other which signatures are good.
+    pub shares: bool,
     /// Of the encryption; 0: nothing is sealed.
     pub suite: u8,
     /// When faults stop.
@@ -188,7 +196,8 @@ impl Plan {
             _ => 1,
         };
         let power = dice.below(4) > 0;
-        let mut plan = Self { seed, nodes, liars, power, suite, until, steps: Vec::new() };
+        let shares = wanted.calm || !Dice::new(seed, "signatures").one_in(4);
+        let mut plan = Self { seed, nodes, liars, power, shares, suite, until, steps: Vec::new() };
         plan.joins(&mut dice, wanted.calm);
         let honest = nodes - liars;
         for _ in 0..calls {
@@ -322,6 +331,20 @@ impl Plan {
                 self.later(&mut more, Act::LoseKeys { node });
             }
         }
+        let mut more = Dice::new(self.seed, "reads");
+        if more.one_in(3) {
+            for _ in 0..1 + more.below(4) {
+                let (node, time) = (more.below(honest), 200 + more.below(20_000) as u64);
+                // Now and then, often, or all of them for a while.
+                let per_mille = *more.pick(&[2, 20, 300, 1_000]).unwrap_or(&20);
+                let at = self.later(&mut more, Act::Unreadable { node, per_mille, time });
+                // A process that has just started reads all that it is to hold.
+                if more.one_in(3) {
+                    let act = Act::Crash { node, power: more.one_in(2), down: 200 };
+                    self.steps.push(Step { at: at + time / 2, act });
+                }
+            }
+        }
         if dice.clone().one_in(3) {
             let node = dice.clone().below(honest);
             self.later(&mut dice.clone(), Act::Rotate { node });
@@ -337,6 +360,7 @@ impl Plan {
 
     fn lies(&mut self, dice: &mut Dice, honest: usize) {
         let mut more = Dice::new(self.seed, "more lies");
+        let mut forging = Dice::new(self.seed, "forged");
         // A liar that tells nothing else is believed for longer.
         let of_shares_alone = more.one_in(5);
         for node in honest..self.nodes {
@@ -352,6 +376,10 @@ impl Plan {
             if !of_shares_alone && more.one_in(2) {
                 let at = turn + 1 + more.below((self.until - turn) as usize) as u64;
                 self.steps.push(Step { at, act: Act::Tell { node, lie: Lie::Sequence } });
+            }
+            if !of_shares_alone && forging.one_in(2) {
+                let at = turn + 1 + forging.below((self.until - turn) as usize) as u64;
+                self.steps.push(Step { at, act: Act::Tell { node, lie: Lie::Forge } });
             }
             if of_shares_alone || more.one_in(4) {
                 self.steps.push(Step { at: turn + 1, act: Act::Tell { node, lie: Lie::FalseShares } });

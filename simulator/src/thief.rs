@@ -6,14 +6,13 @@ use kith_core::Result;
 use kith_core::encryption::{Epoch, Leaf, Scope, Suite, Trouble, Wraps};
 use kith_core::keyring::{Key, Ring, Rows};
 use kith_core::replica::{
-    ContextId, Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
+    Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
 };
-use kith_core::storage::{ContextTables, Store as _};
+use kith_core::storage::ContextTables;
 use kith_oracle::oracle::Oracle;
-use kith_oracle::probe::Probe;
 use zeroize::Zeroizing;
 
-use crate::judge::{Hoard, history, oracle};
+use crate::judge::{Hoard, history};
 use crate::node::NUMBER;
 use crate::world::{Go, World};
 
@@ -70,7 +69,7 @@ impl Target {
     }
 }
 
-fn targets(context: ContextId, scope: Scope, all: &[Transaction], known: &Oracle) -> Vec<Target> {
+fn targets(scope: Scope, all: &[Transaction], known: &Oracle) -> Vec<Target> {
     let mut epochs: Vec<&Transaction> = all.iter().filter(|t| t.header.kind == Kind::Epoch as u8).collect();
     epochs.sort_by_key(|epoch| std::cmp::Reverse(epoch.header.lamport));
     let target = |transaction: &&Transaction| {
@@ -80,22 +79,20 @@ fn targets(context: ContextId, scope: Scope, all: &[Transaction], known: &Oracle
             return None;
         };
         let epoch = Epoch::decode(&scope, &bytes).ok()?;
-        let members = members(context, all, known, &id);
+        let members = members(known, &id);
         Some(Target { id, author: transaction.header.author, epoch, members, wraps: None })
     };
     epochs.iter().take(EPOCHS).filter_map(target).collect()
 }
 
 /// Who is a member to somebody that has seen this much.
-fn members(context: ContextId, all: &[Transaction], known: &Oracle, id: &TransactionId) -> Vec<MemberId> {
-    let Some(known) = known.history.get(id) else { return Vec::new() };
-    let seen = all.iter().filter(|t| known.past.contains(&t.header.id()));
-    Oracle::replay(&context, seen, &Probe).governance.members.keys().copied().collect()
+fn members(known: &Oracle, id: &TransactionId) -> Vec<MemberId> {
+    known.before(id).map(|governance| governance.members.into_keys().collect()).unwrap_or_default()
 }
 
 impl World {
     /// The last messages of those that are honest are sealed for nobody who was no member to them.
-    fn sealed_for_members(&self, context: ContextId, all: &[Transaction], known: &Oracle) -> Go {
+    fn sealed_for_members(&self, all: &[Transaction], known: &Oracle) -> Go {
         let mut calls: Vec<&Transaction> = all.iter().filter(|t| t.header.is_sealed()).collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.header.lamport));
         let honest = |author: &MemberId| {
@@ -106,8 +103,8 @@ impl World {
         };
         for call in calls.into_iter().filter(|call| honest(&call.header.author)).take(EPOCHS) {
             let id = call.header.id();
-            let now = members(context, all, known, &id);
-            let had = members(context, all, known, &TransactionId(call.header.epoch));
+            let now = members(known, &id);
+            let had = members(known, &TransactionId(call.header.epoch));
             if let Some(gone) = had.iter().find(|member| !now.contains(member)) {
                 let detail = format!("{id} is sealed for {gone}, who was no member to its author");
                 return Err(("what-follows-a-removal-is-not-for-the-removed", 0, detail));
@@ -122,16 +119,15 @@ impl World {
         let Some(first) = self.members().first().copied() else { return Ok(()) };
         let node = &self.nodes[first];
         let Some(machine) = &node.machine else { return Ok(()) };
-        let found = node.disk.snapshot().and_then(|snapshot| {
-            let tables = ContextTables::new(&*snapshot, NUMBER);
-            Ok((history(machine.replica(), &tables)?, oracle(machine.replica(), &tables)?))
-        });
-        let Ok((all, known)) = found else { return Ok(()) };
+        let snapshot = node.disk.intact();
+        let all = history(machine.replica(), &ContextTables::new(&*snapshot, NUMBER));
+        let all = all.map_err(|error| ("reading-works", first, error.to_string()))?;
+        let known = self.judge.oracle(machine.replica(), &all);
         let context = machine.replica().context();
         self.report.unopened = machine.replica().unopened();
         let scope = Scope { suite, context };
-        self.sealed_for_members(context, &all, &known)?;
-        for mut target in targets(context, scope, &all, &known) {
+        self.sealed_for_members(&all, &known)?;
+        for mut target in targets(scope, &all, &known) {
             // Behind the version of the row and the length.
             let kept = self.judge.hoards.values().find_map(|hoard| hoard.get(&row(&Key::Wraps(target.id))));
             target.wraps =
@@ -165,7 +161,7 @@ impl World {
         if replica.unopened() == 0 {
             return None;
         }
-        let snapshot = node.disk.snapshot().ok()?;
+        let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let unopened = replica.unopened_places(&tables, None, usize::MAX).ok()?;
         let honest = |author: &MemberId| {

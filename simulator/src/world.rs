@@ -6,15 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kith_core::ErrorKind;
 use kith_core::network::LinkId;
 use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
-use kith_core::replica::{ContextId, MemberId, TransactionId};
-use kith_core::{ErrorKind, Result};
+use kith_core::replica::MemberId;
 
 use crate::dice::Dice;
 use crate::judge::{Judge, Violation};
 use crate::network::{Partition, Weather, Wire};
-use crate::node::{LineOrder, Node};
+use crate::node::{Good, LineOrder, Node};
 use crate::plan::Plan;
 
 /// After how many rounds there is the first full comparison.
@@ -81,6 +81,10 @@ pub struct Report {
     pub refused: u64,
     /// Answers of liars that said of sealed calls what they do not say.
     pub false_shares: u64,
+    /// Torn stores that were right, and those of which that was told.
+    pub torn: (u64, u64),
+    /// Reads that failed.
+    pub failed_reads: u64,
     /// What came nearest to its limit, in hundredths of it.
     pub fullest: (usize, &'static str),
     /// A fingerprint of everything that happened.
@@ -101,6 +105,8 @@ pub(crate) type Go = std::result::Result<(), Failed>;
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) dice: Dice,
+    /// Of what no engine does.
+    pub(crate) tears: Dice,
     pub(crate) time: Arc<AtomicU64>,
     queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     counter: u64,
@@ -115,6 +121,8 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     pub(crate) report: Report,
     runtime: tokio::runtime::Runtime,
+    /// Whether each happening is printed (`KITH_TRACE`).
+    tells: bool,
     pub(crate) healing: bool,
     /// Between whom nothing may be sent any more, and how many frames were.
     pub(crate) silent: Option<Vec<usize>>,
@@ -139,12 +147,16 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
         at: 0,
         detail: error.to_string(),
     })?;
+    let good: Option<Good> = plan.shares.then(Good::default);
     let mut world = World {
         dice: Dice::new(plan.seed, "world"),
+        tears: Dice::new(plan.seed, "tears"),
         time: Arc::default(),
         queue: BinaryHeap::new(),
         counter: 0,
-        nodes: (0..plan.nodes).map(|number| Node::new(number, plan.seed)).collect(),
+        nodes: (0..plan.nodes)
+            .map(|number| Node { good: good.clone(), ..Node::new(number, plan.seed) })
+            .collect(),
         wires: Vec::new(),
         edges: BTreeMap::new(),
         partitions: Vec::new(),
@@ -154,6 +166,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
         judge: Judge::default(),
         report: Report::default(),
         runtime,
+        tells: std::env::var_os("KITH_TRACE").is_some(),
         healing: false,
         silent: None,
         spoken: 0,
@@ -167,11 +180,16 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
     let at = world.now();
     outcome.map_err(|(invariant, node, detail)| Violation { invariant, node, at, detail })?;
     world.report.replays = world.judge.replays as u64;
+    world.report.failed_reads = world.nodes.iter().map(|node| node.disk.failed_reads()).sum();
     world.report.fullest = world.judge.fullest;
     Ok(world.report)
 }
 
 impl World {
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.time.load(Ordering::Relaxed)
     }
@@ -240,7 +258,7 @@ impl World {
 
     fn trace(&mut self, at: u64, what: std::fmt::Arguments<'_>) {
         let text = what.to_string();
-        if std::env::var_os("KITH_TRACE").is_some() {
+        if self.tells {
             eprintln!("{at:>9} {text}");
         }
         for byte in text.bytes().chain(at.to_le_bytes()) {
@@ -428,8 +446,10 @@ impl World {
         if node.is_up() || node.standing.gone || node.standing.liar || node.context.is_none() {
             return Ok(());
         }
+        self.try_torn(number)?;
         self.report.restarts += 1;
-        let handle = self.runtime.handle().clone();
+        let handle = self.handle();
+        let node = &mut self.nodes[number];
         let opened = catch_unwind(AssertUnwindSafe(|| node.open(&self.time, self.plan.power, &handle)));
         match opened {
             Err(_) => return Err(("nothing-panics", number, "opening a context".into())),
@@ -457,43 +477,5 @@ impl World {
             self.after(10, Happening::Dial(edge));
         }
         Ok(())
-    }
-
-    fn create(&mut self) -> Go {
-        let created = self.create_context().map_err(|error| ("opening-works", 0, error.to_string()))?;
-        let _: (ContextId, TransactionId) = created;
-        self.start(0)?;
-        self.connect_all();
-        Ok(())
-    }
-
-    fn create_context(&mut self) -> Result<(ContextId, TransactionId)> {
-        use kith_core::node::machine::Marks as _;
-        use kith_core::replica::{Creation, MemoryTables, Replica, Signer};
-        use kith_core::storage::{Batch, Durability, Mark, Store as _, add_writes};
-        let node = &mut self.nodes[0];
-        let dice = Arc::clone(&node.dice);
-        let mut random = || dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes();
-        let mut signer = Signer { key: &node.key, timestamp: 1, random: &mut random };
-        let suite = self.plan.suite;
-        let (key_package, keys) = kith_core::node::machine::first_keys(suite, node.me, node.roll())?;
-        let creation = Creation {
-            application: "probe".into(),
-            arguments: Vec::new(),
-            name: "a world".into(),
-            suite,
-            key_package,
-        };
-        let (replica, genesis, step) =
-            Replica::create(&mut signer, creation, &MemoryTables::default(), &kith_oracle::probe::Probe)?;
-        let mut batch = Batch::default();
-        add_writes(&mut batch, crate::node::NUMBER, step.writes);
-        add_writes(&mut batch, crate::node::NUMBER, keys);
-        node.disk.commit(&batch, Durability::Power)?;
-        let id = genesis.header.id();
-        node.disk.raise(&replica.context(), &node.me, Mark { sequence: 1, id })?;
-        node.context = Some((replica.context(), *replica.access_key()));
-        node.joined = true;
-        Ok((replica.context(), id))
     }
 }

@@ -19,6 +19,16 @@ fn a_run_is_a_function_of_its_seed() {
     }
 }
 
+/// Nodes that tell each other which signatures are good do what those do that verify each by itself, liars' forged ones included.
+#[test]
+fn who_shares_what_was_verified_does_the_same() {
+    let plans = (1..).map(|seed| Plan::new(seed, Wanted::default())).filter(|plan| plan.liars > 0);
+    for plan in plans.take(3) {
+        let [shared, apart] = [true, false].map(|shares| run(&Plan { shares, ..plan.clone() }));
+        assert_eq!(shared, apart, "seed {}", plan.seed);
+    }
+}
+
 /// Three members who write, two of them in each other's absence.
 fn scenario() -> Vec<Step> {
     let mut steps = vec![
@@ -36,13 +46,14 @@ fn scenario() -> Vec<Step> {
 }
 
 fn world(steps: Vec<Step>, power: bool) -> Plan {
-    Plan { seed: 7, nodes: 3, liars: 0, power, suite: 1, until: 15_000, steps }
+    Plan { seed: 7, nodes: 3, liars: 0, power, shares: true, suite: 1, until: 15_000, steps }
 }
 
 /// Each node dies at its first write, at its second, and so on, until there is none left to die at; and loses what was not flushed, where commits are
-/// not flushed one by one.
+/// not flushed one by one. Where a batch was lost, a store in which it is torn is opened as well.
 #[test]
 fn a_process_may_die_at_every_write() {
+    let mut told = 0;
     for (flushed, power) in [(true, false), (false, true)] {
         for (node, after) in [0, 1, 2].into_iter().flat_map(|node| [(node, false), (node, true)]) {
             let mut died = 0;
@@ -51,13 +62,36 @@ fn a_process_may_die_at_every_write() {
                 let steps = [vec![Step { at: 1, act: crash }], scenario()].concat();
                 match run(&world(steps, flushed)) {
                     Ok(report) if report.died_writing == 0 => break,
-                    Ok(_) => died = nth,
+                    Ok(report) => {
+                        died = nth;
+                        told += report.torn.1;
+                    }
                     Err(violation) => panic!("write {nth} of node {node}, after it: {after}: {violation}"),
                 }
             }
             assert!(died >= 10, "node {node} has only {died} writes");
         }
     }
+    // The control: most of what is torn so is damage.
+    assert!(told > 100, "only {told} torn stores were damaged");
+}
+
+/// Reads of a node's disk fail, all or some, while it works and when its process starts: it says so, and goes on when they work again.
+#[test]
+fn who_cannot_read_for_a_while_goes_on() {
+    let mut failed = 0;
+    for (node, per_mille) in [(0, 1_000), (1, 1_000), (0, 100), (1, 100), (2, 3)] {
+        for crash in [false, true] {
+            let act = Act::Unreadable { node, per_mille, time: 4_000 };
+            let mut steps = [vec![Step { at: 3_500, act }], scenario()].concat();
+            if crash {
+                let act = Act::Crash { node, power: true, down: 200 };
+                steps.push(Step { at: 4_500, act });
+            }
+            failed += run(&world(steps, true)).unwrap().failed_reads;
+        }
+    }
+    assert!(failed > 20, "only {failed} reads have failed");
 }
 
 /// A member sleeps for three weeks, in which the others write, and change their keys.

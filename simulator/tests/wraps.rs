@@ -20,7 +20,7 @@ fn world(more: Vec<Step>) -> Plan {
     }
     steps.extend(more);
     steps.sort_by_key(|step| step.at);
-    Plan { seed: 5, nodes, liars: 0, power: true, suite: 2, until: 26_000, steps }
+    Plan { seed: 5, nodes, liars: 0, power: true, shares: true, suite: 2, until: 26_000, steps }
 }
 
 #[test]

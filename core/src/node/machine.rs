@@ -20,7 +20,9 @@ use crate::application::Application;
 use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
 use crate::replica::payload::{CallPayload, KeyPackage};
-use crate::replica::{ContextId, MemberId, Payload, Replica, Role, TableWrite, TransactionId, WaitingRoom};
+use crate::replica::{
+    ContextId, Header, Malformed, MemberId, Payload, Replica, Role, TableWrite, TransactionId, WaitingRoom,
+};
 use crate::storage::{Durability, HighWater, Keyspace, Mark, Store, context_key};
 use crate::sync::{Binding, Channel, Kept, Status};
 use crate::{Error, Result};
@@ -33,7 +35,15 @@ pub trait Surroundings: Send {
     fn random(&self) -> Result<[u8; 32]>;
     /// The application of this name, if the host has registered it.
     fn application(&self, name: &str) -> Option<Arc<dyn Application>>;
+    /// Verifies a signature on a header with this id. Only the simulator does it otherwise: its nodes, which are one process, tell each other
+    /// which signatures are good.
+    fn verify(&self, header: &Header, id: &TransactionId, signature: &[u8; 64]) -> Signed {
+        header.verify(id, signature)
+    }
 }
+
+/// Whether a signature is good.
+pub type Signed = std::result::Result<(), Malformed>;
 
 /// Where it is kept what was published under this node's keys.
 pub trait Marks: Send + Sync {

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::encryption::Wrapped;
 use crate::keyring::Keeper;
 use crate::limits;
+use crate::node::machine::Surroundings;
 use crate::replica::payload::Add;
 use crate::replica::{
     Header, Kind, Malformed, MemberId, Payload, Place, Replica, Role, StateRead, Tip, Transaction,
@@ -18,6 +19,7 @@ pub(crate) struct Held<'a> {
     pub(crate) replica: &'a Replica,
     pub(crate) tables: &'a dyn StateRead,
     pub(crate) verified: &'a Verified,
+    pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) keeper: &'a Keeper,
     /// Whether keys are on the way.
     pub(crate) awaits: bool,
@@ -146,7 +148,7 @@ impl History for Held<'_> {
         id: &TransactionId,
         signature: &[u8; 64],
     ) -> std::result::Result<(), Malformed> {
-        self.verified.verify(header, id, signature)
+        self.verified.verify(id, signature, || self.surroundings.verify(header, id, signature))
     }
 
     fn digest(&self) -> Result<[u8; 32]> {

@@ -135,10 +135,7 @@ impl Replica {
             replica.stored_sealed = replica.sealed;
             replica.unopened_changes = u64::from(replica.sealed.unopened > 0);
         }
-        for key in keys(&view, tables::TIPS)? {
-            let (author, sequence, id) = tables::of_transaction_key(&key)?;
-            replica.tips.entry(author).or_default().insert(Tip { sequence, id });
-        }
+        replica.tips = stored_tips(&view)?;
         for key in keys(&view, tables::PENDING)? {
             let place = Place::from_key(&key).ok_or_else(|| tables::damaged("a pending place"))?;
             replica.pending.insert(place, place.id);
@@ -383,6 +380,16 @@ impl Replica {
     pub const fn state_hash(&self) -> &SetHash {
         &self.core.state
     }
+}
+
+/// Where each author's chain ends, as it is noted.
+pub(super) fn stored_tips(view: &View<'_>) -> Result<Tips> {
+    let mut tips = Tips::new();
+    for key in keys(view, tables::TIPS)? {
+        let (author, sequence, id) = tables::of_transaction_key(&key)?;
+        tips.entry(author).or_default().insert(Tip { sequence, id });
+    }
+    Ok(tips)
 }
 
 /// All keys with a prefix, without it.

@@ -65,11 +65,21 @@ pub enum Fault {
     KeepEvents = 27,
     /// A call that was let in has used its key, and what it says is not kept.
     ForgetPlaintext = 28,
+    /// No signature on a transaction is verified.
+    TakeSignatures = 29,
+    /// A row that cannot be read is taken for one that is not there.
+    UnreadIsAbsent = 30,
+    /// A check of the tables does not look whether what the history is said to hold is there.
+    LookAtNoIds = 31,
+    /// However much a peer has not acknowledged, more is sent.
+    SendAhead = 32,
+    /// What an admin may do, any member may.
+    AnybodyGoverns = 33,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -98,6 +108,11 @@ impl Fault {
         Self::KeepRole,
         Self::KeepEvents,
         Self::ForgetPlaintext,
+        Self::TakeSignatures,
+        Self::UnreadIsAbsent,
+        Self::LookAtNoIds,
+        Self::SendAhead,
+        Self::AnybodyGoverns,
     ];
 }
 

@@ -6,6 +6,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use super::content::{MessageKey, TAG};
 use super::covers::Cover;
 use super::domain::Domain;
+use super::faults::{self, Fault};
 use super::{ContextId, MemberId, TransactionId};
 use crate::limits;
 
@@ -252,6 +253,9 @@ impl Header {
 
     /// Verifies a signature on this header, strictly.
     pub fn verify(&self, id: &TransactionId, signature: &[u8; 64]) -> Result<(), Malformed> {
+        if faults::is(Fault::TakeSignatures) {
+            return Ok(());
+        }
         verify(&self.author, &signed_bytes(id), signature).ok_or(Malformed::Signature)
     }
 }

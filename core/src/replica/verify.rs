@@ -3,7 +3,7 @@
 //! Each transaction is executed once more on what the tables hold of the state just before its place, and what it did is compared
 //! with what is kept of it. The first one has nothing before it; so if none differs, all of the tables are what a replay from
 //! genesis gives, and no second copy of the state is needed for it. Then what no transaction accounts for is looked for, and the
-//! running hash and counters are compared with those of the rows.
+//! running hash, the counters and where each author's chain ends are compared with those of the rows.
 //!
 //! It is done in slices, between which the history may grow: what is compared of one transaction holds whatever comes after
 //! it. Sums over all rows begin anew if something was written meanwhile.
@@ -14,6 +14,7 @@ mod rows;
 
 use super::commitment::SetHash;
 use super::engine::Replica;
+use super::history::Tips;
 use super::receipt::Place;
 use super::state_read::StateRead;
 use super::{StateKey, TransactionId};
@@ -193,6 +194,7 @@ enum Phase {
     Membership,
     Order,
     Transactions,
+    Ids,
     Versions,
     State,
     Done,
@@ -203,6 +205,8 @@ struct Sum {
     transactions: u64,
     keys: u64,
     state: SetHash,
+    /// Of what was looked at, what no later transaction of its author follows.
+    tips: Tips,
 }
 
 impl Verifier {
@@ -246,6 +250,7 @@ impl Verifier {
             Phase::Membership => self.membership(replica, tables)?,
             Phase::Order => self.order(replica, tables, application)?,
             Phase::Transactions => self.transactions(replica, tables)?,
+            Phase::Ids => self.ids(tables)?,
             Phase::Versions => self.versions(tables)?,
             Phase::State => self.state(replica, tables)?,
             Phase::Done => None,
@@ -266,7 +271,7 @@ impl Verifier {
     }
 
     const fn sums(&self) -> bool {
-        matches!(self.phase, Phase::Transactions | Phase::Versions | Phase::State)
+        matches!(self.phase, Phase::Transactions | Phase::Ids | Phase::Versions | Phase::State)
     }
 
     fn begin_sums(&mut self) {

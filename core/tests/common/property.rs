@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use kith_core::replica::{Payload, Role};
+use kith_core::replica::{Payload, Role, Transaction};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 
@@ -51,6 +51,22 @@ pub fn try_from_seed(property: Property, cases: u32, seed: u64, shrinks: u32) ->
     Ok(tally.into_inner())
 }
 
+/// What the oracle says of somebody that has seen less is a replay of that. Tried of one transaction in ten histories.
+fn the_past_is_a_replay(
+    world: &World,
+    all: &[Transaction],
+    oracle: &Oracle,
+) -> std::result::Result<(), String> {
+    let Some((_, id)) = oracle.order.last().filter(|(_, id)| id.0[0].is_multiple_of(10)) else {
+        return Ok(());
+    };
+    let past = &oracle.history[id].past;
+    let seen = all.iter().filter(|t| past.contains(&t.header.id()));
+    let replay = Oracle::replay(&world.context, seen, &Probe).governance;
+    let same = oracle.before(id) == Some(replay);
+    if same { Ok(()) } else { Err(format!("who may do what before {id} is not what a replay says")) }
+}
+
 /// Any order of delivery, with duplicates, in batches of any size, gives what a replay from genesis gives.
 pub fn delivery(plan: &Plan, dice: &mut Dice) -> Held {
     let world = World::of(plan);
@@ -64,6 +80,7 @@ pub fn delivery(plan: &Plan, dice: &mut Dice) -> Held {
         return Err(format!("the actors' transactions are valid, the junk is not: {wrong:?}"));
     }
     the_creator_is_safe(&oracle)?;
+    the_past_is_a_replay(&world, &all, &oracle)?;
     let mut passages = Vec::new();
     for _ in 0..2 {
         let mut node = Node::new(world.context);

@@ -139,6 +139,16 @@ impl Oracle {
         }
     }
 
+    /// Who may do what to somebody that has seen what is before this transaction, and nothing else. What is valid there is valid here.
+    pub fn before(&self, id: &TransactionId) -> Option<Governance> {
+        let past = &self.history.get(id)?.past;
+        let order: Vec<(Place, TransactionId)> =
+            self.order.iter().filter(|(_, id)| past.contains(id)).copied().collect();
+        let genesis = self.order.iter().find(|(_, id)| self.history[id].kind() == kinds::GENESIS)?;
+        let sealed = suite(&ContextId(genesis.1.0), &self.history) != 0;
+        Some(judge::judge(&self.history, &order, sealed).governance)
+    }
+
     /// Whether one member may remove another as things stand at the end.
     pub fn may_remove(&self, author: &MemberId, member: &MemberId) -> bool {
         let members = &self.governance.members;

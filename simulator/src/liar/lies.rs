@@ -23,7 +23,7 @@ pub enum Lie {
     ParentSequence,
     /// A parent that never was.
     ParentUnknown,
-    /// Another member's transaction under its own name and signature.
+    /// Another member's transaction under its own name.
     Author,
     OtherContext,
     /// A valid one that is covered by nothing but an invalid one, or one that waits for ever; for some peers only.
@@ -54,10 +54,12 @@ pub enum Lie {
     Sequence,
     /// Whoever asks what a sealed call says is told something else.
     FalseShares,
+    /// The next transaction of another member, right in all but its signature, which is the liar's.
+    Forge,
 }
 
 impl Lie {
-    /// Those that most plans are made of; the last two are told in plans of their own.
+    /// Those that most plans are made of; the last three are told in plans of their own.
     pub const FIRST: [Self; 18] = [
         Self::Fork,
         Self::Lamport,
@@ -232,6 +234,20 @@ impl Liar {
                     new.push(theirs);
                 }
             }
+            Lie::Forge => {
+                let author = self.somebody();
+                let theirs = self.bag.all.iter().filter(|(key, _)| key.0 == author);
+                if let Some(theirs) = theirs.map(|(_, t)| t.clone()).next_back() {
+                    let mut draft = self.draft(Some(&theirs), &call);
+                    draft.parents.clear();
+                    draft.lamport = theirs.header.lamport + 1;
+                    let mut forged = self.signed(draft);
+                    forged.header.author = author;
+                    let bytes = [&b"kith 2026 transaction signature"[..], &forged.header.id().0].concat();
+                    forged.signature = Some(self.key.sign(&bytes).to_bytes());
+                    new.push(forged);
+                }
+            }
             Lie::OtherContext => {
                 let mut draft = self.draft(last, &call);
                 draft.context = ContextId(self.dice.bytes());
@@ -322,6 +338,7 @@ impl Liar {
             Lie::Author,
             Lie::OtherContext,
             Lie::Sequence,
+            Lie::Forge,
         ];
         if bad.contains(&lie) {
             self.bag.bad.extend(&ids);

@@ -98,6 +98,7 @@ impl Actor {
             replica: &self.replica,
             tables,
             verified: &self.verified,
+            surroundings: &*self.start.surroundings,
             keeper: &self.keeper,
             awaits: self.fetching.awaits(self.now()),
         }
@@ -159,6 +160,7 @@ impl Actor {
             replica: &self.replica,
             tables,
             verified: &self.verified,
+            surroundings: &*self.start.surroundings,
             keeper: &self.keeper,
             awaits: self.fetching.awaits(now),
         };

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::before::Before;
 use super::{Difference, Found, Part, Phase, SLICE, Verifier, at, compare};
 use crate::application::{Application, Call, guarded};
-use crate::replica::engine::Replica;
+use crate::replica::engine::{Replica, stored_tips};
 use crate::replica::execution::{Executed, StateAt};
+use crate::replica::faults::{self, Fault};
 use crate::replica::history::references;
-use crate::replica::payload::Payload;
+use crate::replica::payload::{Payload, Tip};
 use crate::replica::receipt::{Place, Receipt};
 use crate::replica::state_read::{StateRead, Table};
 use crate::replica::tables::{self, Effects, Position, Read, damaged};
 use crate::replica::transaction::{Kind, Transaction};
-use crate::replica::view::successor;
-use crate::replica::{Role, StateKey};
+use crate::replica::view::{View, successor};
+use crate::replica::{Role, StateKey, TransactionId};
 use crate::{Error, Result};
 
 type Compared = Result<std::result::Result<(), Found>>;
@@ -296,24 +297,50 @@ impl Verifier {
     ) -> Result<Option<Difference>> {
         let page = tables.scan(Table::Transactions, &self.next, None, false, SLICE / 4)?;
         let Some((last, _)) = page.last() else {
-            self.enter(Phase::Versions);
+            self.enter(Phase::Ids);
             let (kept, found) = (replica.core.transactions, self.sum.transactions);
-            return Ok(super::whole(compare(
-                Part::Count,
-                None,
-                Some(&kept.to_be_bytes()),
-                Some(&found.to_be_bytes()),
-            )));
+            let found = tables::encode(&found);
+            let count = compare(Part::Count, None, Some(&tables::encode(&kept)), Some(&found));
+            let tips = std::mem::take(&mut self.sum.tips);
+            let stored = stored_tips(&View::new(tables))?;
+            let ends = [&replica.tips, &stored].into_iter().try_for_each(|kept| {
+                compare(Part::Position, None, Some(&tables::encode(kept)), Some(&tables::encode(&tips)))
+            });
+            let ends = if faults::is(Fault::LookAtNoIds) { Ok(()) } else { ends };
+            return Ok(super::whole(count.and(ends)));
         };
         self.next = successor(last);
         for (key, bytes) in &page {
             let transaction = Transaction::from_row(bytes)?;
             let place = Place::tail(transaction.header.lamport, tables::id_of_transaction_key(key)?);
             self.sum.transactions += 1;
+            let header = &transaction.header;
+            let tips = self.sum.tips.entry(header.author).or_default();
+            tips.remove(&Tip { sequence: header.sequence.saturating_sub(1), id: header.previous });
+            tips.insert(Tip { sequence: header.sequence, id: place.id });
             if tables.get(Table::Order, &place.key())?.is_none() {
                 return Ok(compare(Part::Order, None, None, Some(&place.key()))
                     .err()
                     .map(|f| at(Some(place), f)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whatever the history is said to hold has its place.
+    pub(super) fn ids(&mut self, tables: &dyn StateRead) -> Result<Option<Difference>> {
+        let page = tables.scan(Table::Ids, &self.next, None, false, SLICE / 4)?;
+        let Some((last, _)) = page.last().filter(|_| !faults::is(Fault::LookAtNoIds)) else {
+            self.enter(Phase::Versions);
+            return Ok(None);
+        };
+        self.next = successor(last);
+        for (key, row) in &page {
+            let position: Position = tables::decode(row, "a position")?;
+            let id = key.as_slice().try_into().map_err(|_| damaged("an id"))?;
+            let place = Place::tail(position.lamport, TransactionId(id));
+            if tables.get(Table::Order, &place.key())?.is_none() {
+                return Ok(compare(Part::Position, None, Some(row), None).err().map(|f| at(Some(place), f)));
             }
         }
         Ok(None)
