@@ -13,12 +13,15 @@ use crate::replica::{StateRead, Table, TableWrite};
 /// How many rows about keys are remembered: each call of a round reads the same few.
 const REMEMBERED: usize = 64;
 
+/// What is under a key. Some of it is secret.
+type Row = Option<Zeroizing<Vec<u8>>>;
+
 /// One context's tables in a snapshot. Contexts are told apart by a local number in front of each key.
 pub struct ContextTables<'a> {
     snapshot: &'a dyn Snapshot,
     number: u32,
     /// Rows of [`Table::Keys`] that were read. A snapshot does not change.
-    keys: RefCell<HashMap<Vec<u8>, Option<Zeroizing<Vec<u8>>>>>,
+    keys: RefCell<HashMap<Vec<u8>, Row>>,
 }
 
 impl std::fmt::Debug for ContextTables<'_> {
