@@ -4,7 +4,7 @@
 //! it would have been rejected as not a senior's. But the founder's node believed it, since its author was an admin, and refused to write from then on.
 
 use kith_core::ErrorKind;
-use kith_core::node::{Context, CreateOptions, Encryption, InviteOptions, Node};
+use kith_core::node::{Context, CreateOptions, InviteOptions, Node};
 use kith_core::replica::payload::{Remove, SetRole};
 use kith_core::replica::{Draft, MemberId, Payload, Role, Transaction, TransactionId};
 
@@ -52,9 +52,7 @@ impl Liar {
 async fn a_removal_that_only_its_author_shows_counts_against_juniors_alone() {
     nodes::log();
     let (founders, writers) = (Node::open(local()).await.unwrap(), Node::open(local()).await.unwrap());
-    let mut options = CreateOptions::default();
-    options.encryption = Encryption::Off;
-    let senior = founders.create_context(options).await.unwrap();
+    let senior = founders.create_context(CreateOptions::default()).await.unwrap();
     let below = join(&senior, &writers, Role::Writer).await.unwrap();
     let mut options = InviteOptions::default();
     options.role = Role::Admin;

@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use kith_core::Result;
-use kith_core::application::kv::{self, KeyValue};
-use kith_core::encryption::Wrapped;
+use kith_core::application::kv::KeyValue;
+use kith_core::encryption::{Scope, Suite, Wrapped};
 use kith_core::invitation::Invitation;
 use kith_core::network::{Config, Event, Events, LinkId, Network, PeerId};
-use kith_core::replica::payload::{Add, CallPayload, KeyPackage};
+use kith_core::replica::payload::{Add, KeyPackage};
 use kith_core::replica::{
-    ContextId, Draft, Kind, MemberId, MemoryTables, Payload, Replica, Signer, StateKey, Tip, Transaction,
+    ContextId, Draft, Header, Kind, MemberId, MemoryTables, Payload, Replica, Signer, Tip, Transaction,
     TransactionId, Verdict,
 };
 use kith_core::sync::{
     Channel, Ended, History, Link, LinkOutput, Local, Output, Position, Session, Standing, Tips,
 };
 
+use crate::keys::Keys;
 use crate::nodes::PATIENCE;
 
 /// What the liar says that its history is.
@@ -138,6 +139,8 @@ pub(crate) struct Liar {
     pub(crate) key: SigningKey,
     /// What it asks to be added with.
     package: KeyPackage,
+    /// What it seals with, in a sealed context.
+    pub(crate) keys: Option<Keys>,
     invitation: Invitation,
     pub(crate) line: Option<(LinkId, Link)>,
     session: Option<(Channel, Session)>,
@@ -167,26 +170,38 @@ const GUESSES: u32 = 1 << 30;
 const WRAPS: u8 = 18;
 
 impl Liar {
-    /// Joins honestly.
+    /// Joins honestly, with keys of its own where the context is sealed.
     pub(crate) async fn join(invitation: &Invitation) -> Self {
-        Self::join_with(invitation, KeyPackage::default()).await
+        let mut liar = Self::fresh(invitation);
+        if let Some(suite) = Suite::from_number(invitation.suite) {
+            let scope = Scope { suite, context: invitation.context };
+            let (keys, package) = Keys::new(scope, liar.member());
+            (liar.keys, liar.package) = (Some(keys), package);
+        }
+        liar.is_let_in().await
     }
 
-    /// The same, with first keys of the context's suite.
+    /// Joins with first keys of which it has no private half.
     pub(crate) async fn join_with(invitation: &Invitation, package: KeyPackage) -> Self {
+        Self { package, ..Self::fresh(invitation) }.is_let_in().await
+    }
+
+    fn fresh(invitation: &Invitation) -> Self {
         let key = blake3::derive_key("a liar's member key", &crate::network::secret());
         let story = Story::of(invitation.context, MemoryTables::default());
-        let mut liar = Self { package, ..Self::new(invitation, SigningKey::from_bytes(&key), story) };
+        Self::new(invitation, SigningKey::from_bytes(&key), story)
+    }
+
+    async fn is_let_in(mut self) -> Self {
+        let liar = &mut self;
         liar.connect().await;
         liar.until(|liar| liar.is_through() && liar.story.replica.member(&liar.member()).is_some()).await;
-        liar
+        self
     }
 
     /// Asks to be added with these first keys; how its session ended, if it was not let in.
     pub(crate) async fn asks(invitation: &Invitation, package: KeyPackage) -> Option<Ended> {
-        let story = Story::of(invitation.context, MemoryTables::default());
-        let key = blake3::derive_key("a liar's member key", &crate::network::secret());
-        let mut liar = Self { package, ..Self::new(invitation, SigningKey::from_bytes(&key), story) };
+        let mut liar = Self { package, ..Self::fresh(invitation) };
         liar.connect().await;
         liar.until(|liar| !liar.ended.is_empty() || liar.is_through()).await;
         assert_eq!(liar.ended.is_empty(), liar.story.replica.member(&liar.member()).is_some());
@@ -209,6 +224,7 @@ impl Liar {
             events,
             key,
             package: KeyPackage::default(),
+            keys: None,
             invitation: invitation.clone(),
             line: None,
             session: None,
@@ -418,25 +434,7 @@ impl Liar {
         ids
     }
 
-    /// A true transaction of its own, not yet shown to anybody and not taken into its history.
-    pub(crate) fn call(&mut self, name: &str, value: &[u8]) -> Transaction {
-        let (method, arguments) = kv::put(&StateKey::of("liar", name), value);
-        let payload = Payload::Call(CallPayload { method: method.into(), arguments });
-        let mut fresh = || *blake3::hash(name.as_bytes()).as_bytes();
-        let mut signer = Signer { key: &self.key, timestamp: 1, random: &mut fresh };
-        let mut copy = Replica::open(self.invitation.context, &self.story.tables).unwrap();
-        let (mut written, _) =
-            copy.author(&mut signer, payload, &self.story.tables, Some(&KeyValue)).unwrap();
-        written.pop().unwrap()
-    }
-
-    /// Writes something true, and takes it into its history.
-    pub(crate) fn write(&mut self, name: &str, value: &[u8]) -> Vec<Transaction> {
-        let (method, arguments) = kv::put(&StateKey::of("liar", name), value);
-        self.author(name, Payload::Call(CallPayload { method: method.into(), arguments }))
-    }
-
-    /// The same of anything.
+    /// Writes anything that is not sealed, and takes it into its history.
     pub(crate) fn author(&mut self, name: &str, payload: Payload) -> Vec<Transaction> {
         let mut fresh = || *blake3::hash(name.as_bytes()).as_bytes();
         let mut signer = Signer { key: &self.key, timestamp: 1, random: &mut fresh };
@@ -448,15 +446,15 @@ impl Liar {
     }
 }
 
-/// A draft that follows a transaction of the same author, of which the test changes what it wants before it is signed.
-pub(crate) fn following(before: &Transaction, plaintext: Vec<u8>) -> Draft {
+/// The same as a draft that is not sealed.
+pub(crate) fn unsealed(header: &Header, plaintext: Vec<u8>) -> Draft {
     Draft {
-        context: before.header.belongs_to(),
-        sequence: before.header.sequence + 1,
-        previous: before.header.id(),
-        parents: Vec::new(),
-        lamport: before.header.lamport + 1,
-        timestamp: 1,
+        context: header.context,
+        sequence: header.sequence,
+        previous: header.previous,
+        parents: header.parents.clone(),
+        lamport: header.lamport,
+        timestamp: header.timestamp,
         kind: Kind::Call,
         plaintext,
         commitment_key: [5; 32],
@@ -472,7 +470,6 @@ pub(crate) fn sign_again(mut transaction: Transaction, key: &SigningKey) -> Tran
 }
 
 impl Story {
-    /// Takes a transaction into the history that others have taken.
     pub(crate) fn take(&mut self, transaction: Transaction) {
         self.lies.remove(&transaction.header.id());
         self.receive(vec![transaction]);

@@ -11,6 +11,7 @@ mod forged;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod heap;
 mod holding;
+mod keys;
 mod liar;
 mod lying;
 #[path = "../network/common.rs"]
