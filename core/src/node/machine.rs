@@ -21,7 +21,8 @@ use crate::invitation::Invitation;
 use crate::network::{LinkId, PeerId};
 use crate::replica::payload::{CallPayload, KeyPackage};
 use crate::replica::{
-    ContextId, Header, Malformed, MemberId, Payload, Replica, Role, TableWrite, TransactionId, WaitingRoom,
+    ContextId, Header, Malformed, MemberId, Payload, Replica, Role, StateRead, Step, TableWrite, Transaction,
+    TransactionId, WaitingRoom,
 };
 use crate::storage::{Durability, HighWater, Keyspace, Mark, Store, context_key};
 use crate::sync::{Binding, Channel, Kept, Status};
@@ -335,6 +336,28 @@ impl Machine {
 /// A creator's first keys: what goes into genesis, and what is to be stored.
 pub fn first_keys(suite: u8, me: MemberId, entropy: [u8; 32]) -> Result<(KeyPackage, Vec<TableWrite>)> {
     crate::keyring::Keeper::first_keys(suite, ContextId::default(), me, entropy)
+}
+
+/// What a member makes of transactions with the keys that are in its tables, as a round does; nothing is stored. For who asks what a round would write.
+pub fn receive(
+    me: MemberId,
+    replica: &mut Replica,
+    tables: &dyn StateRead,
+    transactions: &[Transaction],
+    application: &dyn Application,
+) -> Result<Step> {
+    let mut keeper = crate::keyring::Keeper::new(replica.context(), me);
+    replica.receive_with(tables, transactions, Some(application), Some(&mut keeper))
+}
+
+/// A transaction that a member has, as it goes to another one; `None`: not at all.
+pub fn shown(
+    replica: &Replica,
+    tables: &dyn StateRead,
+    to: &MemberId,
+    transaction: Transaction,
+) -> Result<Option<Transaction>> {
+    crate::keyring::Keeper::show(replica, tables, to, transaction)
 }
 
 /// What is never answered was dropped.

@@ -161,6 +161,17 @@ impl Member {
         look(self.machine().replica(), &ContextTables::new(&*snapshot, NUMBER))
     }
 
+    /// What a process on a store of this member's would find.
+    pub(crate) fn on<T>(
+        &self,
+        store: &MemoryStore,
+        look: impl FnOnce(&mut Replica, &ContextTables<'_>) -> T,
+    ) -> T {
+        let snapshot = store.snapshot().unwrap();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        look(&mut Replica::open(self.context, &tables).unwrap(), &tables)
+    }
+
     /// Whether a call was opened with this member's own keys, and not by what was shared of it.
     pub(crate) fn opened_by_key(&self, id: &TransactionId) -> bool {
         let snapshot = self.disk.snapshot().unwrap();
