@@ -7,4 +7,5 @@ mod pair;
 mod pieces;
 mod published;
 mod rotation;
+mod violations;
 mod withheld;

@@ -18,7 +18,7 @@ use kith_core::node::{Clock, Event, InviteOptions};
 use kith_core::replica::payload::{Add, CallPayload};
 use kith_core::replica::{
     ContextId, Creation, Kind, MemberId, MemoryTables, Payload, Replica, Role, Signer, StateKey, StateRead,
-    Table, Tip, Transaction, TransactionId,
+    Table, TableWrite, Tip, Transaction, TransactionId,
 };
 use kith_core::storage::{
     Batch, ContextTables, Durability, Keyspace, Mark, MemoryStore, Snapshot, Store, add_writes,
@@ -84,7 +84,7 @@ impl Surroundings for Inside {
 
 /// One member: its store, and the process on it.
 pub(crate) struct Member {
-    key: SigningKey,
+    pub(crate) key: SigningKey,
     peer: PeerId,
     pub(crate) context: ContextId,
     invitation: Option<Invitation>,
@@ -200,6 +200,24 @@ impl Member {
     /// How often it was said that keys, or a message, cannot be opened.
     pub(crate) fn key_troubles(&self) -> usize {
         self.events().iter().filter(|event| matches!(event, Event::KeyTrouble { .. })).count()
+    }
+
+    /// Whose messages the events say were sent under keys that were not to be used, and which.
+    pub(crate) fn key_violations(&self) -> Vec<(MemberId, TransactionId)> {
+        let told = self.events().into_iter().filter_map(|event| match event {
+            Event::KeyViolation { member, transaction } => Some((member, transaction)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// Stores what comes of a transaction of its own that no process has made.
+    pub(crate) fn store(&self, writes: Vec<TableWrite>, own: &Transaction) {
+        let mut batch = Batch::default();
+        add_writes(&mut batch, NUMBER, writes);
+        self.disk.commit(&batch, Durability::Power).unwrap();
+        let mark = Mark { sequence: own.header.sequence, id: own.header.id() };
+        self.marks.raise(&self.context, &self.me(), mark).unwrap();
     }
 
     /// Which calls the events say were executed, in their order.
