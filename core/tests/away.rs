@@ -1,6 +1,8 @@
 //! A member that was away for thirty days, while keys changed again and again and the members with them, catches up, in bounded memory.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[allow(dead_code, reason = "other tests use the rest")]
+mod heap;
 mod nodes;
 
 use std::path::Path;
@@ -20,14 +22,21 @@ struct Scale {
     calls: usize,
     epochs: usize,
     members: usize,
-    /// What catching up may take beside what was there, in MiB, if that can be measured alone.
+    /// Each eighth call puts so many bytes.
+    large: usize,
+    /// What the stores' caches may take, in bytes, if not what they take by default.
+    cache: Option<u64>,
+    /// What catching up may take beside what was there, in MiB, of both ends: allocated, by this process …
+    allocated: usize,
+    /// … and resident, if that can be measured alone.
     memory: Option<u64>,
     patience: Duration,
 }
 
-fn options(path: &Path, hub: &Hub, time: &Arc<AtomicU64>) -> Options {
+fn options(path: &Path, hub: &Hub, time: &Arc<AtomicU64>, scale: &Scale) -> Options {
     let mut options = Options::in_memory(hub);
     options.path = Some(path.to_owned());
+    options.cache = scale.cache.or(options.cache);
     let time = Arc::clone(time);
     options.clock = Clock::new(move || time.load(Ordering::Relaxed));
     options
@@ -64,7 +73,7 @@ async fn away(scale: &Scale) {
     let mut opened = Vec::new();
     for number in 0..scale.members {
         let path = directory.path().join(number.to_string());
-        let node = Node::open(options(&path, &hub, &time)).await.unwrap();
+        let node = Node::open(options(&path, &hub, &time, scale)).await.unwrap();
         opened.push(node);
     }
     let anna = opened[0].create_context(CreateOptions::default()).await.unwrap();
@@ -96,7 +105,7 @@ async fn away(scale: &Scale) {
             anna.remove(context.me()).await.unwrap();
             node.shutdown().await.unwrap();
             let path = directory.path().join(format!("new {gone}"));
-            let node = Node::open(options(&path, &hub, &time)).await.unwrap();
+            let node = Node::open(options(&path, &hub, &time, scale)).await.unwrap();
             let context = node.join(&token, JoinOptions::default()).await.unwrap();
             others.push((node, context));
             gone += 1;
@@ -106,7 +115,9 @@ async fn away(scale: &Scale) {
         let calls: Vec<_> = (written..upto)
             .map(|number| {
                 let anna = &anna;
-                async move { anna.put(key(&(number % 1000).to_string()), &number.to_le_bytes()).await }
+                let mut value = number.to_le_bytes().to_vec();
+                value.resize(value.len() + if number % 8 == 0 { scale.large } else { 0 }, 7);
+                async move { anna.put(key(&(number % 1000).to_string()), &value).await }
             })
             .collect();
         for done in futures::future::join_all(calls).await {
@@ -130,10 +141,12 @@ async fn away(scale: &Scale) {
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
         memory("VmRSS:")
     };
+    let watch = heap::Watch::begin().await;
     let started = Instant::now();
     ben.resume().await.unwrap();
     same(&anna, &at_ben, scale.patience).await;
     println!("caught up in {:?}", started.elapsed());
+    watch.at_most(scale.allocated, "thirty days away");
     #[cfg(target_os = "linux")]
     {
         let more = memory("VmHWM:").saturating_sub(before) / 1024;
@@ -160,15 +173,27 @@ async fn away(scale: &Scale) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_days_in_small() {
-    // More epochs than keys are kept of.
-    let patience = Duration::from_secs(60);
-    away(&Scale { calls: 2_000, epochs: 40, members: 5, memory: None, patience }).await;
+    // More epochs than keys are kept of, and so many bytes that who held all of them in memory, on one side alone, would take more than may be taken.
+    let (calls, large, allocated) = (2_000, 128 << 10, 24);
+    assert!(calls / 8 * large > allocated << 20);
+    let (cache, patience) = (Some(1 << 20), Duration::from_secs(60));
+    away(&Scale { calls, epochs: 40, members: 5, large, cache, allocated, memory: None, patience }).await;
 }
 
 /// `cargo test -p kith-core --test away -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long form of thirty_days_in_small: minutes"]
 async fn thirty_days_of_a_hundred_thousand_calls() {
-    let patience = Duration::from_secs(1800);
-    away(&Scale { calls: 100_000, epochs: 500, members: 10, memory: Some(256), patience }).await;
+    let (large, cache, patience) = (0, None, Duration::from_secs(1800));
+    let scale = Scale {
+        calls: 100_000,
+        epochs: 500,
+        members: 10,
+        large,
+        cache,
+        allocated: 256,
+        memory: Some(256),
+        patience,
+    };
+    away(&scale).await;
 }
