@@ -194,9 +194,20 @@ async fn who_was_removed_recognises_no_tag_and_opens_no_envelope() {
     let joined = envelope_keys(&world.members.last().unwrap().store);
     let (tags, opened) = known(&scope, &joined, &messages);
     assert!(tags > 0 && tags == opened && tags < messages.len(), "{tags} of {}", messages.len());
-    // Nor does a context of another id, or who has the id alone, name a topic.
+    // Nor does who has all keys, and another id, name a topic …
     let elsewhere = Scope { context: ContextId([7; 32]), ..scope };
     assert!(topics(&elsewhere, &stayed).is_disjoint(&seen));
+    // … or who has the id alone, which is all that is left to make keys of, or the epochs' ids (they are on the links alone).
+    let epochs = world.members[1].context.security().await.unwrap().epoch;
+    assert!(epochs.is_some(), "one is in use");
+    let ids = [scope.context.0, [0; 32]].into_iter().chain(epochs.map(|epoch| epoch.0));
+    let alone: Vec<Secret> = ids.map(Secret::new).collect();
+    let made = alone.iter().map(|key| first_envelope_key(&scope, key)).collect();
+    let alone = [alone, made].concat();
+    assert!(topics(&scope, &alone).is_disjoint(&seen));
+    let bare: String = scope.context.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(seen.iter().all(|topic| !topic.contains(&bare)));
+    assert_eq!(known(&scope, &alone, &messages), (0, 0));
     // After a restart a member is on its topics at once: the keys are where the epochs' other keys are.
     let Member { node, store, .. } = world.members.remove(1);
     node.shutdown().await.unwrap();

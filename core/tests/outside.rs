@@ -251,6 +251,80 @@ async fn neither_a_relay_nor_a_gossip_peer_learns_anything() {
     world.shutdown().await;
 }
 
+/// The lengths of all messages of Noise that go one way on a circuit; none where the bytes are of no circuit. What is in them, and how many frames
+/// they are, no relay sees.
+fn noise(bytes: &[u8]) -> Option<Vec<usize>> {
+    const CHOSEN: &[u8] = b"\x07/noise\n";
+    let chosen = bytes.windows(CHOSEN.len()).position(|window| window == CHOSEN)?;
+    let mut rest = &bytes[chosen + CHOSEN.len()..];
+    let mut lengths = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        // Not all of the last one may be there yet.
+        let Some(after) = after.get(length..) else { break };
+        lengths.push(length);
+        rest = after;
+    }
+    Some(lengths)
+}
+
+/// Sizes of frames as they are filled up, with their header: 256, 320, 384, 448, 512, 640 … 4,096.
+fn is_step(length: usize) -> bool {
+    (8..12).any(|power| (4..=8).any(|quarter| length == (1 << power) * quarter / 4))
+}
+
+/// What a relay sees of a frame by itself: it, the header of yamux, and the authenticator.
+fn is_step_seen(length: usize) -> bool {
+    length.checked_sub(12 + 16).is_some_and(is_step)
+}
+
+/// Two members whose only way to each other is the relay write values of each length. The relay sees sizes, and of these only in which step they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_relay_sees_of_sizes_are_steps() {
+    log();
+    let relay = Relay::start(generous()).await;
+    let open = || {
+        let mut options = Options::default();
+        options.relays = vec![relay.address.clone()];
+        options.hole_punching = false;
+        Node::open(options)
+    };
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    let context = one.create_context(CreateOptions::default()).await.unwrap();
+    let there = nodes::join(&context, &other, kith_core::replica::Role::Writer).await.unwrap();
+    context.put(key("first"), b"an epoch for both").await.unwrap();
+    equal(&context, &there).await;
+    let seen = || relay.streams().iter().filter_map(|bytes| noise(bytes)).collect::<Vec<_>>();
+    let before = seen();
+    assert!(
+        before.iter().filter(|lengths| lengths.len() > 10).count() >= 4,
+        "both ways, in and out: {before:?}"
+    );
+
+    let lengths: Vec<usize> = (0..1_400).step_by(23).collect();
+    for length in &lengths {
+        context.put(key("length"), &vec![7; *length]).await.unwrap();
+        equal(&context, &there).await;
+    }
+    let after = seen();
+    assert_eq!(after.len(), before.len(), "no other connection");
+    let new = after.iter().zip(&before).flat_map(|(after, before)| &after[before.len()..]);
+    // What is smaller than the smallest frame is yamux's own, and the links' signs of life.
+    let sizes: Vec<usize> = new.copied().filter(|length| *length >= 256).collect();
+    let which: BTreeSet<usize> = sizes.iter().copied().collect();
+    println!("{} messages of {} sizes: {which:?}", sizes.len(), which.len());
+    assert!(sizes.len() >= 2 * lengths.len(), "each was seen, in and out: {}", sizes.len());
+    assert!(which.iter().all(|size| is_step_seen(*size)), "{which:?}");
+    assert!(which.len() < lengths.len() / 4, "{which:?}");
+    // The controls: they do follow what is written, step by step; and sizes that are not filled up would be seen.
+    assert!(which.len() >= 5, "{which:?}");
+    let bare = lengths.iter().filter(|length| is_step_seen(600 + **length)).count();
+    assert!(bare < lengths.len() / 10 && is_step_seen(640 + 28) && !is_step_seen(640 + 29), "{bare}");
+    for node in [one, other] {
+        node.shutdown().await.unwrap();
+    }
+}
+
 /// What is in the envelopes, for who has the keys of the epochs.
 fn opened(world: &World, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
     use kith_core::encryption::{Envelope, Scope, Suite};
