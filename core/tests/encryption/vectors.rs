@@ -7,7 +7,7 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, OpModeS, Serializable};
 use kith_core::encryption::{
     Envelope, Epoch, Leaf, RatchetKey, Recipient, Scope, Secret, Suite, Wraps, envelope_tag,
-    first_envelope_key,
+    first_envelope_key, gossip_topic,
 };
 use kith_core::keyring::{Key, Ring};
 use kith_core::replica::{ContextId, HEADER_VERSION, Header, Kind, MemberId, TransactionId};
@@ -144,6 +144,9 @@ fn envelopes_and_trees_are_as_written() {
     let key = first_envelope_key(&scope, &Secret::new(array(&file["access_key"])));
     assert_eq!(key.expose()[..], bytes(&file["key"]));
     assert_eq!(envelope_tag(&scope, &key)[..], bytes(&file["tag"]));
+    assert_eq!(gossip_topic(&scope, &key)[..], bytes(&file["topic"]));
+    let other = Scope { suite: Suite::XWing, context: ContextId([8; 32]) };
+    assert_eq!(gossip_topic(&other, &key)[..], bytes(&file["other_topic"]));
     let content = bytes(&file["content"]);
     let envelope = Envelope::seal(&scope, &key, &content).unwrap();
     assert_eq!(envelope.sealed, bytes(&file["sealed"]));
@@ -155,6 +158,15 @@ fn envelopes_and_trees_are_as_written() {
     let author = MemberId(array(&file["author"]));
     assert_eq!(Wraps::of(&scope, &author, &wraps), Wraps::Root(array(&file["root"])));
     assert!(Leaf::of(&scope, &author, &wraps, count).is_none());
+    let paths = file["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 5);
+    for (index, path) in paths {
+        let leaf = Leaf::of(&scope, &author, &wraps, index.parse().unwrap()).unwrap();
+        let path: Vec<[u8; 32]> = path.as_array().unwrap().iter().map(array).collect();
+        assert_eq!((leaf.wrap[0], leaf.path), (index.parse::<usize>().unwrap() as u8, path), "{index}");
+    }
+    // The last one goes up alone twice: its path is shorter.
+    assert!(paths["372"].as_array().unwrap().len() < paths["0"].as_array().unwrap().len());
 }
 
 #[test]
@@ -167,19 +179,27 @@ fn the_second_suite_is_as_written() {
     let (key, change) = ring.start(&Secret::new(array(&file["entropy"])));
     assert_eq!(key.key, bytes(&file["public"]));
     rows.apply([change]);
-    let ring = Ring { scope: scope(Suite::XWing), me, rows: &rows };
-    let epoch = Epoch {
-        suite: 2,
-        commit: array(&file["commit"]),
-        ratchet_key: key,
-        recipients: 1,
-        wraps: Wraps::Inline(bytes(&file["wrap"])),
-    };
     let mut members = vec![author, me];
     members.sort();
-    let changes = ring.receive_epoch(&TransactionId([1; 32]), &author, &epoch, &members, None).unwrap();
-    rows.apply(changes);
-    assert_eq!(rows.0[&Key::From(author)], pair_row(&[0; 32], 1, &bytes(&file["next_root"])));
+    let written = file["epochs"].as_array().unwrap();
+    assert_eq!(written.len(), 3, "the first without a root, and two along the chain of roots");
+    for (step, written) in (1..).zip(written) {
+        let ring = Ring { scope: scope(Suite::XWing), me, rows: &rows };
+        let epoch = Epoch {
+            suite: 2,
+            commit: array(&written["commit"]),
+            ratchet_key: key.clone(),
+            recipients: 1,
+            wraps: Wraps::Inline(bytes(&written["wrap"])),
+        };
+        let id = TransactionId(array(&written["id"]));
+        let changes = ring.receive_epoch(&id, &author, &epoch, &members, None).unwrap();
+        rows.apply(changes);
+        let root = bytes(&written["next_root"]);
+        assert_eq!(rows.0[&Key::From(author)], pair_row(&[0; 32], step, &root));
+        assert_eq!(rows.0[&Key::Chain(id, author)], chain_row(0, &bytes(&written["author_chain"])));
+        assert_eq!(rows.0[&Key::Envelope(id)][1..], bytes(&written["envelope"]));
+    }
 }
 
 /// A wrap at step 0 that is sealed for one commitment and holds the seed of none, made with HPKE alone.

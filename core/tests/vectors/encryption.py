@@ -317,37 +317,65 @@ def envelopes(out):
     nonce = scope.derive(key, "envelope-nonce", scope.hash("envelope-content", content), length=24)
     padded = (u32(len(content)) + content).ljust(768, b"\0")
     sealed = nonce + xchacha(scope.derive(key, "envelope-key"), nonce, padded, tag)
-    out["envelope"] = {"access_key": access, "key": key, "tag": tag, "content": content, "sealed": sealed}
+    topic = scope.derive(key, "gossip-topic")
+    # The same of an epoch's key, in a context of the second suite.
+    other = Scope(2, bytes([8] * 32)).derive(key, "gossip-topic")
+    out["envelope"] = {
+        "access_key": access, "key": key, "tag": tag, "topic": topic, "other_topic": other, "content": content,
+        "sealed": sealed,
+    }
+
+
+def climb(level, at):
+    """The root, and what the one at this place needs to find it: each time the other half of its pair, if there is one."""
+    if len(level) == 1:
+        return level[0], []
+    pairs = [level[n : n + 2] for n in range(0, len(level), 2)]
+    beside = [half for n, half in enumerate(pairs[at // 2]) if n != at % 2]
+    up = [hashlib.sha256(b"\1" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+    root, path = climb(up, at // 2)
+    return root, beside + path
 
 
 def tree(out):
     scope, author, count = Scope(1, bytes([9] * 32)), bytes([0xA1] * 32), 373
-    level = []
+    leaves = []
     for number in range(count):
         leaf = scope.info("leaf", author, u32(number), bytes([number % 256]) * 88)
-        level.append(hashlib.sha256(b"\0" + leaf).digest())
-    while len(level) > 1:
-        pairs = [level[n : n + 2] for n in range(0, len(level), 2)]
-        level = [hashlib.sha256(b"\1" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
-    out["tree"] = {"author": author, "count": count, "root": level[0]}
+        leaves.append(hashlib.sha256(b"\0" + leaf).digest())
+    paths = {str(number): climb(leaves, number)[1] for number in [0, 1, 186, 371, 372]}
+    out["tree"] = {"author": author, "count": count, "root": climb(leaves, 0)[0], "paths": paths}
 
 
 def xwing(out, before):
     scope = Scope(2, bytes([9] * 32))
     author, member, entropy = bytes([0xA1] * 32), bytes([0xB2] * 32), bytes([2] * 32)
     private, public = xwing_pair(scope.derive(entropy, "entropy-key"))
-    seed = bytes([0x5E] * 32)
-    commit = scope.hash("epoch-commit", author, seed)
-    if before:
-        # Encapsulation is random here: what is in the file stays, if it opens.
-        enc = bytes.fromhex(before["wrap"])[8:1128]
-        encapsulated = (xwing_decapsulate(private, enc), enc)
-    else:
-        encapsulated = xwing_encapsulate(public)
-    sealed, root = wrap(scope, encapsulated, (author, member), commit, 0, 0, b"", seed)
+    root, steps = b"", []
+    for step in range(3):
+        seed, epoch = bytes([0x5E + step] * 32), bytes([0xE0 + step] * 32)
+        commit = scope.hash("epoch-commit", author, seed)
+        if step < len(before):
+            # Encapsulation is random here: what is in the file stays, if it opens.
+            enc = bytes.fromhex(before[step]["wrap"])[8:1128]
+            encapsulated = (xwing_decapsulate(private, enc), enc)
+        else:
+            encapsulated = xwing_encapsulate(public)
+        sealed, root = wrap(scope, encapsulated, (author, member), commit, step, 0, root, seed)
+        steps.append(
+            {
+                "id": epoch,
+                "seed": seed,
+                "commit": commit,
+                "wrap": sealed,
+                "next_root": root,
+                "author_chain": scope.derive(seed, "sender", epoch, author),
+                "envelope": scope.derive(seed, "envelope", epoch),
+            }
+        )
     out["xwing"] = {
         "context": scope.context, "author": author, "member": member, "entropy": entropy, "private": private,
-        "public": public, "seed": seed, "commit": commit, "wrap": sealed, "next_root": root,
+        "public": public, "epochs": steps,
     }
 
 
@@ -366,7 +394,7 @@ def main():
     messages(out)
     envelopes(out)
     tree(out)
-    xwing(out, before.get("xwing"))
+    xwing(out, before.get("xwing", {}).get("epochs", []))
     if "--check" in sys.argv[1:]:
         assert hexed(out) == before, "encryption.json is not what comes out"
     else:
