@@ -284,7 +284,7 @@ impl Figures {
         let tables = [
             self.table(BY_ENGINE, &engines, all, full)?,
             self.table(ALIKE, &[None], all, full)?,
-            self.epochs(all)?,
+            self.epochs(all, full)?,
         ];
         Ok(tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n"))
     }
