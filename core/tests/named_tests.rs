@@ -98,3 +98,27 @@ fn what_is_not_there_is_noticed() {
     assert_eq!(there, [false, true, false], "{tests:?}");
     assert!(!is_there(&sources, "named_tests.rs", "page"), "a function that is no test");
 }
+
+/// Lines of a source without blanks, comments, and the tests, which come last.
+fn lines(source: &str) -> usize {
+    let code = source.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+#[test]
+fn what_members_agree_on_stays_small() {
+    let mut found = Vec::new();
+    sources(&root().join("core/src/encryption"), &mut found);
+    let counted = found.iter().filter(|(path, _)| !path.ends_with("fuzzing.rs"));
+    let (names, rest): (Vec<_>, Vec<_>) = counted.partition(|(path, _)| path.ends_with("trouble.rs"));
+    let sum = |files: &[&(PathBuf, String)]| files.iter().map(|(_, text)| lines(text)).sum::<usize>();
+    let (names, rest) = (sum(&names), sum(&rest));
+    println!("{rest} lines, and {names} of names for what can be wrong");
+    assert!(rest < 800 && rest + names < 900, "{rest} lines, and {names} of names for what can be wrong");
+    // The controls: all of it was looked at, and code is counted, nothing else.
+    assert!(found.len() >= 10 && rest > 500 && names > 50, "{} files, {rest} and {names} lines", found.len());
+    assert_eq!(
+        lines("//! What.\n\nfn a() {\n    // why\n    b();\n}\n\n#[cfg(test)]\nmod tests {\n    x\n}\n"),
+        3
+    );
+}
