@@ -1,16 +1,28 @@
 //! A member signs what its payload says falsely, in each field of each kind, and passes it on through its own session. (Headers and signatures:
-//! `forged.rs`.) What proves itself wrong ends the session; what is only too much for its author is taken, and rejected at its place.
+//! `forged.rs`.) What proves itself wrong ends the session; what is only too much for its author is taken, and rejected at its place. The context is
+//! not sealed, so that calls and keys are among what is judged by what it says; what governs is as readable in one that is.
 
 use ed25519_dalek::SigningKey;
+use kith_core::node::Encryption;
 use kith_core::replica::payload::{
     Add, CallPayload, Fork, Genesis, Invite, KeyPackage, Named, Policy, Redeemed, Remove, RevokeInvite,
     SetName, SetRole, SignedRun, Skip, Tip,
 };
-use kith_core::replica::{ContextId, Header, MemberId, Payload, Role, TransactionId};
+use kith_core::replica::{
+    ContextId, Draft, Header, Kind, MemberId, Payload, Role, Transaction, TransactionId,
+};
 
-use crate::forged::Answer;
-use crate::liar::following;
+use crate::network::TCP;
 use crate::scene::{Scene, wait_for};
+
+/// What comes of a lie.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// The session ends, and nothing is kept of it.
+    Closes,
+    /// It is part of the history, and does nothing.
+    Takes,
+}
 
 /// What a liar knows.
 struct Around {
@@ -76,6 +88,21 @@ fn invite(role: Role, max_uses: u32) -> Payload {
 
 fn set_role(member: MemberId, role: Role, last: Option<Vec<Tip>>) -> Payload {
     Payload::SetRole(SetRole { member, role, last })
+}
+
+/// A draft that follows a transaction of the same author.
+fn following(before: &Transaction, plaintext: Vec<u8>) -> Draft {
+    Draft {
+        context: before.header.belongs_to(),
+        sequence: before.header.sequence + 1,
+        previous: before.header.id(),
+        parents: Vec::new(),
+        lamport: before.header.lamport + 1,
+        timestamp: 1,
+        kind: Kind::Call,
+        plaintext,
+        commitment_key: [5; 32],
+    }
 }
 
 fn wrong(tip: Tip) -> Tip {
@@ -148,7 +175,7 @@ const LIES: &[(&str, Answer, Lie)] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_payload_says_falsely_does_nothing() {
-    let scene = Scene::new().await;
+    let scene = Scene::of(Encryption::Off, TCP).await;
     let invitation = scene.invitation().await;
     let mut liar = crate::liar::Liar::join(&invitation).await;
     let history = scene.attacked.history(None, 1).await.unwrap();
