@@ -205,6 +205,7 @@ async fn who_was_removed_recognises_no_tag_and_opens_no_envelope() {
     let made = alone.iter().map(|key| first_envelope_key(&scope, key)).collect();
     let alone = [alone, made].concat();
     assert!(topics(&scope, &alone).is_disjoint(&seen));
+    assert!(!topics(&scope, &[&alone[..], &stayed].concat()).is_disjoint(&seen), "control");
     let bare: String = scope.context.0.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(seen.iter().all(|topic| !topic.contains(&bare)));
     assert_eq!(known(&scope, &alone, &messages), (0, 0));

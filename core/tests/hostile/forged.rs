@@ -106,12 +106,11 @@ fn in_the_other_way(liar: &Liar) -> Transaction {
 
 fn forge(liar: &mut Liar, around: &Around, change: Forge, name: &str, sealed_over: bool) -> Transaction {
     let mut lie = liar.call(name, b"a lie");
-    if sealed_over && liar.keys.is_some() {
-        let (header, said) = liar.draft(name, b"a lie");
+    let (header, said) = liar.draft(name, b"a lie");
+    if let Some(keys) = liar.keys.as_mut().filter(|_| sealed_over) {
         let mut plain = Transaction { header, ..lie.clone() };
         change(&mut plain, around);
         // Who says that it is another one, or elsewhere, cannot seal so: that is changed afterwards, like what is not sealed.
-        let keys = liar.keys.as_mut().unwrap();
         if let Ok(sealed) = keys.seal(plain.header, &said, &liar.key) {
             return sealed;
         }

@@ -178,12 +178,12 @@ impl Liar {
             let (keys, package) = Keys::new(scope, liar.member());
             (liar.keys, liar.package) = (Some(keys), package);
         }
-        liar.is_let_in().await
+        liar.let_in().await
     }
 
     /// Joins with first keys of which it has no private half.
     pub(crate) async fn join_with(invitation: &Invitation, package: KeyPackage) -> Self {
-        Self { package, ..Self::fresh(invitation) }.is_let_in().await
+        Self { package, ..Self::fresh(invitation) }.let_in().await
     }
 
     fn fresh(invitation: &Invitation) -> Self {
@@ -192,7 +192,7 @@ impl Liar {
         Self::new(invitation, SigningKey::from_bytes(&key), story)
     }
 
-    async fn is_let_in(mut self) -> Self {
+    async fn let_in(mut self) -> Self {
         let liar = &mut self;
         liar.connect().await;
         liar.until(|liar| liar.is_through() && liar.story.replica.member(&liar.member()).is_some()).await;
