@@ -174,7 +174,7 @@ async fn away(scale: &Scale) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_days_in_small() {
     // More epochs than keys are kept of, and so many bytes that who held all of them in memory, on one side alone, would take more than may be taken.
-    let (calls, large, allocated) = (2_000, 128 << 10, 24);
+    let (calls, large, allocated) = (2_000, 128 << 10, 28);
     assert!(calls / 8 * large > allocated << 20);
     let (cache, patience) = (Some(1 << 20), Duration::from_secs(60));
     away(&Scale { calls, epochs: 40, members: 5, large, cache, allocated, memory: None, patience }).await;
