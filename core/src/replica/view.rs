@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, btree_map};
 use std::iter::{Peekable, Rev};
 use std::ops::Bound;
 
+use zeroize::Zeroize as _;
+
 use super::state_read::{StateRead, Table};
 use crate::Result;
 
@@ -12,22 +14,40 @@ pub type TableWrite = (Table, Vec<u8>, Option<Vec<u8>>);
 
 const TABLES: usize = Table::ALL.len();
 
+type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Changes, by table. What is known of keys is wiped.
+#[derive(Default)]
+struct Writes([Changes; TABLES]);
+
+impl Writes {
+    fn take(mut self) -> [Changes; TABLES] {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Writes {
+    fn drop(&mut self) {
+        self.0[Table::Keys as usize].values_mut().for_each(zeroize::Zeroize::zeroize);
+    }
+}
+
 pub(crate) struct View<'a> {
     base: &'a dyn StateRead,
-    writes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; TABLES],
+    writes: Writes,
     /// Bytes in them.
     size: usize,
 }
 
 /// What a [`View`] wrote.
 pub(crate) struct Layer {
-    writes: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; TABLES],
+    writes: Writes,
     size: usize,
 }
 
 impl Layer {
     pub(crate) fn copied(&self) -> Vec<TableWrite> {
-        let tables = Table::ALL.into_iter().zip(&self.writes);
+        let tables = Table::ALL.into_iter().zip(&self.writes.0);
         tables
             .flat_map(|(table, writes)| {
                 writes.iter().map(move |(key, value)| (table, key.clone(), value.clone()))
@@ -36,10 +56,16 @@ impl Layer {
     }
 
     pub(crate) fn into_writes(self) -> Vec<TableWrite> {
-        let tables = Table::ALL.into_iter().zip(self.writes);
+        let tables = Table::ALL.into_iter().zip(self.writes.take());
         tables
             .flat_map(|(table, writes)| writes.into_iter().map(move |(key, value)| (table, key, value)))
             .collect()
+    }
+}
+
+fn wipe(table: Table, mut value: Option<Vec<u8>>) {
+    if table == Table::Keys {
+        value.zeroize();
     }
 }
 
@@ -48,7 +74,7 @@ const WRITE: usize = 96;
 
 impl<'a> View<'a> {
     pub(crate) fn new(base: &'a dyn StateRead) -> Self {
-        Self { base, writes: Default::default(), size: 0 }
+        Self { base, writes: Writes::default(), size: 0 }
     }
 
     pub(crate) fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: Vec<u8>) {
@@ -68,19 +94,20 @@ impl<'a> View<'a> {
 
     fn set(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
         // What comes and goes within one batch need not trouble the store.
-        let written = &mut self.writes[table as usize];
+        let written = &mut self.writes.0[table as usize];
         if value.is_none()
             && let Some(Some(old)) = written.get(&key)
             && matches!(self.base.get(table, &key), Ok(None))
         {
             self.size -= key.len() + WRITE + old.len();
-            written.remove(&key);
+            wipe(table, written.remove(&key).flatten());
             return;
         }
         let length = key.len() + WRITE;
         self.size += length + value.as_ref().map_or(0, Vec::len);
-        if let Some(old) = self.writes[table as usize].insert(key, value) {
-            self.size -= length + old.map_or(0, |old| old.len());
+        if let Some(old) = self.writes.0[table as usize].insert(key, value) {
+            self.size -= length + old.as_ref().map_or(0, Vec::len);
+            wipe(table, old);
         }
     }
 
@@ -106,7 +133,7 @@ impl<'a> View<'a> {
 
 impl StateRead for View<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        match self.writes[table as usize].get(key) {
+        match self.writes.0[table as usize].get(key) {
             Some(written) => Ok(written.clone()),
             None => self.base.get(table, key),
         }
@@ -124,7 +151,7 @@ impl StateRead for View<'_> {
             return Ok(Vec::new());
         }
         let end = to.map_or(Bound::Unbounded, Bound::Excluded);
-        let written = self.writes[table as usize].range::<[u8], _>((Bound::Included(from), end));
+        let written = self.writes.0[table as usize].range::<[u8], _>((Bound::Included(from), end));
         let mut written = InRange::new(written, reverse);
         if written.peek().is_none() {
             return self.base.scan(table, from, to, reverse, limit);

@@ -51,6 +51,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use zeroize::Zeroize as _;
+
 use crate::{Error, ErrorKind, Result};
 
 /// Opens the store in a directory, or creates it there, sealed under the key, or under a key file beside it without one, and with this much
@@ -194,6 +196,15 @@ pub struct Write {
     pub key: Vec<u8>,
     /// What; `None` removes.
     pub value: Option<Vec<u8>>,
+}
+
+/// What is known of keys is wiped.
+impl Drop for Write {
+    fn drop(&mut self) {
+        if self.keyspace == Keyspace::Keys {
+            self.value.zeroize();
+        }
+    }
 }
 
 /// Changes that happen together or not at all. A later change of the same key wins.

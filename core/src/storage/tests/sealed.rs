@@ -55,7 +55,7 @@ fn has_all(store: &dyn Store) {
     for write in batch().writes {
         assert_eq!(snapshot.get(write.keyspace, &write.key).unwrap(), write.value, "{:?}", write.keyspace);
         let found = snapshot.scan(write.keyspace, &[], None, false, 9).unwrap();
-        assert_eq!(found, [(write.key, write.value.unwrap())]);
+        assert_eq!(found, [(write.key.clone(), write.value.clone().unwrap())]);
     }
 }
 

@@ -69,9 +69,10 @@ fn expected(seed: u64, count: u64, shape: Shape) -> Content {
     let mut content = Content::new();
     for number in 1..=count {
         for write in batch(seed, number, shape).writes {
-            match write.value {
-                Some(value) => content.insert((write.keyspace, write.key), value),
-                None => content.remove(&(write.keyspace, write.key)),
+            let key = (write.keyspace, write.key.clone());
+            match &write.value {
+                Some(value) => content.insert(key, value.clone()),
+                None => content.remove(&key),
             };
         }
     }
