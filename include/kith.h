@@ -118,7 +118,7 @@
 #define KITH_EVENT_PEER_CONNECTED 14
 
 /**
- * It is no more (text: the peer). Not replayed.
+ * It is no more (text: the peer, reason). Not replayed.
  */
 #define KITH_EVENT_PEER_DISCONNECTED 15
 
@@ -1679,6 +1679,23 @@ const uint8_t *kith_event_keys(const kith_event *event, size_t *count);
  * `event` is an event of this library or NULL.
  */
 const char *kith_event_text(const kith_event *event);
+
+/**
+ * Of KITH_EVENT_PEER_DISCONNECTED: why. One of these words, which stay the same, then ": " and, for people, what exactly it was:
+ * - closed: by this side, which suspends, shuts down, leaves, or reads its store anew;
+ * - gone: by the other side, or the connection is lost;
+ * - refused: one of them is no member any more in the other's eyes;
+ * - misbehaved: it sent what no honest node sends;
+ * - version: it speaks another version of sync;
+ * - limit: it sent more than it may, or takes nothing, or comes too fast for this side;
+ * - timeout: it stands still where something is due.
+ *
+ * Never NULL; empty if the event has none.
+ *
+ * Needs:
+ * `event` is an event of this library or NULL.
+ */
+const char *kith_event_reason(const kith_event *event);
 
 /**
  * Of KITH_EVENT_EMITTED: the data; `length`, unless NULL, gets how many bytes.

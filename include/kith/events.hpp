@@ -44,6 +44,8 @@ public:
     }
     /** A reason, a cause, a peer, a name. */
     std::string_view text() const noexcept { return kith_event_text(raw_); }
+    /** Of KITH_EVENT_PEER_DISCONNECTED: why, as at kith_event_reason. */
+    std::string_view reason() const noexcept { return kith_event_reason(raw_); }
     /** Of KITH_EVENT_EMITTED: the data. */
     bytes_view data() const noexcept {
         std::size_t length = 0;

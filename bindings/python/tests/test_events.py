@@ -70,7 +70,7 @@ async def test_who_comes_and_goes_and_how_far_catching_up_is():
         stream = await theirs.subscribe()
         hub.partition(one, other)
         gone = await event_of(stream, kith.PeerDisconnected)
-        assert gone == kith.PeerDisconnected(gone.cursor, peer=one.id)
+        assert gone == kith.PeerDisconnected(gone.cursor, peer=one.id, reason="gone: the peers were partitioned")
         for number in range(30):
             await mine.put(key("x"), bytes([number]))
         hub.heal(one, other)

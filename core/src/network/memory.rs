@@ -395,7 +395,8 @@ impl Side {
         self.hub.close(self.owner, self.link, &reason);
         self.shared.links.close(self.link);
         self.incoming.close();
-        self.inbox.event(Event::LinkDown { link: self.link, peer: self.peer, reason }).await;
+        // No frame is malformed, too large or slow here.
+        self.inbox.event(Event::LinkDown { link: self.link, peer: self.peer, reason, fault: false }).await;
     }
 }
 

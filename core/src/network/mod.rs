@@ -75,6 +75,8 @@ pub enum Event {
         peer: PeerId,
         /// Why.
         reason: Error,
+        /// Whether this side ended it for what the peer sent, or did not send in time.
+        fault: bool,
     },
     /// The peer sent a frame.
     Frame {
@@ -131,11 +133,12 @@ impl fmt::Debug for Event {
                 .field("address", address)
                 .field("outbound", outbound)
                 .finish(),
-            Self::LinkDown { link, peer, reason } => f
+            Self::LinkDown { link, peer, reason, fault } => f
                 .debug_struct("LinkDown")
                 .field("link", link)
                 .field("peer", peer)
                 .field("reason", reason)
+                .field("fault", fault)
                 .finish(),
             Self::Frame { link, bytes } => {
                 f.debug_struct("Frame").field("link", link).field("len", &bytes.len()).finish()

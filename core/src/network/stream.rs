@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::link::{Inbox, Outgoing};
 use super::wire::{self, CONTROL, Code, Control, Goodbye, HEADER, Hello, Next};
 use super::{Event, Limits, LinkId, PeerId};
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// How long a goodbye may take: to be sent, and then to be taken note of.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -113,11 +113,17 @@ impl Ending {
             Self::Gone(reason) => reason.clone(),
         }
     }
+
+    /// Whether it ends for what the peer did, by what this side has seen of it.
+    fn is_fault(&self) -> bool {
+        let faults = [ErrorKind::InvalidArgument, ErrorKind::LimitExceeded, ErrorKind::Timeout];
+        !matches!(self, Self::Theirs(_)) && faults.contains(&self.reason().kind())
+    }
 }
 
 impl From<std::io::Error> for Ending {
     fn from(error: std::io::Error) -> Self {
-        Self::Gone(Error::new(crate::ErrorKind::Unreachable, format!("the link broke: {error}")))
+        Self::Gone(Error::new(ErrorKind::Unreachable, format!("the link broke: {error}")))
     }
 }
 
@@ -231,6 +237,7 @@ where
     };
     outgoing.close();
     let reason = ending.reason();
+    let fault = ending.is_fault();
     // Where the connection went first there is nobody to say goodbye to.
     if connected && !matches!(ending, Ending::Gone(_)) {
         tokio::select! {
@@ -240,7 +247,7 @@ where
     }
     let _ = setup.notes.send(Note::Over { own: setup.own, reason: reason.clone() }).await;
     if told.into_inner() {
-        inbox.event(Event::LinkDown { link, peer: setup.peer, reason }).await;
+        inbox.event(Event::LinkDown { link, peer: setup.peer, reason, fault }).await;
     }
     drop(done);
     drop(room);
@@ -467,7 +474,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_is_gone_from_the_beginning_ends_with_the_reason() {
         let reason = over(Vec::new(), Some(Error::busy("gone"))).await;
-        assert_eq!((reason.kind(), reason.message()), (crate::ErrorKind::Busy, "gone"));
+        assert_eq!((reason.kind(), reason.message()), (ErrorKind::Busy, "gone"));
     }
 
     #[tokio::test]

@@ -182,7 +182,7 @@ impl Actor {
             self.round(round);
             if stopping && self.postponed.is_empty() {
                 // Whoever follows the events sees the peers go, and nobody takes this context for synced.
-                self.drop_sessions();
+                self.drop_sessions("this side closes the context");
                 self.show();
                 return;
             }
@@ -263,7 +263,7 @@ impl Actor {
             }
             let now = self.now();
             self.blocked.iter_mut().for_each(|(_, since)| *since = now);
-            self.drop_sessions();
+            self.drop_sessions("the store is read anew after an error");
             // Whoever is told finds the context as it was before.
             stage.fail(&error);
             self.verifying.fail(&error);

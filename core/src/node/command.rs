@@ -88,6 +88,7 @@ pub(crate) enum Command {
     Closed {
         link: LinkId,
         channel: Channel,
+        why: String,
     },
     /// What was in an envelope that was gossiped; `None`: one did not open.
     Gossip {

@@ -88,9 +88,17 @@ pub enum Event {
         peer: String,
         member: MemberId,
     },
-    /// It is no more. Not replayed.
+    /// It is no more. Not replayed. `reason` is one of these words, which stay the same, then `: ` and, for people, what exactly it was:
+    /// - `closed`: by this side, which suspends, shuts down, leaves, or reads its store anew;
+    /// - `gone`: by the other side, or the connection is lost;
+    /// - `refused`: one of them is no member any more in the other's eyes;
+    /// - `misbehaved`: it sent what no honest node sends;
+    /// - `version`: it speaks another version of sync;
+    /// - `limit`: it sent more than it may, or takes nothing, or comes too fast for this side;
+    /// - `timeout`: it stands still where something is due.
     PeerDisconnected {
         peer: String,
+        reason: String,
     },
     /// The reader was too slow and events were dropped: start again from the cursor. Not replayed.
     Lagged {

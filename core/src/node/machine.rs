@@ -14,6 +14,7 @@ use super::actor::{Actor, FROZEN, Start};
 use super::command::{Command, Load, Reply};
 use super::info::ContextStatus;
 use super::options::{Clock, InviteOptions};
+use super::parting::Parting;
 use super::shared::{ContextShared, Facts, InStep, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
@@ -405,7 +406,9 @@ fn command(input: Input, pending: &mut Vec<(u64, Pending)>) -> Command {
         Input::Heard(Heard::Message { link, channel, message }) => {
             Command::Message { link, channel, message, load: Load::none() }
         }
-        Input::Heard(Heard::Closed { link, channel }) => Command::Closed { link, channel },
+        Input::Heard(Heard::Closed { link, channel }) => {
+            Command::Closed { link, channel, why: Parting::Gone.because("the session was closed elsewhere") }
+        }
         Input::ApplicationRegistered => Command::ApplicationRegistered,
     }
 }

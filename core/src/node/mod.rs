@@ -16,6 +16,7 @@ mod info;
 pub mod machine;
 mod membership;
 mod options;
+mod parting;
 mod process;
 mod registry;
 mod shared;

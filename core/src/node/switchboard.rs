@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::actor::random_bytes;
 use super::command::{Command, Load};
 use super::gossip::EnvelopeKeys;
+use super::parting::{self, Parting};
 use super::registry::Peers;
 use crate::network::{self, Judgement, LinkId, MessageName, Network, PeerId, Topic};
 use crate::replica::ContextId;
@@ -75,6 +76,8 @@ struct Line {
     writing: JoinHandle<()>,
     /// How often sessions of a context have ended on this link.
     ended: BTreeMap<ContextId, u32>,
+    /// Why this side cuts it.
+    cut: Option<String>,
 }
 
 impl Drop for Line {
@@ -224,12 +227,13 @@ impl Switchboard {
                 }
                 self.link_up(link, peer, outbound, relayed);
             }
-            network::Event::LinkDown { link, reason, .. } => {
+            network::Event::LinkDown { link, reason, fault, .. } => {
                 tracing::debug!(%link, %reason, "a link is down");
-                if let Some(line) = self.lines.remove(&link) {
+                if let Some(mut line) = self.lines.remove(&link) {
+                    let why = line.cut.take().unwrap_or_else(|| parting::of_link(fault, &reason));
                     for (context, hosted) in &self.hosted {
                         if let Some(channel) = line.link.open_channel(context) {
-                            say_closed(hosted, link, channel);
+                            say_closed(hosted, link, channel, why.clone());
                         }
                     }
                 }
@@ -246,7 +250,7 @@ impl Switchboard {
                 });
                 if let Some(error) = failed {
                     tracing::warn!(%link, %error, "a peer broke the protocol");
-                    self.cut(link);
+                    self.cut(link, Parting::Misbehaved.because(error));
                 }
             }
             network::Event::Addresses { peer, addresses } => self.peers.learn(peer, addresses),
@@ -264,12 +268,13 @@ impl Switchboard {
     }
 
     fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool, relayed: bool) {
-        let Ok(nonce) = random_bytes() else { return self.cut(link) };
+        let unused = || Parting::Closed.because("the link cannot be used");
+        let Ok(nonce) = random_bytes() else { return self.cut(link, unused()) };
         let (mut state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
             Ok(made) => made,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a link cannot be used");
-                return self.cut(link);
+                return self.cut(link, unused());
             }
         };
         if relayed {
@@ -288,7 +293,8 @@ impl Switchboard {
                 }
             }
         });
-        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended: BTreeMap::new() };
+        let (ended, cut) = Default::default();
+        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended, cut };
         self.lines.insert(link, line);
         self.send(link, hello);
         let contexts: Vec<(ContextId, [u8; 32], bool)> =
@@ -317,7 +323,12 @@ impl Switchboard {
                 }
                 LinkOutput::Closed { channel, context } => {
                     if let Some(hosted) = self.hosted.get(&context) {
-                        say_closed(hosted, link, channel);
+                        say_closed(
+                            hosted,
+                            link,
+                            channel,
+                            Parting::Gone.because("the other side closed the session"),
+                        );
                     }
                     self.open_later(link, context);
                 }
@@ -343,7 +354,12 @@ impl Switchboard {
         let taken = command.is_some_and(|command| hosted.commands.try_send(command).is_ok());
         if !taken {
             tracing::debug!(%context, %link, "a context does not keep up: its channel is closed");
-            say_closed(hosted, link, channel);
+            say_closed(
+                hosted,
+                link,
+                channel,
+                Parting::Limit.because("more came than the context keeps up with"),
+            );
             self.on_line(link, |line| line.link.close(channel));
             self.open_later(link, context);
         }
@@ -355,7 +371,7 @@ impl Switchboard {
         let waiting = line.waiting.fetch_add(length, Ordering::Relaxed) + length;
         if waiting > OUTBOUND || line.writer.send(frame).is_err() {
             tracing::warn!(%link, waiting, "a peer does not take what it is sent");
-            self.cut(link);
+            self.cut(link, Parting::Limit.because("it does not take what it is sent"));
         }
     }
 
@@ -397,7 +413,11 @@ impl Switchboard {
         }
     }
 
-    fn cut(&self, link: LinkId) {
+    /// The first reason counts.
+    fn cut(&mut self, link: LinkId, why: String) {
+        if let Some(line) = self.lines.get_mut(&link) {
+            line.cut.get_or_insert(why);
+        }
         let network = self.network.clone();
         tokio::spawn(async move {
             // It may be down already.
@@ -421,12 +441,12 @@ async fn carry_gossip(network: Network, mut steps: mpsc::Receiver<Gossip>) {
 }
 
 /// Tells a context that a channel is closed, as soon as its queue has a place.
-fn say_closed(hosted: &Hosted, link: LinkId, channel: Channel) {
+fn say_closed(hosted: &Hosted, link: LinkId, channel: Channel, why: String) {
     let commands = hosted.commands.clone();
-    if commands.try_send(Command::Closed { link, channel }).is_err() {
+    if let Err(error) = commands.try_send(Command::Closed { link, channel, why }) {
         tokio::spawn(async move {
             // The thread may be gone by then.
-            let _ = commands.send(Command::Closed { link, channel }).await;
+            let _ = commands.send(error.into_inner()).await;
         });
     }
 }

@@ -6,13 +6,13 @@ use kith_core::ErrorKind;
 use kith_core::network::{Config, Event, Network};
 use kith_core::node::JoinOptions;
 use kith_core::replica::{MemberId, Tip, TransactionId};
-use kith_core::sync::{Ended, SYNC_VERSION};
+use kith_core::sync::{Ended, Failure, LinkError, SYNC_VERSION};
 
 use crate::heap::Watch;
 use crate::liar::Liar;
 use crate::network::BOTH;
 use crate::nodes::PATIENCE;
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Scene, parted, wait_for};
 
 /// A message: the number of its kind and its fields, as `docs/sync.md` has them.
 fn message(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
@@ -32,41 +32,46 @@ fn batch(purpose: u8, length: u32, compressed: bool, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Everything that no honest member says in a session that is in step.
-fn garbage() -> Vec<(&'static str, Vec<u8>)> {
+fn garbage() -> Vec<(&'static str, Failure, Vec<u8>)> {
+    use Failure::{Garbage, Protocol, Version};
     let many = u32::MAX.to_le_bytes();
     let ids = |count: u32| [&count.to_le_bytes()[..], &vec![7; 32 * count as usize]].concat();
     vec![
-        ("nothing", vec![]),
-        ("no message", vec![200]),
-        ("noise", (0..=255u8).cycle().skip(99).take(5000).collect()),
-        ("half a message", hello(SYNC_VERSION, 2)[..20].to_vec()),
-        ("more than a message", [hello(SYNC_VERSION, 2), vec![0]].concat()),
-        ("another version", hello(SYNC_VERSION + 1, 2)),
-        ("version 0", hello(0, 2)),
-        ("a round of long ago", hello(SYNC_VERSION, 1)),
-        ("a round far ahead", hello(SYNC_VERSION, 1_000_000)),
-        ("a proof again", message(0, &[&[7; 32], &[7; 64], &[0; 4]])),
-        ("an admission of nobody", message(2, &[&[0; 4]])),
-        ("a vector out of turn", message(6, &[&[0; 4], &[1]])),
-        ("a vector of four thousand million authors", message(6, &[&many, &[1]])),
-        ("a plan out of turn", message(7, &[&5u64.to_le_bytes()])),
-        ("catch-up out of turn", batch(0, 4, false, &[1, 0, 0, 0])),
-        ("an answer to no question", batch(2, 4, false, &[1, 0, 0, 0])),
-        ("an empty push", batch(1, 4, false, &[0; 4])),
-        ("a push of noise", batch(1, 64, false, &[0xaa; 64])),
-        ("a push of another length", batch(1, 64, false, &[0xaa; 63])),
-        ("a push that unpacks to too much", batch(1, 4 << 20, true, &[0x1f; 64])),
-        ("a push that unpacks to four thousand million bytes", batch(1, u32::MAX, true, &[0x1f; 64])),
-        ("a push that does not unpack", batch(1, 1 << 20, true, &[0xff; 64])),
-        ("a push for another purpose", batch(3, 4, false, &[0; 4])),
-        ("an end out of turn", message(9, &[])),
-        ("done out of turn", message(10, &[&[1]])),
-        ("an acknowledgement of nothing", message(11, &[&[0; 4]])),
-        ("an acknowledgement of what was not sent", message(11, &[&many])),
-        ("a wish for nothing", message(12, &[&ids(0)])),
-        ("a wish for too much", message(12, &[&ids(257)])),
-        ("a wish for four thousand million", message(12, &[&many])),
-        ("an answer that was not asked", message(13, &[&ids(0)])),
+        ("nothing", Garbage, vec![]),
+        ("no message", Garbage, vec![200]),
+        ("noise", Garbage, (0..=255u8).cycle().skip(99).take(5000).collect()),
+        ("half a message", Garbage, hello(SYNC_VERSION, 2)[..20].to_vec()),
+        ("more than a message", Garbage, [hello(SYNC_VERSION, 2), vec![0]].concat()),
+        ("another version", Version, hello(SYNC_VERSION + 1, 2)),
+        ("version 0", Version, hello(0, 2)),
+        ("a round of long ago", Protocol, hello(SYNC_VERSION, 1)),
+        ("a round far ahead", Protocol, hello(SYNC_VERSION, 1_000_000)),
+        ("a proof again", Protocol, message(0, &[&[7; 32], &[7; 64], &[0; 4]])),
+        ("an admission of nobody", Protocol, message(2, &[&[0; 4]])),
+        ("a vector out of turn", Protocol, message(6, &[&[0; 4], &[1]])),
+        ("a vector of four thousand million authors", Garbage, message(6, &[&many, &[1]])),
+        ("a plan out of turn", Protocol, message(7, &[&5u64.to_le_bytes()])),
+        ("catch-up out of turn", Protocol, batch(0, 4, false, &[1, 0, 0, 0])),
+        ("an answer to no question", Protocol, batch(2, 4, false, &[1, 0, 0, 0])),
+        ("an empty push", Garbage, batch(1, 4, false, &[0; 4])),
+        ("a push of noise", Garbage, batch(1, 64, false, &[0xaa; 64])),
+        ("a push of another length", Garbage, batch(1, 64, false, &[0xaa; 63])),
+        ("a push that unpacks to too much", Garbage, batch(1, 4 << 20, true, &[0x1f; 64])),
+        (
+            "a push that unpacks to four thousand million bytes",
+            Garbage,
+            batch(1, u32::MAX, true, &[0x1f; 64]),
+        ),
+        ("a push that does not unpack", Garbage, batch(1, 1 << 20, true, &[0xff; 64])),
+        ("a push for another purpose", Garbage, batch(3, 4, false, &[0; 4])),
+        ("an end out of turn", Protocol, message(9, &[])),
+        ("done out of turn", Protocol, message(10, &[&[1]])),
+        ("an acknowledgement of nothing", Garbage, message(11, &[&[0; 4]])),
+        ("an acknowledgement of what was not sent", Protocol, message(11, &[&many])),
+        ("a wish for nothing", Garbage, message(12, &[&ids(0)])),
+        ("a wish for too much", Garbage, message(12, &[&ids(257)])),
+        ("a wish for four thousand million", Garbage, message(12, &[&many])),
+        ("an answer that was not asked", Protocol, message(13, &[&ids(0)])),
     ]
 }
 
@@ -75,11 +80,15 @@ async fn garbage_in_a_session_ends_it() {
     for transport in BOTH {
         let scene = Scene::over(transport).await;
         let mut liar = scene.liar().await;
-        for (name, message) in garbage() {
+        let mut events = scene.attacked.events(None).await.unwrap();
+        for (name, failure, message) in garbage() {
             let closed = liar.closed;
             liar.say(message).await;
             let deadline = tokio::time::timeout(PATIENCE, liar.until(|liar| liar.closed > closed)).await;
             assert!(deadline.is_ok(), "{name}");
+            let reason = parted(&mut events, &liar).await;
+            let word = if failure == Failure::Version { "version" } else { "misbehaved" };
+            assert_eq!(reason, format!("{word}: {failure}"), "{name}");
             liar.come_back().await;
         }
         assert!(liar.line.is_some(), "the link has outlived it all");
@@ -95,33 +104,45 @@ async fn garbage_on_a_link_ends_it() {
         let scene = Scene::over(transport).await;
         let mut liar = scene.liar().await;
         let channel = |number: u32| number.to_le_bytes();
-        let frames: Vec<(&str, Vec<u8>)> = vec![
-            ("nothing", vec![]),
-            ("no frame", vec![9]),
-            ("noise", vec![0xaa; 5000]),
-            ("half a frame", vec![1, 0, 0]),
-            ("a second hello", [&[0][..], &[7; 32]].concat()),
+        let frames: Vec<(&str, LinkError, Vec<u8>)> = vec![
+            ("nothing", LinkError::Garbage, vec![]),
+            ("no frame", LinkError::Garbage, vec![9]),
+            ("noise", LinkError::Garbage, vec![0xaa; 5000]),
+            ("half a frame", LinkError::Garbage, vec![1, 0, 0]),
+            ("a second hello", LinkError::Protocol, [&[0][..], &[7; 32]].concat()),
             // Each side opens its own numbers; both parities are tried, one of them is not this side's.
-            ("a channel of the other side", [&[1][..], &channel(u32::MAX), &[7; 32]].concat()),
-            ("a channel of the other side", [&[1][..], &channel(u32::MAX - 1), &[7; 32]].concat()),
+            (
+                "a channel of the other side",
+                LinkError::Protocol,
+                [&[1][..], &channel(u32::MAX), &[7; 32]].concat(),
+            ),
+            (
+                "a channel of the other side",
+                LinkError::Protocol,
+                [&[1][..], &channel(u32::MAX - 1), &[7; 32]].concat(),
+            ),
             (
                 "a message of four thousand million bytes",
+                LinkError::Garbage,
                 [&[4][..], &channel(0), &channel(u32::MAX)].concat(),
             ),
         ];
         let mut cut = 0;
-        for (name, frame) in frames {
+        let mut events = scene.attacked.events(None).await.unwrap();
+        for (name, error, frame) in frames {
+            let misbehaved = format!("misbehaved: {error}");
             liar.send(frame).await;
             if name == "a channel of the other side" {
                 // One of the two is a wrong opening and is answered; then the link is up, and the test hangs up itself.
                 liar.until(|liar| liar.line.is_none() || liar.answered_at_random > 0).await;
-                cut += usize::from(liar.line.is_none());
-                if liar.line.is_some() {
-                    liar.hang_up().await;
-                }
+                let blamed = liar.line.is_none();
+                cut += usize::from(blamed);
+                liar.hang_up().await;
+                assert_eq!(parted(&mut events, &liar).await == misbehaved, blamed, "{name}");
                 liar.answered_at_random = 0;
             } else {
                 liar.until(|liar| liar.line.is_none()).await;
+                assert_eq!(parted(&mut events, &liar).await, misbehaved, "{name}");
             }
             liar.connect().await;
             liar.until(Liar::is_through).await;
@@ -132,6 +153,8 @@ async fn garbage_on_a_link_ends_it() {
             liar.guess(number).await;
         }
         liar.until(|liar| liar.line.is_none()).await;
+        let guesses = format!("misbehaved: {}", LinkError::TooManyOpenings);
+        assert_eq!(parted(&mut events, &liar).await, guesses);
         scene.ends_whole("garbage on links").await;
     }
 }
@@ -227,11 +250,14 @@ async fn the_liars_own_session_is_an_honest_one() {
     let mut liar = scene.liar().await;
     liar.with_session(|session, story, now| session.compare(story, now)).await;
     liar.until(|liar| liar.comparisons() >= 2 && liar.is_through()).await;
+    let mut events = scene.attacked.events(None).await.unwrap();
     assert_eq!((liar.closed, liar.ended.as_slice()), (0, &[] as &[Ended]));
     wait_for("the node agrees", || async {
         scene.attacked.status().await.unwrap().peers.iter().all(|peer| peer.equal)
     })
     .await;
     liar.hang_up().await;
+    // Nor does the node blame who goes.
+    assert_eq!(parted(&mut events, &liar).await, "gone: the peer ended the link: closed on purpose");
     scene.ends_whole("an honest session").await;
 }

@@ -3,10 +3,11 @@
 
 use kith_core::node::{Encryption, Event, Events, Level};
 use kith_core::replica::{ContextId, Kind, MemberId, Parent, StateKey, Transaction, TransactionId};
+use kith_core::sync::{Failure, Refusal};
 
 use crate::liar::{Liar, sign_again, unsealed};
 use crate::nodes::until;
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Scene, parted, wait_for};
 
 /// What the node does about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -180,7 +181,8 @@ async fn forged_fields(encryption: Encryption) {
     ] {
         let mut lie = liar.call(name, b"a lie");
         break_it(&mut lie);
-        refused(&scene, &mut liar, &mut events, name, lie).await;
+        let reason = refused(&scene, &mut liar, &mut events, name, lie).await;
+        assert_eq!(reason, format!("misbehaved: {}", Failure::BadTransaction), "{name}");
     }
     assert_eq!(scene.attacked.members().await.unwrap().len(), 3);
     // After all that it is read as before.
@@ -197,15 +199,23 @@ async fn taken(scene: &Scene, name: &str, id: TransactionId) {
     wait_for(name, || async { scene.attacked.transaction(id).await.unwrap().is_some() }).await;
 }
 
-/// The session ends, the transaction is nowhere, and the liar comes again.
-async fn refused(scene: &Scene, liar: &mut Liar, events: &mut Events, name: &str, lie: Transaction) {
+/// The session ends, the transaction is nowhere, and the liar comes again. What the host hears.
+async fn refused(
+    scene: &Scene,
+    liar: &mut Liar,
+    events: &mut Events,
+    name: &str,
+    lie: Transaction,
+) -> String {
     let (id, closed) = (lie.header.id(), liar.closed);
     liar.push(vec![lie]).await;
     liar.until(|liar| liar.closed > closed).await;
-    until(events, |event| matches!(event, Event::PeerDisconnected { .. })).await;
+    let reason = parted(events, liar).await;
+    assert!(reason.starts_with("misbehaved: "), "{name}: {reason}");
     assert!(scene.attacked.transaction(id).await.unwrap().is_none(), "{name}");
     liar.story.lies.clear();
     liar.come_back().await;
+    reason
 }
 
 /// The control of the test above: the same liar, the same way, and nothing forged.
@@ -271,6 +281,7 @@ async fn two_histories_are_named_and_end_the_membership() {
     let mut scene = Scene::new().await;
     let mut liar = scene.liar().await;
     let mut events = scene.at_honest.events(None).await.unwrap();
+    let mut at_attacked = scene.attacked.events(None).await.unwrap();
     let written = liar.write("true", b"true");
     liar.push(written).await;
     let (one, other) = (liar.call("same", b"one"), liar.call("same", b"two"));
@@ -290,6 +301,7 @@ async fn two_histories_are_named_and_end_the_membership() {
         }
     }
     liar.until(|liar| !liar.has_session()).await;
+    assert_eq!(parted(&mut at_attacked, &liar).await, format!("refused: {}", Refusal::Removed));
     liar.hang_up().await;
     // Both are sealed with one key, which is gone once the first was read.
     scene.unopened = 1;

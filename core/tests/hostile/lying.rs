@@ -13,7 +13,7 @@ use kith_core::replica::{
 };
 
 use crate::network::TCP;
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Scene, parted, wait_for};
 
 /// What comes of a lie.
 #[derive(Clone, Copy)]
@@ -196,6 +196,7 @@ async fn what_a_payload_says_falsely_does_nothing() {
         own: (last.header.clone(), last.signature.unwrap()),
     };
     let before = scene.attacked.members().await.unwrap();
+    let mut events = scene.attacked.events(None).await.unwrap();
     let names = format!("{before:?}, {:?}", scene.node.contexts().unwrap());
     for (what, answer, lie) in LIES {
         println!("said falsely: {what}");
@@ -208,6 +209,8 @@ async fn what_a_payload_says_falsely_does_nothing() {
         match answer {
             Answer::Closes => {
                 liar.until(|liar| liar.closed > closed).await;
+                let reason = parted(&mut events, &liar).await;
+                assert!(reason.starts_with("misbehaved: "), "{what}: {reason}");
                 assert!(scene.attacked.transaction(id).await.unwrap().is_none(), "{what}");
                 liar.story.lies.clear();
                 liar.come_back().await;

@@ -1,9 +1,10 @@
 //! What was said once is worth nothing again: not on another connection, not by somebody else, not on the same one.
 
 use kith_core::network::Event;
+use kith_core::sync::LinkError;
 
 use crate::liar::Liar;
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Scene, parted, wait_for};
 
 /// A whole session of a real member, word for word on a new connection of the same peer: nothing opens, and nothing is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,6 +62,9 @@ async fn the_same_frames_again_change_nothing() {
     wait_for("it is taken", || async { scene.attacked.transaction(id).await.unwrap().is_some() }).await;
     let pushed = liar.sent[from..].to_vec();
     let before = scene.attacked.status().await.unwrap();
+    let mut events = scene.attacked.events(None).await.unwrap();
+    // Its own session would be ended by acknowledgements of what it has not sent.
+    liar.deaf = true;
     for frame in pushed.iter().cycle().take(1000) {
         liar.send(frame.clone()).await;
         liar.breathe().await;
@@ -68,6 +72,8 @@ async fn the_same_frames_again_change_nothing() {
     let first = liar.sent[0].clone();
     liar.send(first).await;
     liar.until(|liar| liar.line.is_none()).await;
+    // The session has outlived the frames.
+    assert_eq!(parted(&mut events, &liar).await, format!("misbehaved: {}", LinkError::Protocol));
     let after = scene.attacked.status().await.unwrap();
     assert_eq!((after.transactions, after.digest), (before.transactions, before.digest));
     scene.ends_whole("the same frames again").await;

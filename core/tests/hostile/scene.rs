@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kith_core::invitation::Invitation;
 use kith_core::node::{
-    Context, ContextStatus, CreateOptions, Encryption, InviteOptions, Level, Node, Options,
+    Context, ContextStatus, CreateOptions, Encryption, Event, Events, InviteOptions, Level, Node, Options,
 };
 use kith_core::replica::Role;
 use tempfile::TempDir;
@@ -167,6 +167,16 @@ impl Scene {
             assert_eq!(context.verify().await.unwrap().difference, None, "{attack}");
         }
         node.shutdown().await.unwrap();
+    }
+}
+
+/// Why this peer is connected no more, as the host hears.
+pub(crate) async fn parted(events: &mut Events, liar: &Liar) -> String {
+    let liar = liar.network.peer_id().to_string();
+    let of_it = |event: &Event| matches!(event, Event::PeerDisconnected { peer, .. } if *peer == liar);
+    match nodes::until(events, of_it).await {
+        Event::PeerDisconnected { reason, .. } => reason,
+        other => unreachable!("{other:?}"),
     }
 }
 

@@ -109,7 +109,16 @@ impl Node {
 
     pub(crate) async fn down(&mut self) -> (LinkId, Error) {
         match self.next().await {
-            Event::LinkDown { link, reason, .. } => (link, reason),
+            Event::LinkDown { link, reason, fault, .. } => {
+                // A peer is blamed for what this side has seen, not for what it says of this side.
+                let blames = matches!(
+                    reason.kind(),
+                    ErrorKind::InvalidArgument | ErrorKind::LimitExceeded | ErrorKind::Timeout
+                );
+                let heard = reason.message().starts_with("the peer ended the link");
+                assert_eq!(fault, blames && !heard, "{reason}");
+                (link, reason)
+            }
             other => panic!("{other:?} instead of the end of a link"),
         }
     }

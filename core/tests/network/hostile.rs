@@ -212,6 +212,14 @@ async fn half_a_frame_and_the_end_is_an_end() {
         let (_raw, mut talk, link) = stage.hostile().await;
         soon(futures::AsyncWriteExt::close(&mut talk.0)).await.unwrap();
         stage.ends(link, ErrorKind::Closed).await;
+        // Who says that this side is at fault is believed as little as anybody.
+        for (code, kind) in
+            [(5, ErrorKind::InvalidArgument), (6, ErrorKind::LimitExceeded), (7, ErrorKind::Timeout)]
+        {
+            let (_raw, mut talk, link) = stage.hostile().await;
+            talk.control(&[3, code]).await;
+            stage.ends(link, kind).await;
+        }
         stage.is_untouched().await;
     })
     .await;

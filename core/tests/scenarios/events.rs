@@ -119,7 +119,8 @@ async fn who_comes_and_goes_and_how_far_catching_up_is() {
     let mut events = theirs.events(None).await.unwrap();
     hub.partition(peer(&one), peer(&other));
     let gone = until(&mut events, |event| matches!(event, Event::PeerDisconnected { .. })).await;
-    assert_eq!(gone, Event::PeerDisconnected { peer: one.id() });
+    let reason = "gone: the peers were partitioned".to_owned();
+    assert_eq!(gone, Event::PeerDisconnected { peer: one.id(), reason });
     for number in 0..30u8 {
         mine.put(key("x"), &[number]).await.unwrap();
     }

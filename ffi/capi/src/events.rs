@@ -59,7 +59,7 @@ pub const KITH_EVENT_SYNC_PROGRESS: u32 = 12;
 pub const KITH_EVENT_SYNCED: u32 = 13;
 /// A member's node is connected (text: the peer, member). Not replayed.
 pub const KITH_EVENT_PEER_CONNECTED: u32 = 14;
-/// It is no more (text: the peer). Not replayed.
+/// It is no more (text: the peer, reason). Not replayed.
 pub const KITH_EVENT_PEER_DISCONNECTED: u32 = 15;
 /// The reader was too slow and events were dropped (done: how many): start again from the cursor. Not replayed.
 pub const KITH_EVENT_LAGGED: u32 = 16;
@@ -88,6 +88,7 @@ pub struct Happened {
     again: bool,
     keys: Vec<[u8; 32]>,
     text: CString,
+    reason: CString,
     data: Vec<u8>,
     done: u64,
     total: u64,
@@ -151,7 +152,10 @@ impl Happened {
                 this.member = Some(member.0);
                 (KITH_EVENT_PEER_CONNECTED, Some(peer))
             }
-            Event::PeerDisconnected { peer } => (KITH_EVENT_PEER_DISCONNECTED, Some(peer)),
+            Event::PeerDisconnected { peer, reason } => {
+                this.reason = c_text(reason);
+                (KITH_EVENT_PEER_DISCONNECTED, Some(peer))
+            }
             Event::Lagged { missed } => {
                 this.done = missed;
                 (KITH_EVENT_LAGGED, None)
@@ -340,6 +344,25 @@ pub unsafe extern "C" fn kith_event_keys(event: *const kith_event, count: *mut u
 pub unsafe extern "C" fn kith_event_text(event: *const kith_event) -> *const c_char {
     // SAFETY: as the caller vouches.
     unsafe { borrow(event) }.map_or(c"".as_ptr(), |event| event.text.as_ptr())
+}
+
+/// Of KITH_EVENT_PEER_DISCONNECTED: why. One of these words, which stay the same, then ": " and, for people, what exactly it was:
+/// - closed: by this side, which suspends, shuts down, leaves, or reads its store anew;
+/// - gone: by the other side, or the connection is lost;
+/// - refused: one of them is no member any more in the other's eyes;
+/// - misbehaved: it sent what no honest node sends;
+/// - version: it speaks another version of sync;
+/// - limit: it sent more than it may, or takes nothing, or comes too fast for this side;
+/// - timeout: it stands still where something is due.
+///
+/// Never NULL; empty if the event has none.
+///
+/// # Safety
+/// `event` is an event of this library or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kith_event_reason(event: *const kith_event) -> *const c_char {
+    // SAFETY: as the caller vouches.
+    unsafe { borrow(event) }.map_or(c"".as_ptr(), |event| event.reason.as_ptr())
 }
 
 /// Of KITH_EVENT_EMITTED: the data; `length`, unless NULL, gets how many bytes.

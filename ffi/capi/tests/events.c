@@ -204,14 +204,14 @@ static void who_comes_and_goes_and_how_far_catching_up_is(void) {
     CHECK_OK(kith_hub_partition(pair.hub, pair.one, pair.other));
     event = next_of_kind(events, KITH_EVENT_PEER_DISCONNECTED);
     CHECK(event != NULL && strcmp(kith_event_text(event), (char *)peer.data) == 0);
-    CHECK(kith_event_member(event) == NULL);
+    CHECK(kith_event_member(event) == NULL && strcmp(kith_event_reason(event), "gone: the peers were partitioned") == 0);
     kith_event_free(event);
     for (int i = 0; i < 30; i++) {
         CHECK_OK(put_text(pair.mine, "x", i % 2 == 0 ? "even" : "odd"));
     }
     CHECK_OK(kith_hub_heal(pair.hub, pair.one, pair.other));
     event = next_of_kind(events, KITH_EVENT_PEER_CONNECTED);
-    CHECK(event != NULL && strcmp(kith_event_text(event), (char *)peer.data) == 0);
+    CHECK(event != NULL && strcmp(kith_event_text(event), (char *)peer.data) == 0 && strcmp(kith_event_reason(event), "") == 0);
     CHECK(kith_event_member(event) != NULL && memcmp(kith_event_member(event), me, 32) == 0);
     kith_event_free(event);
     while (total < 30 || done < total) {

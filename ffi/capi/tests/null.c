@@ -149,6 +149,7 @@ static void accessors_give_nothing(void) {
     CHECK(!kith_event_again(NULL));
     CHECK(kith_event_keys(NULL, NULL) != NULL);
     CHECK(kith_event_text(NULL) != NULL);
+    CHECK(strcmp(kith_event_reason(NULL), "") == 0);
     CHECK(kith_event_data(NULL, NULL) != NULL);
     CHECK(kith_event_done(NULL) == 0);
     CHECK(kith_event_total(NULL) == 0);

@@ -193,6 +193,8 @@ static void two_members_from_invitation_to_removal() {
         kind = event.kind();
     }
     CHECK(kind == KITH_EVENT_CLOSED && next_of_kind(last, KITH_EVENT_MEMBER_REMOVED).member() == theirs.me());
+    const kith::event refused = next_of_kind(last, KITH_EVENT_PEER_DISCONNECTED);
+    CHECK(refused.text() == other.id() && refused.reason() == "refused: the member was removed");
     mine.leave();
     CHECK(one.contexts().empty());
     one.shutdown();

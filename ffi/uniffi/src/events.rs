@@ -27,7 +27,7 @@ pub enum Event {
     SyncProgress { peer: String, done: u64, total: u64 },
     Synced { peer: String },
     PeerConnected { peer: String, member: Bytes },
-    PeerDisconnected { peer: String },
+    PeerDisconnected { peer: String, reason: String },
     Lagged { missed: u64 },
     Closed { reason: String },
     KeyTrouble { member: Bytes, transaction: Bytes, what: String },
@@ -72,7 +72,7 @@ impl From<CoreEvent> for Event {
             CoreEvent::PeerConnected { peer, member } => {
                 Self::PeerConnected { peer, member: bytes(member.0) }
             }
-            CoreEvent::PeerDisconnected { peer } => Self::PeerDisconnected { peer },
+            CoreEvent::PeerDisconnected { peer, reason } => Self::PeerDisconnected { peer, reason },
             CoreEvent::Lagged { missed } => Self::Lagged { missed },
             CoreEvent::Closed { reason } => Self::Closed { reason },
             CoreEvent::KeyTrouble { member, transaction, what } => {

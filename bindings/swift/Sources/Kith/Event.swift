@@ -41,7 +41,16 @@ public struct Event: Hashable, Sendable {
         /// A member's node is connected. Not replayed.
         case peerConnected(peer: String, member: Data)
         /// A member's node is connected no more. Not replayed.
-        case peerDisconnected(peer: String)
+        ///
+        /// `reason` is one of these words, which stay the same, then `: ` and, for people, what exactly it was:
+        /// - `closed`: by this side, which suspends, shuts down, leaves, or reads its store anew;
+        /// - `gone`: by the other side, or the connection is lost;
+        /// - `refused`: one of them is no member any more in the other's eyes;
+        /// - `misbehaved`: it sent what no honest node sends;
+        /// - `version`: it speaks another version of sync;
+        /// - `limit`: it sent more than it may, or takes nothing, or comes too fast for this side;
+        /// - `timeout`: it stands still where something is due.
+        case peerDisconnected(peer: String, reason: String)
         /// The reader was too slow and events were dropped: start again from the cursor, or read the state again.
         case lagged(missed: Int)
         /// The context is closed here. The last event.
@@ -83,7 +92,7 @@ extension Event.Kind {
             .syncProgress(peer: peer, done: Int(clamping: done), total: Int(clamping: total))
         case .synced(let peer): .synced(peer: peer)
         case .peerConnected(let peer, let member): .peerConnected(peer: peer, member: member)
-        case .peerDisconnected(let peer): .peerDisconnected(peer: peer)
+        case .peerDisconnected(let peer, let reason): .peerDisconnected(peer: peer, reason: reason)
         case .lagged(let missed): .lagged(missed: Int(clamping: missed))
         case .closed(let reason): .closed(reason: reason)
         case .keyTrouble(let member, let transaction, let what):

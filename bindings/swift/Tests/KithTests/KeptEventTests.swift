@@ -71,8 +71,10 @@ private func said(_ kind: Event.Kind) throws -> String {
             let theirs = try await other.join(try await mine.invite())
             let stream = try await theirs.events()
             try hub.partition(one, other)
-            let gone = try await next(stream) { if case .peerDisconnected(let peer) = $0.kind { peer } else { nil } }
-            #expect(gone == one.id)
+            let gone = try await next(stream) {
+                if case .peerDisconnected(let peer, let reason) = $0.kind { [peer, reason] } else { nil }
+            }
+            #expect(gone == [one.id, "gone: the peers were partitioned"])
             for number in 0..<30 {
                 try await mine.put(key("x"), bytes("\(number)"))
             }

@@ -183,7 +183,7 @@ impl Actor {
         let missing = stage.missing.remove(&NOBODY).is_some();
         let dropped = stage.dropped.contains(&NOBODY);
         stage.dropped.retain(|link| *link != NOBODY);
-        stage.liars.retain(|link| *link != NOBODY);
+        stage.liars.retain(|(link, _)| *link != NOBODY);
         stage.delivered.retain(|(link, _)| *link != NOBODY);
         if missing || dropped {
             self.gossiping.gap(now);

@@ -10,6 +10,7 @@ use crate::node::events::Event;
 use crate::node::evidence;
 use crate::node::info::ContextPeer;
 use crate::node::membership::Held;
+use crate::node::parting::{self, Parting};
 use crate::node::shared::Joining;
 use crate::node::switchboard::ToSwitchboard;
 use crate::replica::payload::Add;
@@ -72,10 +73,10 @@ impl Actor {
                     drop(load);
                 }
                 Command::Gossip { content: None, .. } => self.gossiping.gap(self.start.surroundings.now()),
-                Command::Closed { link, channel }
+                Command::Closed { link, channel, why }
                     if self.sessions.get(&link).is_some_and(|connected| connected.channel == channel) =>
                 {
-                    self.end_session(link);
+                    self.end_session(link, why);
                 }
                 _ => {}
             }
@@ -113,7 +114,7 @@ impl Actor {
         tables: &ContextTables<'_>,
         stage: &mut Stage,
     ) -> Result<()> {
-        self.end_session(link);
+        self.end_session(link, Parting::Gone.because("the other side began a new session"));
         let held = self.held(tables);
         let me = self.start.shared.me;
         let local = match &self.start.invitation {
@@ -286,26 +287,26 @@ impl Actor {
                 });
             }
         }
-        self.cut(link);
+        self.cut(link, parting::of_session(ended));
     }
 
-    fn end_session(&mut self, link: LinkId) {
+    fn end_session(&mut self, link: LinkId, reason: String) {
         if let Some(connected) = self.sessions.remove(&link) {
-            self.goodbye(&connected);
+            self.goodbye(&connected, reason);
             self.room.forget(link.0);
         }
     }
 
-    fn goodbye(&self, connected: &Connected) {
+    fn goodbye(&self, connected: &Connected, reason: String) {
         if connected.member.is_some() {
-            self.start.shared.pass(Event::PeerDisconnected { peer: connected.peer.to_string() });
+            self.start.shared.pass(Event::PeerDisconnected { peer: connected.peer.to_string(), reason });
         }
     }
 
     /// Closes all channels: what the sessions know is not what the store holds.
-    pub(super) fn drop_sessions(&mut self) {
+    pub(super) fn drop_sessions(&mut self, why: &str) {
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
-        links.into_iter().for_each(|link| self.cut(link));
+        links.into_iter().for_each(|link| self.cut(link, Parting::Closed.because(why)));
         self.left_over.clear();
         self.held_back.clear();
         // Sessions to come compare the whole history.
@@ -313,10 +314,10 @@ impl Actor {
     }
 
     /// Ends a session from this side.
-    fn cut(&mut self, link: LinkId) {
+    fn cut(&mut self, link: LinkId, reason: String) {
         if let Some(connected) = self.sessions.remove(&link) {
             let context = self.start.shared.id;
-            self.goodbye(&connected);
+            self.goodbye(&connected, reason);
             self.tell(ToSwitchboard::Close { link, context, channel: connected.channel });
         }
         self.room.forget(link.0);
@@ -327,8 +328,8 @@ impl Actor {
         self.ask_after_gossip(tables, stage)?;
         // First: what keys on the way may open, nobody is asked for.
         self.fetch_wraps(tables, stage)?;
-        for link in std::mem::take(&mut stage.liars) {
-            self.cut(link);
+        for (link, what) in std::mem::take(&mut stage.liars) {
+            self.cut(link, Parting::Misbehaved.because(format_args!("an invalid transaction: {what}")));
         }
         for (link, outcome) in std::mem::take(&mut stage.admitted) {
             self.with_session(link, None, tables, stage, |session, held, now| match &outcome {

@@ -53,8 +53,8 @@ pub(super) struct Stage {
     pub(super) missing: BTreeMap<LinkId, Vec<TransactionId>>,
     /// Links whose deliveries found no room.
     pub(super) dropped: Vec<LinkId>,
-    /// Links over which something came that no honest member passes on.
-    pub(super) liars: Vec<LinkId>,
+    /// Links over which something came that no honest member passes on, and what was wrong.
+    pub(super) liars: Vec<(LinkId, String)>,
     /// The last transaction of this node's own.
     pub(super) published: Option<Mark>,
     /// Why nothing is signed from now on.

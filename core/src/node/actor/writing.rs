@@ -307,7 +307,7 @@ impl Actor {
                 Verdict::Invalid(reason) => {
                     let dropped = self.room.hopeless(&id).len();
                     tracing::warn!(%id, %reason, dropped, "an invalid transaction was refused");
-                    stage.liars.push(link);
+                    stage.liars.push((link, reason.to_string()));
                 }
             }
         }

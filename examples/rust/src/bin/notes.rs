@@ -48,7 +48,7 @@ fn words_for(event: &Event) -> Option<String> {
         Event::RoleChanged { .. } => "a role changed".into(),
         Event::Renamed { name, .. } => format!("a new name: {name}"),
         Event::PeerConnected { peer, .. } => format!("connected: {peer}"),
-        Event::PeerDisconnected { peer } => format!("disconnected: {peer}"),
+        Event::PeerDisconnected { peer, .. } => format!("disconnected: {peer}"),
         Event::Rejected { reason, .. } => format!("does not count: {reason}"),
         Event::Blocked { cause } => format!("stands still: {cause}"),
         Event::Equivocation { .. } => "two histories".into(),

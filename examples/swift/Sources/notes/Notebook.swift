@@ -148,7 +148,7 @@ private func words(for event: Event.Kind) -> String? {
     case .roleChanged: "a role changed"
     case .renamed(_, let name): "a new name: \(name)"
     case .peerConnected(let peer, _): "connected: \(peer)"
-    case .peerDisconnected(let peer): "disconnected: \(peer)"
+    case .peerDisconnected(let peer, _): "disconnected: \(peer)"
     case .rejected(_, let reason): "does not count: \(reason)"
     case .closed(let reason): "closed: \(reason)"
     case .blocked(let cause): "stands still: \(cause)"

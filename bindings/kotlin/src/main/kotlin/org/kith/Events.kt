@@ -68,8 +68,19 @@ public sealed interface Event {
     /** A member's node is connected. Not replayed. */
     public data class PeerConnected(override val cursor: Long, val peer: String, val member: Id) : Event
 
-    /** A member's node is connected no more. Not replayed. */
-    public data class PeerDisconnected(override val cursor: Long, val peer: String) : Event
+    /**
+     * A member's node is connected no more. Not replayed.
+     *
+     * `reason` is one of these words, which stay the same, then `: ` and, for people, what exactly it was:
+     * - `closed`: by this side, which suspends, shuts down, leaves, or reads its store anew;
+     * - `gone`: by the other side, or the connection is lost;
+     * - `refused`: one of them is no member any more in the other's eyes;
+     * - `misbehaved`: it sent what no honest node sends;
+     * - `version`: it speaks another version of sync;
+     * - `limit`: it sent more than it may, or takes nothing, or comes too fast for this side;
+     * - `timeout`: it stands still where something is due.
+     */
+    public data class PeerDisconnected(override val cursor: Long, val peer: String, val reason: String) : Event
 
     /** The reader was too slow and events were dropped: start again from the cursor, or read the state again. */
     public data class Lagged(override val cursor: Long, val missed: Long) : Event
@@ -114,7 +125,7 @@ private fun eventOf(happened: Happened): Event {
         is NativeEvent.SyncProgress -> Event.SyncProgress(cursor, event.peer, event.done.toLong(), event.total.toLong())
         is NativeEvent.Synced -> Event.Synced(cursor, event.peer)
         is NativeEvent.PeerConnected -> Event.PeerConnected(cursor, event.peer, Id(event.member))
-        is NativeEvent.PeerDisconnected -> Event.PeerDisconnected(cursor, event.peer)
+        is NativeEvent.PeerDisconnected -> Event.PeerDisconnected(cursor, event.peer, event.reason)
         is NativeEvent.Lagged -> Event.Lagged(cursor, event.missed.toLong())
         is NativeEvent.Closed -> Event.Closed(cursor, event.reason)
         is NativeEvent.KeyTrouble -> Event.KeyTrouble(cursor, Id(event.member), Id(event.transaction), event.what)

@@ -73,7 +73,9 @@ internal class EventTest {
             val theirs = other.join(mine.invite().text)
             theirs.subscribe().use { events ->
                 hub.partition(one, other)
-                events.of<Event.PeerDisconnected>().let { assertEquals(Event.PeerDisconnected(it.cursor, one.id), it) }
+                events.of<Event.PeerDisconnected>().let {
+                    assertEquals(Event.PeerDisconnected(it.cursor, one.id, "gone: the peers were partitioned"), it)
+                }
                 repeat(30) { mine.put(key("x"), byteArrayOf(it.toByte())) }
                 hub.heal(one, other)
                 events.of<Event.PeerConnected>().let { assertEquals(Event.PeerConnected(it.cursor, one.id, mine.me), it) }
