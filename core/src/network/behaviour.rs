@@ -44,6 +44,8 @@ pub(super) struct Behaviour {
 /// A connection, from the moment on at which it is let in.
 struct Known {
     peer: libp2p::PeerId,
+    /// Whether this side made it.
+    outbound: bool,
     relayed: bool,
     /// Whether it may carry a link. One that was made to go on from there, through a relay, does not.
     carries: bool,
@@ -80,7 +82,7 @@ enum Denied {
 }
 
 impl Behaviour {
-    /// At most `most` connections with each peer; a stream has `patience` to come about.
+    /// At most `most` connections with each peer, each way; a stream has `patience` to come about.
     pub(super) fn new(most: usize, patience: Duration) -> Self {
         Self {
             events: VecDeque::new(),
@@ -107,14 +109,17 @@ impl Behaviour {
         self.connections.values_mut().find(|known| known.peer == peer && known.relayed)
     }
 
-    fn admit(&self, peer: libp2p::PeerId) -> Result<(), ConnectionDenied> {
+    /// Those that this side made take no place from those that the peer made: where both dial, each side would else refuse what the other one
+    /// has settled on, and both would be left with nothing.
+    fn admit(&self, peer: libp2p::PeerId, outbound: bool) -> Result<(), ConnectionDenied> {
         if self.closed {
             return Err(ConnectionDenied::new(Denied::Closed));
         }
         if super::PeerId::checked(peer).is_none() {
             return Err(ConnectionDenied::new(Denied::Key));
         }
-        if self.connections.values().filter(|known| known.peer == peer).count() >= self.most {
+        let same = self.connections.values().filter(|known| known.peer == peer && known.outbound == outbound);
+        if same.count() >= self.most {
             return Err(ConnectionDenied::new(Denied::TooMany));
         }
         Ok(())
@@ -172,9 +177,10 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(peer)?;
+        self.admit(peer, false)?;
         let relayed = address::is_relayed(local);
-        self.connections.insert(connection, Known { peer, relayed, carries: true, punches: 0 });
+        let known = Known { peer, outbound: false, relayed, carries: true, punches: 0 };
+        self.connections.insert(connection, known);
         Ok(Handler::new(false, true, self.patience))
     }
 
@@ -186,11 +192,11 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(peer)?;
+        self.admit(peer, true)?;
         let relayed = address::is_relayed(remote);
         // What nobody here asked for is a way to a relay, or the direct connection with a peer that was met through one.
         let carries = self.dialled.remove(&connection) || relayed || self.relayed(peer).is_some();
-        self.connections.insert(connection, Known { peer, relayed, carries, punches: 0 });
+        self.connections.insert(connection, Known { peer, outbound: true, relayed, carries, punches: 0 });
         // Where both sides dial at the same moment to get through, one of them takes the other part.
         let asks = carries && role.is_dialer();
         Ok(Handler::new(asks, carries && !asks, self.patience))
@@ -311,5 +317,39 @@ impl ConnectionHandler for Handler {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both sides dial twice at once, one of these dials over TCP and QUIC: the slower one of its two connections is there for a moment, too.
+    #[test]
+    fn what_this_side_has_dialled_takes_no_place_from_what_the_peer_has_dialled() {
+        let mut behaviour = Behaviour::new(3, Duration::from_secs(10));
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let mut last = 0;
+        let mut admitted = |outbound: bool| {
+            last += 1;
+            let connection = ConnectionId::new_unchecked(last);
+            if outbound {
+                behaviour
+                    .handle_established_outbound_connection(
+                        connection,
+                        peer,
+                        &address,
+                        Endpoint::Dialer,
+                        PortUse::New,
+                    )
+                    .is_ok()
+            } else {
+                behaviour.handle_established_inbound_connection(connection, peer, &address, &address).is_ok()
+            }
+        };
+        assert_eq!([true, true].map(&mut admitted), [true, true]);
+        assert_eq!([false; 4].map(&mut admitted), [true, true, true, false]);
+        assert_eq!([true, true].map(&mut admitted), [true, false]);
     }
 }

@@ -122,7 +122,7 @@ pub struct Limits {
     pub outbound_connections: u32,
     /// Connections that are being set up, each way.
     pub pending_connections: u32,
-    /// Connections with one peer, most of them for a moment only, while both sides agree on one.
+    /// Connections with one peer, each way, most of them for a moment only, while both sides agree on one.
     pub connections_per_peer: usize,
     /// Known peers that are dialled at the same time.
     pub dials: usize,
