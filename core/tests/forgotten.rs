@@ -3,15 +3,17 @@
 
 mod nodes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use hkdf::Hkdf;
 use kith_core::keyring::Key;
 use kith_core::network::Hub;
 use kith_core::node::{CreateOptions, Node, Options};
-use kith_core::replica::{MemberId, Role, TransactionId};
+use kith_core::replica::{ContextId, MemberId, Role, TransactionId};
 use kith_core::storage::{Keyspace, StorageEngine};
 use nodes::{equal, join, key};
+use sha2::Sha256;
 
 fn options(path: &Path, hub: &Hub, storage: StorageEngine) -> Options {
     let mut options = Options::in_memory(hub);
@@ -20,25 +22,42 @@ fn options(path: &Path, hub: &Hub, storage: StorageEngine) -> Options {
     options
 }
 
-/// The rows of a closed node's store, and the chain keys among them: where the next message of each author in each epoch begins.
-fn rows(directory: &Path, storage: StorageEngine) -> (Vec<u8>, BTreeSet<[u8; 32]>) {
+/// Where chains stand: of which author in which epoch, the number of the next message, and the key that leads to it.
+type Chains = BTreeMap<(TransactionId, MemberId), (u32, [u8; 32])>;
+
+/// The rows of a closed node's store, and the chains among them.
+fn rows(directory: &Path, storage: StorageEngine) -> (Vec<u8>, Chains) {
     let store = kith_core::storage::open(directory, storage, None, None).unwrap();
-    let chain = Key::Chain(TransactionId::default(), MemberId([0; 32])).encode();
-    let beginning = [b"ring/", &chain[..1]].concat();
-    let (mut all, mut keys) = (Vec::new(), BTreeSet::new());
+    let (mut all, mut chains) = (Vec::new(), Chains::new());
     for keyspace in Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Chunks) {
         for (at, value) in store.snapshot().unwrap().scan(keyspace, &[], None, false, usize::MAX).unwrap() {
-            let is_chain = keyspace == Keyspace::Keys && at.windows(6).any(|part| part == beginning);
-            // Version, number of the next message, whether there is a key, the key.
-            if is_chain && value[5] == 1 {
-                keys.insert(value[6..38].try_into().unwrap());
+            // Behind the number of the context.
+            let named = at.get(4..).and_then(|at| at.strip_prefix(b"ring/"));
+            if let Some(named) = named.filter(|_| keyspace == Keyspace::Keys)
+                && let Ok(Key::Chain(epoch, author)) = borsh::from_slice(named)
+            {
+                // Version, number of the next message, whether there is a key, the key; and those that were passed over, of which there are none.
+                assert_eq!((value[5], value.len()), (1, 42));
+                let next = u32::from_le_bytes(value[1..5].try_into().unwrap());
+                chains.insert((epoch, author), (next, value[6..38].try_into().unwrap()));
             }
             all.extend_from_slice(&at);
             all.extend_from_slice(&value);
         }
     }
     store.close().unwrap();
-    (all, keys)
+    (all, chains)
+}
+
+/// The chain's key after so many messages, as docs/encryption.md has it; and those on the way, the first one included, which are used up by then.
+fn wound_on(context: ContextId, from: [u8; 32], messages: u32) -> (Vec<[u8; 32]>, [u8; 32]) {
+    let info = [&b"kith 2026 encryption"[..], &[1], &context.0, &[5], b"chain"].concat();
+    let (mut used, mut key) = (Vec::new(), from);
+    for _ in 0..messages {
+        used.push(key);
+        Hkdf::<Sha256>::new(None, &used[used.len() - 1]).expand(&info, &mut key).unwrap();
+    }
+    (used, key)
 }
 
 /// The bytes of every file below a directory.
@@ -63,6 +82,7 @@ async fn used_chain_keys_are_nowhere_in_the_directory() {
     for storage in [StorageEngine::Redb, StorageEngine::Sled] {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let mut context = None;
+        let mut before: [Chains; 2] = Default::default();
         let mut ever: [BTreeSet<[u8; 32]>; 2] = Default::default();
         for round in 0..5u8 {
             let hub = Hub::new();
@@ -93,13 +113,35 @@ async fn used_chain_keys_are_nowhere_in_the_directory() {
             }
             anna.shutdown().await.unwrap();
             ben.shutdown().await.unwrap();
-            for (directory, ever) in directories.iter().zip(&mut ever) {
-                let (all, current) = rows(directory.path(), storage);
-                assert!(current.len() >= 2, "{storage:?}: a chain of each member");
-                assert!(found(&current, &all) >= current.len(), "control: what is in use is found");
-                let superseded: BTreeSet<_> = ever.difference(&current).copied().collect();
-                assert!(superseded.len() >= 2 * usize::from(round), "{storage:?}: {}", superseded.len());
-                assert_eq!(found(&superseded, &all), 0, "{storage:?}: a key that was used is in a row");
+            let id = context.unwrap();
+            for ((directory, ever), before) in directories.iter().zip(&mut ever).zip(&mut before) {
+                let (all, chains) = rows(directory.path(), storage);
+                // Both have written under the newest keys, and go back to none before: of each there is one chain, in that epoch. But for those
+                // keys under which nobody has written yet.
+                let epochs: BTreeSet<_> = chains.keys().map(|(epoch, _)| *epoch).collect();
+                let held = if round == 3 { (4, 2) } else { (2, 1) };
+                assert_eq!((chains.len(), epochs.len()), held, "{storage:?}, round {round}");
+                let mut wound = 0;
+                for (of, (next, key)) in &chains {
+                    let Some((first, from)) = before.get(of) else { continue };
+                    let (used, reached) = wound_on(id, *from, next - first);
+                    assert_eq!(reached, *key, "control: this is how a chain goes on");
+                    assert_eq!(next - first, 5, "{storage:?}: a key for each message");
+                    wound += 1;
+                    ever.extend(used);
+                }
+                assert_eq!(wound, if round == 0 { 0 } else { 2 }, "{storage:?}, round {round}");
+                // Those of chains that have ended, too.
+                ever.extend(before.values().map(|(_, key)| *key));
+                let current: BTreeSet<_> = chains.values().map(|(_, key)| *key).collect();
+                assert_eq!(
+                    found(&current, &all),
+                    chains.len(),
+                    "control: each that is in use is found, in its row"
+                );
+                assert!(ever.is_disjoint(&current) && ever.len() >= 2 * usize::from(round));
+                assert_eq!(found(ever, &all), 0, "{storage:?}: a key that was used is in a row");
+                *before = chains;
                 // Not in the files either, where an engine keeps old pages; nor are those in use, since all is sealed.
                 let raw = files(directory.path());
                 assert!(raw.len() > 10_000 && !current.is_empty());
@@ -108,7 +150,6 @@ async fn used_chain_keys_are_nowhere_in_the_directory() {
                 let mut planted = raw;
                 planted.extend(current.first().unwrap());
                 assert_eq!(found(&whole, &planted), 1, "control: one that is there is found");
-                ever.extend(current);
             }
         }
     }
