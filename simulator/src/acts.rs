@@ -3,7 +3,7 @@
 use kith_core::ErrorKind;
 use kith_core::node::InviteOptions;
 use kith_core::node::machine::{Answer, Input, Wish};
-use kith_core::replica::payload::{RevokeInvite, Skip};
+use kith_core::replica::payload::{CallPayload, RevokeInvite, Skip};
 use kith_core::replica::{Kind, Payload, Role};
 use kith_core::storage::ContextTables;
 
@@ -99,6 +99,7 @@ impl World {
             }
             Act::Restore { node, with_marks } => self.restore(node, with_marks),
             Act::Copy { node } => self.copy(node),
+            Act::Steal { node } => self.copied(node)?,
             Act::Application { node, mood, time } => {
                 self.nodes[node].standing.differs |= mood == Mood::Differs;
                 self.nodes[node].application.set(mood);
@@ -307,7 +308,10 @@ impl World {
             node.slow_disk = (0, 0);
             node.disk.crash_at(u64::MAX / 2, false);
             if node.standing.liar {
-                self.report.false_shares += node.liar.take().map_or(0, |liar| liar.shared_falsely);
+                if let Some(liar) = node.liar.take() {
+                    self.report.false_shares += liar.shared_falsely;
+                    self.report.false_keys += liar.key_lies;
+                }
                 node.standing.gone = true;
                 self.cut_all(number);
             } else {
@@ -335,9 +339,14 @@ impl World {
 
     /// Every member says something.
     pub(crate) fn speak(&mut self) {
+        self.say(&call(3, 0, 2));
+    }
+
+    /// Every member says this.
+    pub(crate) fn say(&mut self, what: &CallPayload) {
         for number in self.members() {
             self.report.events += 1;
-            self.wish(number, Wish::Call(call(3, 0, 2)), Purpose::Plain);
+            self.wish(number, Wish::Call(what.clone()), Purpose::Plain);
         }
     }
 

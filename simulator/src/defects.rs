@@ -14,7 +14,7 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::RemovalWithoutLast, 20),
     (Fault::ForgetLamport, 4),
     (Fault::ForgetParent, 77),
-    (Fault::FlushLate, 8),
+    (Fault::FlushLate, 18),
     (Fault::ForgetMark, 113),
     (Fault::UseOnceMore, 8),
     (Fault::ReadersWrite, 169),
@@ -23,7 +23,7 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::ForgetCover, 4),
     (Fault::AskNobody, 6),
     (Fault::BelieveJuniors, 11),
-    (Fault::TrustShares, 5),
+    (Fault::TrustShares, 11),
     (Fault::UseOnce, 6),
     (Fault::BelieveRecords, 39),
     (Fault::KeepRole, 5),
@@ -31,6 +31,10 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::UnreadIsAbsent, 11),
     (Fault::LookAtNoIds, 8),
     (Fault::SendAhead, 98),
+    (Fault::KeepRatchet, 10),
+    (Fault::SealToOld, 10),
+    (Fault::SameNonce, 13),
+    (Fault::KeepRatchets, 9),
 ];
 
 /// A world among those from `seed` on that goes wrong with a rule turned off, and not with all rules in force.

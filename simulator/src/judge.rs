@@ -1,8 +1,9 @@
 //! The invariants: after each step what that step may have broken, and in full by a replay from genesis.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
+use kith_core::encryption::{Scope, Suite, seal_again};
 use kith_core::node::machine::Machine;
 use kith_core::replica::{
     Kind, MemberId, Payload, Place, Replica, StateKey, StateRead, Tip, Transaction, TransactionId,
@@ -69,10 +70,16 @@ pub struct Judge {
     pub replays: usize,
     /// What honest members have sealed at each position of their chains.
     positions: HashMap<(MemberId, [u8; 32], u32), TransactionId>,
+    /// Calls whose key stream is known, the beginnings of those, and how many calls there are at one position.
+    streamed: HashSet<TransactionId>,
+    streams: HashMap<Vec<u8>, TransactionId>,
+    sealed_at: HashMap<(MemberId, [u8; 32], u32), u32>,
+    /// How many calls were sealed with a key with which another one was.
+    pub(crate) twice: u64,
     /// Every value that any row of a node's keys ever had.
     pub hoards: BTreeMap<usize, Hoard>,
     /// Those that seal what they say, and say it once.
-    honest: BTreeSet<MemberId>,
+    pub(crate) honest: BTreeSet<MemberId>,
 }
 
 /// All that a thief of a node's disk has ever found in its rows of keys.
@@ -197,7 +204,40 @@ impl Judge {
             })?;
             self.sealed_once(node, author, &id)?;
         }
-        Ok(())
+        self.streams_once(node, id)
+    }
+
+    /// What is between a text and what was sent of it is the key stream: none is there twice, whoever sealed, also if it was set back to where it had
+    /// sealed something else, or is one of two.
+    fn streams_once(&mut self, node: &Node, id: TransactionId) -> Check {
+        let Some(machine) = &node.machine else { return Ok(()) };
+        if self.streamed.contains(&id) {
+            return Ok(());
+        }
+        let snapshot = node.disk.intact();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let replica = machine.replica();
+        let Some(found) = replica.transaction(&tables, &id).map_err(broken)? else { return Ok(()) };
+        let (true, Some(key)) = (found.header.is_sealed() && found.is_opened(), &found.key) else {
+            return Ok(());
+        };
+        let sealed = Suite::from_number(replica.suite()).and_then(|suite| {
+            let scope = Scope { suite, context: replica.context() };
+            seal_again(&scope, &found.header, found.plaintext(), key).ok()
+        });
+        let right = |sealed: &Vec<u8>| words::payload_hash(sealed) == found.header.payload_hash;
+        let Some(sealed) = sealed.filter(right) else {
+            return Err(("what-was-sent-can-be-sent-again", format!("not {id}")));
+        };
+        self.streamed.insert(id);
+        let stream: Vec<u8> =
+            sealed.iter().zip(found.plaintext()).map(|(sealed, said)| sealed ^ said).take(8).collect();
+        let position = (found.header.author, found.header.epoch, found.header.counter);
+        let sealed_there = self.sealed_at.entry(position).or_default();
+        *sealed_there += 1;
+        self.twice += u64::from(*sealed_there > 1);
+        let first = *self.streams.entry(stream).or_insert(id);
+        must(first == id, "no-key-stream-is-used-twice", || format!("{first} and {id} have the same"))
     }
 
     /// No two ciphertexts of an honest member have one key.
@@ -271,10 +311,13 @@ impl Judge {
             let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
             return Ok(Err(("what-is-held-can-be-proved", detail)));
         }
-        if let Some(detail) = crate::thief::not_gone(replica, &tables)? {
+        if let Some(detail) = crate::thief::not_gone(replica, &tables, &self.honest)? {
             return Ok(Err(("used-keys-are-gone", detail)));
         }
         let oracle = self.oracle(replica, &history);
+        if let Some(detail) = crate::superseded::chain_that_stays(replica, &tables, &oracle)? {
+            return Ok(Err(("superseded-keys-are-gone", detail)));
+        }
         if let Some(detail) = believed(node, &oracle) {
             return Ok(Err(("a-removal-is-believed-of-who-may-remove", detail)));
         }

@@ -1,6 +1,7 @@
 //! A member that has turned: it holds its key and its history, runs the real sessions, and lies in them.
 
 mod bag;
+mod keys;
 mod lies;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Liar {
     false_shares: bool,
     /// How often it has.
     pub(crate) shared_falsely: u64,
+    /// How many epochs and keys of its own it has made that are none.
+    pub(crate) key_lies: u64,
 }
 
 impl std::fmt::Debug for Liar {
@@ -68,6 +71,7 @@ impl Liar {
             counter: 0,
             false_shares: false,
             shared_falsely: 0,
+            key_lies: 0,
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod acts;
 pub mod application;
+mod booty;
 pub mod calls;
 mod creating;
 #[cfg(feature = "fault-switches")]
@@ -23,6 +24,7 @@ pub mod network;
 pub mod node;
 pub mod plan;
 pub mod shrink;
+mod superseded;
 pub mod thief;
 mod torn;
 mod wiring;
@@ -31,5 +33,6 @@ mod world;
 /// The first byte of a session's `Lacking`; that of the answer, `Shares`, is the next.
 const LACKING: u8 = 14;
 
+pub use booty::Stolen;
 pub use judge::Violation;
 pub use world::{Report, run};

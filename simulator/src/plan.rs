@@ -114,6 +114,10 @@ pub enum Act {
     Copy {
         node: usize,
     },
+    /// Somebody takes a copy of all keys that a device has, and hears all that is sent.
+    Steal {
+        node: usize,
+    },
     Application {
         node: usize,
         mood: Mood,
@@ -331,6 +335,36 @@ impl Plan {
                 self.later(&mut more, Act::LoseKeys { node });
             }
         }
+        // Worlds in which records are damaged are left to that: it is found in few of them that nobody notices.
+        let damaged = kinds.contains(&13);
+        let mut more = Dice::new(self.seed, "thief");
+        if more.one_in(3) && !damaged {
+            let node = more.below(honest);
+            let mut at = self.later(&mut more, Act::Steal { node });
+            // Another one makes keys that the thief still has a way to, then its owner, and others again.
+            for node in [more.below(honest), node, more.below(honest), more.below(honest)] {
+                at = (at + 500 + more.below(10_000) as u64).min(self.until);
+                self.steps.push(Step { at, act: Act::Rotate { node } });
+            }
+        }
+        let mut more = Dice::new(self.seed, "set back");
+        if more.one_in(8) && self.nodes < 32 && !damaged {
+            let node = more.below(honest);
+            let mut at = self.later(&mut more, Act::Backup { node });
+            let mut then = |act, pause: usize| {
+                at = (at + 1 + more.below(pause) as u64).min(self.until);
+                self.steps.push(Step { at, act });
+            };
+            let call = |value| Act::Call { node, method: 1, key: value, value };
+            then(call(1), 2_000);
+            then(call(2), 2_000);
+            // Nobody that it meets can tell it what it has sealed already.
+            let apart = Partition { group: 1 << node, one_way: false, flaps: 0, until: 6_000 };
+            then(Act::Split(apart), 4_000);
+            then(Act::Restore { node, with_marks: true }, 100);
+            then(call(3), 3_000);
+            then(call(2), 2_000);
+        }
         let mut more = Dice::new(self.seed, "reads");
         if more.one_in(3) {
             for _ in 0..1 + more.below(4) {
@@ -360,6 +394,7 @@ impl Plan {
 
     fn lies(&mut self, dice: &mut Dice, honest: usize) {
         let mut more = Dice::new(self.seed, "more lies");
+        let mut keys = Dice::new(self.seed, "lies about keys");
         let mut forging = Dice::new(self.seed, "forged");
         // A liar that tells nothing else is believed for longer.
         let of_shares_alone = more.one_in(5);
@@ -380,6 +415,12 @@ impl Plan {
             if !of_shares_alone && forging.one_in(2) {
                 let at = turn + 1 + forging.below((self.until - turn) as usize) as u64;
                 self.steps.push(Step { at, act: Act::Tell { node, lie: Lie::Forge } });
+            }
+            for _ in 0..keys.below(5) {
+                let at = turn + 1 + keys.below((self.until - turn) as usize) as u64;
+                if !of_shares_alone {
+                    self.steps.push(Step { at, act: Act::Tell { node, lie: Lie::Keys } });
+                }
             }
             if of_shares_alone || more.one_in(4) {
                 self.steps.push(Step { at: turn + 1, act: Act::Tell { node, lie: Lie::FalseShares } });

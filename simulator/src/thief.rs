@@ -26,7 +26,7 @@ fn row(key: &Key) -> Vec<u8> {
 
 /// A few rows, to be tried together.
 #[derive(Default)]
-struct Loot(BTreeMap<Key, Vec<u8>>);
+pub(crate) struct Loot(pub(crate) BTreeMap<Key, Vec<u8>>);
 
 impl Rows for Loot {
     fn row(&self, key: &Key) -> std::result::Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
@@ -35,13 +35,13 @@ impl Rows for Loot {
 }
 
 /// An epoch, as all that listen know it, and who may have its keys.
-struct Target {
-    id: TransactionId,
-    author: MemberId,
-    epoch: Epoch,
-    members: Vec<MemberId>,
+pub(crate) struct Target {
+    pub(crate) id: TransactionId,
+    pub(crate) author: MemberId,
+    pub(crate) epoch: Epoch,
+    pub(crate) members: Vec<MemberId>,
     /// All wraps, where the transaction has only their root and somebody ever had them.
-    wraps: Option<Vec<u8>>,
+    pub(crate) wraps: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -69,7 +69,8 @@ impl Target {
     }
 }
 
-fn targets(scope: Scope, all: &[Transaction], known: &Oracle) -> Vec<Target> {
+/// So many epochs, the latest first.
+pub(crate) fn targets(scope: Scope, all: &[Transaction], known: &Oracle, most: usize) -> Vec<Target> {
     let mut epochs: Vec<&Transaction> = all.iter().filter(|t| t.header.kind == Kind::Epoch as u8).collect();
     epochs.sort_by_key(|epoch| std::cmp::Reverse(epoch.header.lamport));
     let target = |transaction: &&Transaction| {
@@ -82,7 +83,7 @@ fn targets(scope: Scope, all: &[Transaction], known: &Oracle) -> Vec<Target> {
         let members = members(known, &id);
         Some(Target { id, author: transaction.header.author, epoch, members, wraps: None })
     };
-    epochs.iter().take(EPOCHS).filter_map(target).collect()
+    epochs.iter().take(most).filter_map(target).collect()
 }
 
 /// Who is a member to somebody that has seen this much.
@@ -124,14 +125,16 @@ impl World {
         let all = all.map_err(|error| ("reading-works", first, error.to_string()))?;
         let known = self.judge.oracle(machine.replica(), &all);
         let context = machine.replica().context();
-        self.report.unopened = machine.replica().unopened();
+        let unopened = machine.replica().unopened();
+        drop(snapshot);
+        self.report.unopened = unopened;
         let scope = Scope { suite, context };
         self.sealed_for_members(&all, &known)?;
-        for mut target in targets(scope, &all, &known) {
-            // Behind the version of the row and the length.
-            let kept = self.judge.hoards.values().find_map(|hoard| hoard.get(&row(&Key::Wraps(target.id))));
-            target.wraps =
-                kept.and_then(|rows| rows.first()).and_then(|row| row.get(5..)).map(<[u8]>::to_vec);
+        let stolen = self.use_booty(scope, &all, &known)?;
+        let mut latest = targets(scope, &all, &known, EPOCHS);
+        self.find_wraps(&mut latest);
+        self.report.stolen = stolen;
+        for target in latest {
             self.report.apart += u64::from(matches!(target.epoch.wraps, Wraps::Root(_)));
             for (number, hoard) in &self.judge.hoards {
                 let node = &self.nodes[*number];
@@ -152,6 +155,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// All wraps of the epochs that do not carry them, where a node ever had them.
+    pub(crate) fn find_wraps(&self, targets: &mut [Target]) {
+        for target in targets {
+            let kept = self.judge.hoards.values().find_map(|hoard| hoard.get(&row(&Key::Wraps(target.id))));
+            // Behind the version of the row and the length.
+            target.wraps =
+                kept.and_then(|rows| rows.first()).and_then(|row| row.get(5..)).map(<[u8]>::to_vec);
+        }
     }
 
     /// What a node holds, cannot read, and was sent by somebody honest.
@@ -175,18 +188,37 @@ impl World {
     }
 }
 
-/// A key that was used and is still there.
-pub(crate) fn not_gone(replica: &Replica, tables: &dyn StateRead) -> Result<Option<String>> {
+/// Whether an epoch has its wraps in the transaction.
+fn carries_wraps(replica: &Replica, tables: &dyn StateRead, id: &TransactionId) -> Result<bool> {
+    let said = replica.transaction(tables, id)?.and_then(|t| Payload::decode(t.header.kind, t.plaintext()));
+    let Some(Payload::Epoch(bytes)) = said else { return Ok(false) };
+    Ok(borsh::from_slice::<Epoch>(&bytes).is_ok_and(|epoch| matches!(epoch.wraps, Wraps::Inline(_))))
+}
+
+/// A key that was used, or of a message that is known otherwise, and is still there.
+pub(crate) fn not_gone(
+    replica: &Replica,
+    tables: &dyn StateRead,
+    honest: &BTreeSet<MemberId>,
+) -> Result<Option<String>> {
     for (author, _) in replica.tips() {
         let mut after = Tip { sequence: 0, id: TransactionId::default() };
         loop {
             let page = replica.chain(tables, author, after, 200)?;
             let Some((id, last)) = page.last() else { break };
             after = Tip { sequence: last.header.sequence, id: *id };
-            for (id, sealed) in page.iter().filter(|(_, t)| t.header.is_sealed() && t.key.is_some()) {
+            for (id, sealed) in page.iter().filter(|(_, t)| {
+                t.header.is_sealed() && (t.key.is_some() || honest.contains(author) && t.is_opened())
+            }) {
                 let key = row(&Key::Chain(TransactionId(sealed.header.epoch), *author));
                 let kept = tables.get(Table::Keys, &key)?;
-                if kept.is_some_and(|kept| holds(&kept, sealed.header.counter)) {
+                if !kept.is_some_and(|kept| holds(&kept, sealed.header.counter)) {
+                    continue;
+                }
+                // Where wraps come later what was read by asking before has its key in the chain, unused.
+                if sealed.key.is_some()
+                    || carries_wraps(replica, tables, &TransactionId(sealed.header.epoch))?
+                {
                     return Ok(Some(format!("the key of {id} is in the chain still")));
                 }
             }
@@ -214,7 +246,7 @@ pub(crate) fn lost(
 }
 
 /// Whether the row of a chain leads to the key of a message: version, next counter, the chain's key, and those that were passed over.
-fn holds(row: &[u8], counter: u32) -> bool {
+pub(crate) fn holds(row: &[u8], counter: u32) -> bool {
     let number =
         |at: usize| row.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
     let has_key = row.get(5) == Some(&1);

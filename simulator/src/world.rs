@@ -11,6 +11,7 @@ use kith_core::network::LinkId;
 use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
 use kith_core::replica::MemberId;
 
+use crate::booty::{Booty, Stolen};
 use crate::dice::Dice;
 use crate::judge::{Judge, Violation};
 use crate::network::{Partition, Weather, Wire};
@@ -65,6 +66,12 @@ pub struct Report {
     pub replays: u64,
     /// Epochs whose keys were tried to be had by those who must not have them, and the same by those who may.
     pub thefts: (u64, u64),
+    /// Calls that were sealed with a key with which another one was, by who was set back with all that could tell.
+    pub twice: u64,
+    /// Members whose newest ratchet key all others had seen: their old ones are gone.
+    pub forgotten: u64,
+    /// What came of copied devices.
+    pub stolen: Stolen,
     /// Those of these epochs that have their wraps apart from the transaction.
     pub apart: u64,
     /// Messages that ask for what is sealed and not opened.
@@ -81,6 +88,8 @@ pub struct Report {
     pub refused: u64,
     /// Answers of liars that said of sealed calls what they do not say.
     pub false_shares: u64,
+    /// Epochs and ratchet keys of liars that are not what they must be.
+    pub false_keys: u64,
     /// Torn stores that were right, and those of which that was told.
     pub torn: (u64, u64),
     /// Reads that failed.
@@ -119,6 +128,7 @@ pub(crate) struct World {
     pub(crate) wishes: BTreeMap<u64, Purpose>,
     pub(crate) last_invitation: Option<kith_core::invitation::Invitation>,
     pub(crate) judge: Judge,
+    pub(crate) booty: Vec<Booty>,
     pub(crate) report: Report,
     runtime: tokio::runtime::Runtime,
     /// Whether each happening is printed (`KITH_TRACE`).
@@ -164,6 +174,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
         wishes: BTreeMap::new(),
         last_invitation: None,
         judge: Judge::default(),
+        booty: Vec::new(),
         report: Report::default(),
         runtime,
         tells: std::env::var_os("KITH_TRACE").is_some(),
@@ -181,6 +192,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
     outcome.map_err(|(invariant, node, detail)| Violation { invariant, node, at, detail })?;
     world.report.replays = world.judge.replays as u64;
     world.report.failed_reads = world.nodes.iter().map(|node| node.disk.failed_reads()).sum();
+    world.report.twice = world.judge.twice;
     world.report.fullest = world.judge.fullest;
     Ok(world.report)
 }
@@ -227,7 +239,8 @@ impl World {
         for node in 0..self.nodes.len() {
             self.compare(node)?;
         }
-        self.be_silent()
+        self.be_silent()?;
+        self.keys_are_forgotten()
     }
 
     /// Lives until a time.

@@ -339,6 +339,64 @@ fn who_was_removed_opens_nothing_more_and_who_was_not_does() {
     }
 }
 
+/// A device is copied. Its thief reads on until its owner has new keys and others make theirs for them, and no longer.
+#[test]
+fn a_copied_device_opens_nothing_once_its_owner_has_new_keys() {
+    for suite in [1, 2] {
+        let mut steps = scenario();
+        steps.retain(|step| !matches!(step.act, Act::SetRole { .. } | Act::Remove { .. }));
+        steps.push(Step { at: 8_000, act: Act::Steal { node: 1 } });
+        for (at, node) in [(8_500, 0), (9_000, 2), (10_000, 1), (11_000, 0), (12_000, 2)] {
+            steps.push(Step { at, act: Act::Rotate { node } });
+            steps.push(Step { at: at + 200, act: Act::Call { node, method: 1, key: 1, value: 1 } });
+        }
+        steps.sort_by_key(|step| step.at);
+        let stolen = run(&Plan { suite, ..world(steps, true) }).unwrap().stolen;
+        // The control is that it reads what others seal before: that nothing of theirs hangs on its owner's alone.
+        assert_eq!((stolen.read, stolen.healed), (2, 3), "suite {suite}: {stolen:?}");
+    }
+}
+
+/// A member is set back with all that could tell it, and seals something else at a position at which it has sealed before, twice.
+#[test]
+fn who_was_set_back_unawares_uses_a_key_again_and_no_key_stream() {
+    let call = |at, value| Step { at, act: Act::Call { node: 1, method: 1, key: 1, value } };
+    for with_marks in [true, false] {
+        let mut steps = scenario();
+        steps.retain(|step| step.at < 5_900);
+        steps.push(Step { at: 6_000, act: Act::Backup { node: 1 } });
+        steps.extend([call(6_500, 1), call(6_600, 2), call(12_000, 3), call(12_100, 1)]);
+        // Nobody is there who could tell it.
+        let apart = Partition { group: 0b010, one_way: false, flaps: 0, until: 4_000 };
+        steps.push(Step { at: 7_900, act: Act::Split(apart) });
+        steps.push(Step { at: 8_000, act: Act::Restore { node: 1, with_marks } });
+        steps.extend([call(9_500, 2), call(9_700, 3)]);
+        steps.sort_by_key(|step| step.at);
+        let report = run(&world(steps, true)).unwrap();
+        assert_eq!(report.twice > 0, with_marks, "{report:?}");
+    }
+}
+
+/// A liar makes epochs for garbage and keys that are none: the others go on, open all that the honest say, and no key stays that should not.
+#[test]
+fn who_lies_about_keys_keeps_nobody_from_reading() {
+    for suite in [1, 2] {
+        let mut steps = scenario();
+        steps.retain(|step| !matches!(step.act, Act::SetRole { .. } | Act::Remove { .. }));
+        steps.push(Step { at: 4_000, act: Act::Turn { node: 2 } });
+        steps.extend((0..12).map(|number| {
+            let act = Act::Tell { node: 2, lie: Lie::Keys };
+            Step { at: 4_100 + 500 * number, act }
+        }));
+        steps.push(Step { at: 9_000, act: Act::Rotate { node: 1 } });
+        steps.sort_by_key(|step| step.at);
+        let report = run(&Plan { suite, liars: 1, ..world(steps, true) }).unwrap();
+        assert!(report.false_keys > 10, "suite {suite}: {report:?}");
+        // Nearly all of them are in the history.
+        assert!(report.transactions > 30, "suite {suite}: {report:?}");
+    }
+}
+
 #[test]
 fn shortening_keeps_what_breaks_and_only_that() {
     let time = std::time::Duration::from_secs(20);

@@ -8,6 +8,7 @@ use super::secret::Source;
 use super::{MESSAGES, Scope, Secret, Trouble};
 use crate::aead::XChaCha20Poly1305;
 use crate::limits;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId, transaction};
 
 /// Bytes that sealing adds to a plaintext.
@@ -160,7 +161,7 @@ impl Chain {
 }
 
 /// The payload of a message as it is sent, from what it says and its key. Who made it is bound to it by the header alone, so this signs nothing.
-pub(crate) fn seal_again(
+pub fn seal_again(
     scope: &Scope,
     header: &Header,
     plaintext: &[u8],
@@ -174,7 +175,8 @@ pub(crate) fn seal_again(
 /// them, have two nonces.
 fn keys(message: &Source<'_>, header: &Header) -> (Vec<u8>, Zeroizing<[u8; 24]>, XChaCha20Poly1305) {
     let aad = borsh::to_vec(&Header { payload_hash: [0; 32], ..header.clone() }).unwrap_or_default();
-    let nonce = message.derive::<24>("nonce", &[&aad]);
+    let of: &[&[u8]] = if faults::is(Fault::SameNonce) { &[] } else { &[&aad] };
+    let nonce = message.derive::<24>("nonce", of);
     let key = message.derive::<32>("aead", &[]);
     (aad, nonce, XChaCha20Poly1305::new(&key))
 }

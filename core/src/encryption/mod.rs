@@ -17,8 +17,7 @@ mod secret;
 mod suite;
 mod trouble;
 
-pub(crate) use chain::seal_again;
-pub use chain::{Chain, Opened};
+pub use chain::{Chain, Opened, seal_again};
 pub use envelope::{Envelope, first_key as first_envelope_key, gossip_topic, tag as envelope_tag};
 pub(crate) use epoch::commit;
 pub use epoch::{Epoch, Leaf, Pair, Recipient, WRAPS_INLINE, Wrapped, Wraps};

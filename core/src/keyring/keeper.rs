@@ -417,7 +417,7 @@ impl Keyring for Keeper {
         if header.author == self.me && !own {
             taken.writes.extend(writes(Self::set_back(past.tables)?));
         }
-        if header.counter == 0 {
+        if header.counter == 0 && !faults::is(Fault::KeepChains) {
             taken.writes.extend(writes(self.supersede(past, header)?));
         }
         taken.violation = self.is_violation(past, scope, header)?;

@@ -10,6 +10,7 @@ use crate::encryption::{
     Chain, Epoch, Leaf, MESSAGES, Opened, Pair, RatchetKey, Recipient, Scope, Secret, Trouble, Wraps, commit,
 };
 use crate::limits;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{Header, MemberId, MessageKey, Transaction, TransactionId};
 
 /// How many of a member's own ratchet keys are kept, for wraps whose authors had not seen a later one.
@@ -138,7 +139,10 @@ impl<R: Rows> Ring<'_, R> {
         let mut own = self.own()?;
         let newest = own.keys.last().ok_or(Trouble::State)?.0.max(published);
         let index = newest.checked_add(1).ok_or(Trouble::KeyIndex)?;
-        let (private, key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
+        let (mut private, mut key) = self.scope.suite.pair(&self.scope.secret(entropy, "entropy-key", &[]));
+        if let Some((_, old)) = own.keys.last().filter(|_| faults::is(Fault::KeepRatchet)) {
+            (private, key) = (old.clone(), self.scope.suite.public(old)?);
+        }
         own.keys.push((index, private));
         let surplus = own.keys.len().saturating_sub(RATCHET_KEYS);
         own.keys.drain(..surplus);

@@ -75,11 +75,21 @@ pub enum Fault {
     SendAhead = 32,
     /// What an admin may do, any member may.
     AnybodyGoverns = 33,
+    /// A new ratchet key is the old one, under a new number.
+    KeepRatchet = 34,
+    /// An epoch is sealed to the first key of each member, whatever it has published since.
+    SealToOld = 35,
+    /// A message's nonce hangs on its key alone, and not on what it says.
+    SameNonce = 36,
+    /// An author's chains in epochs that it has left stay.
+    KeepChains = 37,
+    /// Old ratchet keys stay.
+    KeepRatchets = 38,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -113,6 +123,11 @@ impl Fault {
         Self::LookAtNoIds,
         Self::SendAhead,
         Self::AnybodyGoverns,
+        Self::KeepRatchet,
+        Self::SealToOld,
+        Self::SameNonce,
+        Self::KeepChains,
+        Self::KeepRatchets,
     ];
 }
 

@@ -67,6 +67,11 @@ pub fn plaintext(transaction: &Transaction) -> &[u8] {
     if is_opened(transaction) { transaction.payload.get(KEY..).unwrap_or_default() } else { &[] }
 }
 
+/// What a header says of what was sent.
+pub fn payload_hash(payload: &[u8]) -> [u8; 32] {
+    blake3::derive_key("kith 2026 payload", payload)
+}
+
 /// Whether a header is one at all.
 pub fn header_is_sound(header: &Header) -> bool {
     let genesis = header.kind == kinds::GENESIS;
@@ -97,8 +102,8 @@ pub fn header_is_sound(header: &Header) -> bool {
 pub fn unsigned(transaction: &Transaction) -> Option<TransactionId> {
     let header = &transaction.header;
     let payload = &transaction.payload;
-    let as_sent = payload.len() == header.payload_len as usize
-        && blake3::derive_key("kith 2026 payload", payload) == header.payload_hash;
+    let as_sent =
+        payload.len() == header.payload_len as usize && payload_hash(payload) == header.payload_hash;
     let opens = blake3::derive_key("kith 2026 payload commitment", payload) == header.commitment;
     let right = match (is_sealed(header), is_opened(transaction)) {
         (false, _) => as_sent && opens,

@@ -54,12 +54,14 @@ pub enum Lie {
     Sequence,
     /// Whoever asks what a sealed call says is told something else.
     FalseShares,
+    /// Epochs and keys of its own that are not what they must be, now and then with a call under one.
+    Keys,
     /// The next transaction of another member, right in all but its signature, which is the liar's.
     Forge,
 }
 
 impl Lie {
-    /// Those that most plans are made of; the last three are told in plans of their own.
+    /// Those that most plans are made of; the last four are told in plans of their own.
     pub const FIRST: [Self; 18] = [
         Self::Fork,
         Self::Lamport,
@@ -311,6 +313,14 @@ impl Liar {
                     .map(|sequence| Tip { sequence, id: TransactionId(self.dice.bytes()) })
                     .collect();
                 self.bag.false_tips = vec![Tips { author, tips }];
+            }
+            Lie::Keys => {
+                for payload in [self.false_epoch(), self.false_refresh()].into_iter().flatten() {
+                    let draft = self.draft(new.last().or(last), &payload);
+                    let lie = self.signed(draft);
+                    new.push(lie);
+                }
+                self.key_lies += new.len() as u64;
             }
             Lie::FalseShares => self.false_shares = true,
             Lie::FalseDigest => self.bag.false_digest = Some(self.dice.bytes()),

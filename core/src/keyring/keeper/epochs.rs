@@ -7,6 +7,7 @@ use super::super::seen::Seen;
 use super::{HELD, Keeper, Stored};
 use crate::Result;
 use crate::encryption::{Epoch, RatchetKey, Recipient, Scope, Secret, Trouble};
+use crate::replica::faults::{self, Fault};
 use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId};
 
 /// Whether a ratchet key counts that is published after another one.
@@ -38,7 +39,8 @@ impl Keeper {
             let Some(recipient) = recipients.get_mut(&act.author) else { continue };
             let Some(said) = seen.said(&act.id) else { continue };
             // Keys are published one after the other, from the first one of the present admission on.
-            if follows(recipient.key.index, said.key.index) && past.precedes(&recipient.added, &act.id) {
+            let counts = past.precedes(&recipient.added, &act.id) && !faults::is(Fault::SealToOld);
+            if counts && follows(recipient.key.index, said.key.index) {
                 recipient.key = said.key;
             }
         }

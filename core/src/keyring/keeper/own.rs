@@ -6,6 +6,7 @@ use super::epochs::follows;
 use super::{Book, DAY, FORGET, Keeper, SET_BACK, Stored, TIDY, writes};
 use crate::Result;
 use crate::encryption::{Scope, Secret};
+use crate::replica::faults::{self, Fault};
 use crate::replica::{Past, Payload, StateRead, TableWrite};
 
 /// Who was away for longer gets a new key of its own once it has caught up, whether it writes or not.
@@ -101,7 +102,7 @@ impl Keeper {
         }
         let refreshed = Self::book(past.tables)?.refreshed;
         let old = refreshed != SET_BACK && self.ago(refreshed) > FORGET;
-        if old || past.all_have_seen(number)? {
+        if (old || past.all_have_seen(number)?) && !faults::is(Fault::KeepRatchets) {
             return rows.told(ring.forget_keys(newest)).map(Some);
         }
         Ok(None)
