@@ -43,6 +43,7 @@ pub(super) unsafe fn read_event(event: *const kith_event) {
             touch(id, 32);
         }
         text(kith_event_text(event));
+        text(kith_event_reason(event));
         let numbers = kith_event_cursor(event) ^ kith_event_done(event) ^ kith_event_total(event);
         SEEN.fetch_add(numbers as usize ^ kith_event_kind(event) as usize, Ordering::Relaxed);
         let _ = (kith_event_role(event), kith_event_again(event));
