@@ -156,6 +156,51 @@ async fn one_round_of_syncing_from_sleep_to_sleep() {
     ben.shutdown().await.unwrap();
 }
 
+/// The app comes to the front while the system lets it sync in the background.
+#[tokio::test]
+async fn who_resumes_a_node_that_syncs_once_keeps_it_awake() {
+    let Two { _directory, anna, ben, mine, yours } = two().await;
+    // It is in step with nobody, so the whole budget is used.
+    ben.create_context(CreateOptions::default()).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    let syncing = {
+        let ben = ben.clone();
+        tokio::spawn(async move { ben.sync_once(Duration::from_secs(1)).await })
+    };
+    let awake = async {
+        while ben.is_suspended() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, awake).await.unwrap();
+    ben.resume().await.unwrap();
+    syncing.await.unwrap().unwrap();
+    assert!(!ben.is_suspended());
+    mine.put(key("a"), b"awake").await.unwrap();
+    equal(&mine, &yours).await;
+    // The control: without that it sleeps again, also after somebody resumed and suspended it.
+    ben.suspend(PATIENCE).await.unwrap();
+    ben.sync_once(Duration::from_millis(200)).await.unwrap();
+    assert!(ben.is_suspended());
+    ben.shutdown().await.unwrap();
+    anna.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_one_round_of_syncing_does_not_end_another() {
+    let Two { _directory, anna, ben, .. } = two().await;
+    ben.create_context(CreateOptions::default()).await.unwrap();
+    ben.suspend(PATIENCE).await.unwrap();
+    let (short, long) =
+        tokio::join!(ben.sync_once(Duration::from_millis(500)), ben.sync_once(Duration::from_secs(2)));
+    short.unwrap();
+    let long = long.unwrap();
+    assert_eq!((long.synced.len(), long.behind.len(), long.peers), (1, 1, 1));
+    assert!(ben.is_suspended());
+    ben.shutdown().await.unwrap();
+    anna.shutdown().await.unwrap();
+}
+
 /// Hangs until it is let go.
 #[derive(Default)]
 struct Hanging {

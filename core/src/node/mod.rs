@@ -154,7 +154,7 @@ impl Node {
 
     /// For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step with those
     /// that are reached, when nobody is reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended again, which
-    /// may take up to 10 s more.
+    /// may take up to 10 s more; not if [`Self::resume`] was called meanwhile, and where several such rounds overlap, by the last of them.
     pub async fn sync_once(&self, budget: Duration) -> Result<SyncReport> {
         self.registry.sync_once(budget).await
     }

@@ -76,6 +76,7 @@ pub(crate) struct Registry {
     closed: watch::Sender<bool>,
     /// Serialises what changes the list of contexts.
     changing: tokio::sync::Mutex<u32>,
+    awake: Mutex<life::Awake>,
     options: Options,
     sealing: Mutex<Sealing>,
 }

@@ -30,6 +30,36 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long a suspension waits for the contexts' threads before it says goodbye to the peers all the same.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Why a node is awake.
+pub(super) struct Awake {
+    /// The host wants it to be.
+    wanted: bool,
+    /// So many rounds of syncing once are under way.
+    rounds: u32,
+}
+
+impl Awake {
+    const fn may_sleep(&self) -> bool {
+        !self.wanted && self.rounds == 0
+    }
+}
+
+/// A round of syncing once, until it is dropped.
+struct Round(Arc<Registry>);
+
+impl Round {
+    fn begin(node: &Arc<Registry>) -> Self {
+        lock(&node.awake).rounds += 1;
+        Self(Arc::clone(node))
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        lock(&self.0.awake).rounds -= 1;
+    }
+}
+
 impl Registry {
     pub(crate) async fn open(options: Options) -> Result<Arc<Self>> {
         process::opening()?;
@@ -77,6 +107,7 @@ impl Registry {
             wanted: Mutex::new(options.bootstrap.iter().cloned().collect()),
             closed: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(0),
+            awake: Mutex::new(Awake { wanted: true, rounds: 0 }),
             options,
             sealing: Mutex::new(sealing),
         });
@@ -137,11 +168,20 @@ impl Registry {
     }
 
     pub(crate) async fn suspend(self: &Arc<Self>, deadline: Duration) -> Result<()> {
+        self.check_open()?;
+        lock(&self.awake).wanted = false;
+        self.sleep(deadline, |_| true).await
+    }
+
+    /// Suspends the node if it may be then.
+    async fn sleep(self: &Arc<Self>, deadline: Duration, may: fn(&Awake) -> bool) -> Result<()> {
         self.on_runtime(move |node| async move {
             let work = tokio::spawn(async move {
                 let _changing = node.changing.lock().await;
                 node.check_open()?;
-                node.stop(None).await
+                // Asked here: who resumes it from now on waits, and finds it suspended.
+                let may = may(&lock(&node.awake));
+                if may { node.stop(None).await } else { Ok(()) }
             });
             match tokio::time::timeout(deadline, work).await {
                 Ok(done) => done.map_err(|e| Error::internal(format!("suspending panicked: {e}")))?,
@@ -155,6 +195,12 @@ impl Registry {
     }
 
     pub(crate) async fn resume(self: &Arc<Self>) -> Result<()> {
+        self.check_open()?;
+        lock(&self.awake).wanted = true;
+        self.wake().await.inspect_err(|_| lock(&self.awake).wanted = self.is_live())
+    }
+
+    async fn wake(self: &Arc<Self>) -> Result<()> {
         self.on_runtime(|node| async move {
             let changing = tokio::time::timeout(PATIENCE, node.changing.lock()).await;
             let mut last = changing.map_err(|_| {
@@ -192,13 +238,15 @@ impl Registry {
     pub(crate) async fn sync_once(self: &Arc<Self>, budget: Duration) -> Result<SyncReport> {
         self.on_runtime(move |node| async move {
             let until = tokio::time::Instant::now() + budget.min(LONGEST);
-            let was_suspended = !node.is_live();
-            if was_suspended {
-                node.resume().await?;
+            let round = Round::begin(&node);
+            if !node.is_live() {
+                node.wake().await?;
             }
             let report = node.sync_until(until).await;
-            if was_suspended {
-                node.suspend(PATIENCE).await?;
+            drop(round);
+            // The host may have resumed it meanwhile, or another round may go on.
+            if lock(&node.awake).may_sleep() {
+                node.sleep(PATIENCE, Awake::may_sleep).await?;
             }
             report
         })
