@@ -34,29 +34,29 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(super) struct Awake {
     /// The host wants it to be.
     wanted: bool,
-    /// So many rounds of syncing once are under way.
-    rounds: u32,
+    /// So many `sync_once` are under way.
+    syncing: u32,
 }
 
 impl Awake {
     const fn may_sleep(&self) -> bool {
-        !self.wanted && self.rounds == 0
+        !self.wanted && self.syncing == 0
     }
 }
 
-/// A round of syncing once, until it is dropped.
-struct Round(Arc<Registry>);
+/// One `sync_once` that is under way, until it is dropped.
+struct Syncing(Arc<Registry>);
 
-impl Round {
+impl Syncing {
     fn begin(node: &Arc<Registry>) -> Self {
-        lock(&node.awake).rounds += 1;
+        lock(&node.awake).syncing += 1;
         Self(Arc::clone(node))
     }
 }
 
-impl Drop for Round {
+impl Drop for Syncing {
     fn drop(&mut self) {
-        lock(&self.0.awake).rounds -= 1;
+        lock(&self.0.awake).syncing -= 1;
     }
 }
 
@@ -107,7 +107,7 @@ impl Registry {
             wanted: Mutex::new(options.bootstrap.iter().cloned().collect()),
             closed: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(0),
-            awake: Mutex::new(Awake { wanted: true, rounds: 0 }),
+            awake: Mutex::new(Awake { wanted: true, syncing: 0 }),
             options,
             sealing: Mutex::new(sealing),
         });
@@ -238,13 +238,13 @@ impl Registry {
     pub(crate) async fn sync_once(self: &Arc<Self>, budget: Duration) -> Result<SyncReport> {
         self.on_runtime(move |node| async move {
             let until = tokio::time::Instant::now() + budget.min(LONGEST);
-            let round = Round::begin(&node);
+            let syncing = Syncing::begin(&node);
             if !node.is_live() {
                 node.wake().await?;
             }
             let report = node.sync_until(until).await;
-            drop(round);
-            // The host may have resumed it meanwhile, or another round may go on.
+            drop(syncing);
+            // The host may have resumed it meanwhile, or another of these may go on.
             if lock(&node.awake).may_sleep() {
                 node.sleep(PATIENCE, Awake::may_sleep).await?;
             }
