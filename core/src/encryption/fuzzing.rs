@@ -36,6 +36,7 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder { name: "stored-envelope", check: rows::envelope, seeds: rows::envelopes },
     Decoder { name: "stored-book", check: keeper::book, seeds: keeper::books },
     Decoder { name: "stored-wanted", check: keeper::wanted, seeds: keeper::some_wanted },
+    Decoder { name: "stored-passed", check: rows::passed, seeds: rows::some_passed },
 ];
 
 pub(crate) const ADD: TransactionId = TransactionId([3; 32]);

@@ -16,7 +16,7 @@ use crate::encryption::{
 };
 use crate::fuzzing::{Input, signing_key};
 use crate::limits;
-use crate::replica::{MemberId, Transaction, TransactionId};
+use crate::replica::{Header, MemberId, Transaction, TransactionId};
 
 /// Whose rows they are, and who else there is.
 const ME: u8 = 2;
@@ -57,11 +57,11 @@ pub(crate) fn chain(input: &Input<'_>) {
             assert!(whole, "a chain that is none opens something");
             rows.apply([change]);
             assert_eq!(ring(&rows).open(&sealed).err(), Some(Trouble::Used), "a key is good once");
-            assert!(matches!(ring(&rows).pass(&sealed.header), Ok(None)), "there is nothing to drop");
+            assert!(matches!(ring(&rows).pass(&sealed.header, false), Ok(None)), "there is nothing to drop");
         }
         other if !whole => {
             refused(&other);
-            refused(&ring(&rows).pass(&sealed.header));
+            refused(&ring(&rows).pass(&sealed.header, false));
         }
         Err(_) => {}
     }
@@ -81,6 +81,34 @@ pub(crate) fn chain(input: &Input<'_>) {
             }
             Err(trouble) => assert_eq!((trouble, due), (Trouble::Counter, MESSAGES)),
         }
+    }
+}
+
+/// Which messages became known before the wrap of their epoch came: their keys are not to be had once it does, and all others are.
+pub(crate) fn passed(input: &Input<'_>) {
+    const AWAITED: TransactionId = TransactionId([77; 32]);
+    let (counter, input) = input.choose();
+    let known = row::<Vec<u32>>(&input);
+    let rows = with(Key::Passed(AWAITED, member(OTHER)), &input);
+    let header = |counter| Header { epoch: AWAITED.0, counter, ..call(OTHER).header };
+    let mut all: Vec<u32> = known.iter().flatten().copied().filter(|number| *number < MESSAGES).collect();
+    let number = u32::from(counter) % MESSAGES;
+    let noted = ring(&rows).pass(&header(number), true);
+    let chains = ring(&rows).without_passed(&AWAITED, &Secret::new([3; 32]), &[member(OTHER), member(ME)]);
+    if known.is_none() {
+        refused(&noted);
+        return refused(&chains);
+    }
+    let noted = noted.expect("the row is whole");
+    assert_eq!(noted.is_none(), all.contains(&number), "noted once");
+    rows.apply(noted);
+    all.push(number);
+    let chains = ring(&rows).without_passed(&AWAITED, &Secret::new([3; 32]), &[member(OTHER), member(ME)]);
+    rows.apply(chains.expect("the rows are whole"));
+    assert!(matches!(rows.row(&Key::Passed(AWAITED, member(OTHER))), Ok(None)), "it is used once");
+    for number in 0..MESSAGES {
+        let there = ring(&rows).pass(&header(number), false).expect("the chain is whole").is_some();
+        assert_eq!(there, !all.contains(&number), "{number}");
     }
 }
 
@@ -327,4 +355,9 @@ pub(crate) fn leaves() -> Vec<Vec<u8>> {
 
 pub(crate) fn envelopes() -> Vec<Vec<u8>> {
     vec![stored(&Secret::new([5; 32]))]
+}
+
+pub(crate) fn some_passed() -> Vec<Vec<u8>> {
+    let some: [Vec<u32>; 4] = [vec![], vec![0], vec![7, 3, 3, 255], vec![u32::MAX, 256, 1]];
+    some.iter().map(|passed| [vec![3], stored(passed)].concat()).collect()
 }

@@ -401,7 +401,6 @@ impl Keyring for Keeper {
     fn open(&mut self, past: &Past<'_>, transaction: &Transaction) -> Result<Taken> {
         let header = &transaction.header;
         let scope = self.scope(past.replica)?;
-        let rows = Stored::new(past.tables);
         let mut taken = Taken::default();
         let sealed = self.sealed.take().filter(|(id, _)| *id == header.id());
         let own = sealed.is_some();
@@ -409,7 +408,7 @@ impl Keyring for Keeper {
             let kept = |change: &Change| change.key == Key::Book || !faults::is(Fault::SealTwice);
             taken.writes = writes(changes.into_iter().filter(kept));
         } else if transaction.is_opened() {
-            taken.writes = writes(rows.told(self.ring(scope, &rows).pass(header))?);
+            taken.writes = self.pass(past.replica, past.tables, header)?;
         } else if let Some((content, key, writes)) = self.read(past.replica, past.tables, transaction)? {
             taken.opened = Some((content, key)).filter(|_| !faults::is(Fault::ForgetPlaintext));
             taken.writes = writes;

@@ -39,6 +39,8 @@ pub enum Key {
     Leaf(TransactionId),
     /// When this member's node was last seen at work: no secret.
     Awake,
+    /// Which messages of an author became known before the wrap of their epoch came: no secret.
+    Passed(TransactionId, MemberId),
 }
 
 impl Key {
@@ -221,6 +223,30 @@ impl<R: Rows> Ring<'_, R> {
         chains.chain([Change::put(Key::Envelope(*id), &envelope)]).collect()
     }
 
+    /// The chains of an epoch whose wrap came late, without the keys of messages that are known by now.
+    pub(super) fn without_passed(
+        &self,
+        id: &TransactionId,
+        seed: &Secret,
+        members: &[MemberId],
+    ) -> Result<Vec<Change>, Trouble> {
+        let mut changes = Vec::new();
+        for author in members {
+            let Some(passed) = self.passed(id, author)? else { continue };
+            let begun = Chain::start(&self.scope, seed, id, author);
+            let chain = passed
+                .into_iter()
+                .fold(begun, |chain, counter| chain.pass(&self.scope, counter).unwrap_or(chain));
+            changes.push(Change::put(Key::Chain(*id, *author), &chain));
+            changes.push(Change::end(Key::Passed(*id, *author)));
+        }
+        Ok(changes)
+    }
+
+    fn passed(&self, epoch: &TransactionId, author: &MemberId) -> Result<Option<Vec<u32>>, Trouble> {
+        self.read(&Key::Passed(*epoch, *author))
+    }
+
     /// Takes an epoch in. `members` are those that its author saw, by the causal past of the transaction, sorted; the author is one of them.
     /// An epoch that is here already changes nothing.
     pub fn receive_epoch(
@@ -248,6 +274,9 @@ impl<R: Rows> Ring<'_, R> {
         let pair: Pair = self.read(&Key::From(*author))?.unwrap_or_default();
         let (seed, after) = pair.unwrap(&self.scope, [author, &self.me], &private.1, &epoch.commit, wrap)?;
         let mut changes = self.derived(id, &seed, members);
+        if leaf.is_some() {
+            changes.extend(self.without_passed(id, &seed, members)?);
+        }
         changes.push(Change::put(Key::From(*author), &after));
         if step == 0 && !own.exposed && own.keys.last().is_some_and(|(newest, _)| *newest == key_index) {
             own.exposed = true;
@@ -285,12 +314,38 @@ impl<R: Rows> Ring<'_, R> {
         Ok((opened, key, Change::put(Key::Chain(epoch, author), &after)))
     }
 
-    /// Drops the key of a message that became known by another way, if it is here.
-    pub(crate) fn pass(&self, header: &Header) -> Result<Option<Change>, Trouble> {
+    /// Drops the key of a message that became known by another way, if it is here; notes the message where the wrap of its epoch may come yet.
+    pub(crate) fn pass(&self, header: &Header, may_come: bool) -> Result<Option<Change>, Trouble> {
         let epoch = TransactionId(header.epoch);
-        let Some(chain) = self.chain(&epoch, &header.author)? else { return Ok(None) };
-        let after = chain.pass(&self.scope, header.counter);
-        Ok(after.map(|after| Change::put(Key::Chain(epoch, header.author), &after)))
+        if let Some(chain) = self.chain(&epoch, &header.author)? {
+            let after = chain.pass(&self.scope, header.counter);
+            return Ok(after.map(|after| Change::put(Key::Chain(epoch, header.author), &after)));
+        }
+        if !may_come || header.counter >= MESSAGES {
+            return Ok(None);
+        }
+        let mut passed = self.passed(&epoch, &header.author)?.unwrap_or_default();
+        if passed.contains(&header.counter) {
+            return Ok(None);
+        }
+        passed.push(header.counter);
+        Ok(Some(Change::put(Key::Passed(epoch, header.author), &passed)))
+    }
+
+    /// Forgets what was noted by [`Self::pass`] of an epoch whose wrap will not be opened.
+    pub(crate) fn forget_passed(
+        &self,
+        epoch: &TransactionId,
+        members: &[MemberId],
+    ) -> Result<Vec<Change>, Trouble> {
+        let mut changes = Vec::new();
+        for author in members {
+            let key = Key::Passed(*epoch, *author);
+            if self.rows.row(&key)?.is_some() {
+                changes.push(Change::end(key));
+            }
+        }
+        Ok(changes)
     }
 
     /// How many messages of this member's own were sealed in an epoch; none if it has no keys to seal with.

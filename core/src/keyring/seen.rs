@@ -6,16 +6,16 @@ use std::collections::HashMap;
 use crate::encryption::rules::View;
 use crate::encryption::{Epoch, RatchetKey, Scope};
 use crate::replica::faults::{self, Fault};
-use crate::replica::{MemberId, Past, Payload, TransactionId, transaction};
+use crate::replica::{MemberId, Past, Payload, Transaction, TransactionId, transaction};
 use crate::{Error, Result};
 
-/// What an `Epoch` or `RefreshKey` says, but for the wraps. It never changes.
-#[derive(Clone, Debug)]
+/// What is remembered of an `Epoch` or `RefreshKey`, of as many as there ever were: no wraps and no keys. It never changes.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     /// Of an epoch: for how many others.
     pub(super) recipients: u32,
-    /// A key that may be sealed to.
-    pub(super) key: RatchetKey,
+    /// The number of its author's key that it publishes.
+    pub(super) index: u32,
 }
 
 /// By id; none for what does not decode.
@@ -48,21 +48,33 @@ impl<'a> Seen<'a> {
 
     pub(super) fn said(&self, id: &TransactionId) -> Option<Said> {
         if let Some(said) = self.known.borrow().get(id) {
-            return said.clone();
+            return *said;
         }
         let found = self.stored(transaction(self.past.tables, id))?;
-        let said = match Payload::decode(found.header.kind, found.plaintext()) {
-            Some(Payload::Epoch(bytes)) => Epoch::decode(&self.scope, &bytes)
-                .ok()
-                .map(|epoch| Said { recipients: epoch.recipients, key: epoch.ratchet_key }),
-            Some(Payload::RefreshKey(bytes)) => borsh::from_slice(&bytes)
-                .ok()
-                .filter(|key: &RatchetKey| self.scope.suite.check_key(&key.key).is_ok())
-                .map(|key| Said { recipients: 0, key }),
-            _ => None,
-        };
-        self.known.borrow_mut().insert(*id, said.clone());
+        let said = self.decoded(&found).map(|(recipients, key)| Said { recipients, index: key.index });
+        self.known.borrow_mut().insert(*id, said);
         said
+    }
+
+    /// The key that an `Epoch` or `RefreshKey` publishes, which may be sealed to.
+    pub(super) fn key(&self, id: &TransactionId) -> Option<RatchetKey> {
+        let found = self.stored(transaction(self.past.tables, id))?;
+        self.decoded(&found).map(|(_, key)| key)
+    }
+
+    fn decoded(&self, found: &Transaction) -> Option<(u32, RatchetKey)> {
+        match Payload::decode(found.header.kind, found.plaintext())? {
+            Payload::Epoch(bytes) => {
+                let epoch = Epoch::decode(&self.scope, &bytes).ok()?;
+                Some((epoch.recipients, epoch.ratchet_key))
+            }
+            Payload::RefreshKey(bytes) => {
+                let key: RatchetKey = borsh::from_slice(&bytes).ok()?;
+                self.scope.suite.check_key(&key.key).ok()?;
+                Some((0, key))
+            }
+            _ => None,
+        }
     }
 
     /// The recipients of an epoch and its author, sorted.

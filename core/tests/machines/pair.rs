@@ -82,6 +82,14 @@ impl Surroundings for Inside {
     }
 }
 
+/// How an author's chain in an epoch is stored.
+#[derive(borsh::BorshDeserialize)]
+struct Chain {
+    next: u32,
+    _key: Option<[u8; 32]>,
+    skipped: Vec<(u32, [u8; 32])>,
+}
+
 /// One member: its store, and the process on it.
 pub(crate) struct Member {
     pub(crate) key: SigningKey,
@@ -195,6 +203,23 @@ impl Member {
         // A version, then borsh of the keys and a flag.
         let (keys, _): (Vec<(u32, [u8; 32])>, bool) = borsh::from_slice(&row[1..]).unwrap();
         keys.into_iter().map(|(number, _)| number).collect()
+    }
+
+    /// Of an author's chains that are here, the number of the next message, and the numbers of those whose keys were passed over and are kept.
+    pub(crate) fn chains_of(&self, author: &MemberId) -> Vec<(u32, Vec<u32>)> {
+        const CHAIN: u8 = 3;
+        let rows = self.with_tables(|_, tables| {
+            let from = [b"ring/", &[CHAIN][..]].concat();
+            let rows = tables.scan(Table::Keys, &from, None, false, usize::MAX).unwrap();
+            rows.into_iter().filter(move |(key, _)| key.starts_with(&from)).collect::<Vec<_>>()
+        });
+        // Epoch and author; a version, then borsh of the chain.
+        let of_author = rows.into_iter().filter(|(key, _)| key.ends_with(&author.0));
+        let chains = of_author.map(|(_, row)| {
+            let chain: Chain = borsh::from_slice(&row[1..]).unwrap();
+            (chain.next, chain.skipped.into_iter().map(|(number, _)| number).collect())
+        });
+        chains.collect()
     }
 
     /// How often it was said that keys, or a message, cannot be opened.

@@ -13,6 +13,8 @@ use crate::pair::{Pair, put, written};
 const LACKING: u8 = 14;
 const ASK_WRAPS: u8 = 17;
 const WRAPS: u8 = 18;
+/// What the rows begin with that say which messages were read before their keys came.
+const PASSED: u8 = 10;
 /// How long a wrap is waited for, in ms.
 const PATIENCE: u64 = 10_000;
 
@@ -67,6 +69,28 @@ fn what_is_sealed_under_a_withheld_wrap_is_asked_for_after_its_time_though_nothi
     pair.until(from + PATIENCE);
     assert_eq!((pair.unopened(), pair.said(LACKING)), (0, vec![from + PATIENCE]));
     assert!(pair.are_equal());
+}
+
+/// What was read by asking has no key any more once the wrap comes after all, and nor has it one that is still to come.
+#[test]
+fn what_was_asked_for_leaves_no_key_behind_when_the_wrap_comes() {
+    let mut pair = crowd();
+    pair.withheld = Some(WRAPS);
+    let calls: Vec<_> = (0..3).map(|number| pair.wish(0, put(number))).collect();
+    pair.until(pair.now() + 2 * PATIENCE);
+    assert_eq!(pair.unopened(), 0);
+    let ids: Vec<_> = calls.iter().filter_map(|call| pair.answers.get(call).and_then(written)).collect();
+    assert!(ids.len() == 3 && ids.iter().all(|id| !pair.members[1].opened_by_key(id)), "by asking");
+    let author = pair.members[0].me();
+    assert_eq!(pair.members[1].chains_of(&author), []);
+    pair.end(1);
+    pair.withheld = None;
+    pair.begin(1);
+    pair.until(pair.now() + PATIENCE);
+    assert_eq!(pair.members[1].chains_of(&author), [(3, vec![])], "the keys of all three are gone");
+    let id = pair.done(0, put(4)).unwrap();
+    assert!(pair.members[1].opened_by_key(&id), "the control: the wrap is here");
+    assert!(pair.members[1].key_rows(&[PASSED]).is_empty(), "what was noted is gone as well");
 }
 
 #[test]

@@ -35,13 +35,20 @@ impl Keeper {
             let key = RatchetKey { index: 0, key };
             recipients.insert(*member, Recipient { member: *member, added, key });
         }
+        let mut latest: BTreeMap<MemberId, TransactionId> = BTreeMap::new();
         for act in past.key_acts() {
             let Some(recipient) = recipients.get_mut(&act.author) else { continue };
             let Some(said) = seen.said(&act.id) else { continue };
             // Keys are published one after the other, from the first one of the present admission on.
             let counts = past.precedes(&recipient.added, &act.id) && !faults::is(Fault::SealToOld);
-            if counts && follows(recipient.key.index, said.key.index) {
-                recipient.key = said.key;
+            if counts && follows(recipient.key.index, said.index) {
+                recipient.key.index = said.index;
+                latest.insert(act.author, act.id);
+            }
+        }
+        for (member, id) in latest {
+            if let (Some(recipient), Some(key)) = (recipients.get_mut(&member), seen.key(&id)) {
+                recipient.key = key;
             }
         }
         seen.or_failure(recipients.into_values().collect())
@@ -114,7 +121,7 @@ impl Keeper {
                 }
                 Ok(changes)
             }
-            Err(Trouble::WrapElsewhere) => self.want(past.tables, id),
+            Err(Trouble::WrapElsewhere) => self.want(past, id),
             Err(trouble) => rows.told(self.note(id, author, trouble)).map(|()| Vec::new()),
         }
     }

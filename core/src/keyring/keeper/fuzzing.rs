@@ -130,18 +130,21 @@ pub(crate) fn wanted(input: &Input<'_>) {
     let known = row::<Vec<TransactionId>>(input);
     MADE.with(|made| {
         let (tables, keeper) = (made.with(&Key::Wanted, input), made.keeper());
+        let past = made.replica.everything(&tables);
         let found = keeper.wanted(&tables);
         assert_eq!(found.ok(), known);
         let Some(known) = known else {
-            assert!(keeper.want(&tables, &NEW).is_err() && keeper.give_up(&tables, &NEW).is_err());
+            assert!(keeper.want(&past, &NEW).is_err() && keeper.give_up(&past, &NEW).is_err());
             return;
         };
-        let changes = keeper.want(&tables, &NEW).expect("the row is whole");
+        let changes = keeper.want(&past, &NEW).expect("the row is whole");
         let tables = after(&tables, changes);
         let wanted = made.keeper().wanted(&tables).expect("what was written decodes");
         assert!(wanted.len() <= HELD && wanted.len() <= known.len() + 1);
-        let mut tables = tables;
-        tables.apply(made.keeper().give_up(&tables, &NEW).expect("the row is whole"));
+        let past = made.replica.everything(&tables);
+        let given_up = made.keeper().give_up(&past, &NEW).expect("the row is whole");
+        let mut tables = tables.clone();
+        tables.apply(given_up);
         assert!(!made.keeper().wanted(&tables).expect("what was written decodes").contains(&NEW));
     });
 }

@@ -36,9 +36,9 @@ impl Keeper {
         let added = past.members().find(|(member, _)| **member == self.me).map(|(_, added)| added);
         let mut newest = (0, None);
         for act in past.key_acts().filter(|act| act.author == self.me) {
-            let said = seen.said(&act.id).filter(|said| follows(newest.0, said.key.index));
+            let said = seen.said(&act.id).filter(|said| follows(newest.0, said.index));
             if let Some(said) = said.filter(|_| added.is_some_and(|added| past.precedes(&added, &act.id))) {
-                newest = (said.key.index, Some(act.number));
+                newest = (said.index, Some(act.number));
             }
         }
         seen.or_failure(newest)

@@ -11,7 +11,8 @@ use crate::encryption::{Epoch, Leaf, Pair, Scope, Trouble, Wrapped};
 use crate::limits;
 use crate::replica::faults::{self, Fault};
 use crate::replica::{
-    MemberId, MessageKey, Past, Replica, StateRead, TableWrite, Transaction, TransactionId, transaction,
+    Header, MemberId, MessageKey, Past, Replica, StateRead, TableWrite, Transaction, TransactionId,
+    transaction,
 };
 
 /// An epoch, for somebody who is to have a wrap of it.
@@ -35,11 +36,6 @@ pub(crate) struct Unwrapped {
 /// A content, the key of its message, and what is to be stored with it.
 pub(crate) type Read = (Vec<u8>, MessageKey, Vec<TableWrite>);
 
-/// What was kept of an epoch whose wrap will not be opened.
-const fn forget(id: TransactionId) -> [Change; 2] {
-    [Change::end(Key::Leaf(id)), Change::end(Key::Wraps(id))]
-}
-
 impl Keeper {
     /// Of which epochs this member's wrap is still to come, in the order in which they came.
     pub(crate) fn wanted(&self, tables: &dyn StateRead) -> Result<Vec<TransactionId>> {
@@ -58,15 +54,40 @@ impl Keeper {
         change
     }
 
+    /// What was kept of an epoch whose wrap will not be opened, goes.
+    fn forget_wrap(&self, past: &Past<'_>, id: &TransactionId) -> Result<Vec<Change>> {
+        let mut changes = vec![Change::end(Key::Leaf(*id)), Change::end(Key::Wraps(*id))];
+        if let Some(act) = past.epoch(id) {
+            let members: Vec<MemberId> = past.members_at(act.number)?.members.keys().copied().collect();
+            let rows = Stored::new(past.tables);
+            let ring = self.ring(self.scope(past.replica)?, &rows);
+            changes.extend(rows.told(ring.forget_passed(id, &members))?);
+        }
+        Ok(changes)
+    }
+
+    /// A message became known by another way than its own key: that key is not to be had any more, now or once the wrap of its epoch comes.
+    pub(crate) fn pass(
+        &self,
+        replica: &Replica,
+        tables: &dyn StateRead,
+        header: &Header,
+    ) -> Result<Vec<TableWrite>> {
+        let rows = Stored::new(tables);
+        let may_come = self.wanted(tables)?.contains(&TransactionId(header.epoch));
+        let change = rows.told(self.ring(self.scope(replica)?, &rows).pass(header, may_come))?;
+        Ok(writes(change))
+    }
+
     /// The wrap of an epoch is to be asked for. Of so many epochs that their keys would not be held either, the oldest is given up.
-    pub(super) fn want(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Vec<Change>> {
-        let mut wanted = self.wanted(tables)?;
+    pub(super) fn want(&self, past: &Past<'_>, id: &TransactionId) -> Result<Vec<Change>> {
+        let mut wanted = self.wanted(past.tables)?;
         let mut changes = Vec::new();
         if !wanted.contains(id) {
             wanted.push(*id);
         }
         while wanted.len() > HELD {
-            changes.extend(forget(wanted.remove(0)));
+            changes.extend(self.forget_wrap(past, &wanted.remove(0))?);
         }
         changes.push(self.set_wanted(wanted));
         Ok(changes)
@@ -146,10 +167,12 @@ impl Keeper {
     }
 
     /// The author of an epoch has not got its wraps: nobody will have them.
-    pub(crate) fn give_up(&self, tables: &dyn StateRead, id: &TransactionId) -> Result<Vec<TableWrite>> {
-        let mut wanted = self.wanted(tables)?;
+    pub(crate) fn give_up(&self, past: &Past<'_>, id: &TransactionId) -> Result<Vec<TableWrite>> {
+        let mut wanted = self.wanted(past.tables)?;
         wanted.retain(|other| other != id);
-        Ok(writes(forget(*id).into_iter().chain([self.set_wanted(wanted)])))
+        let mut changes = self.forget_wrap(past, id)?;
+        changes.push(self.set_wanted(wanted));
+        Ok(writes(changes))
     }
 
     /// Opens one wrap that has come, if there is one whose turn it is: to be asked until there is none.
@@ -194,7 +217,7 @@ impl Keeper {
         let ring = self.ring(at.scope, &rows);
         let taken = ring.receive_epoch(&id, &at.author, &at.epoch, &at.members, Some(leaf));
         let mut changes = Vec::new();
-        let mut wanted = self.wanted(past.tables)?;
+        let wanted = self.wanted(past.tables)?;
         let opened = match taken {
             Ok(taken) => {
                 if !taken.is_empty() {
@@ -212,18 +235,17 @@ impl Keeper {
         // After a beginning anew, nothing that came before it from this author goes on any more.
         let from = |other: &TransactionId| past.epoch(other).is_some_and(|act| act.author == at.author);
         let reached = wanted.iter().position(|other| *other == id).unwrap_or(0);
-        let mut place = 0;
-        wanted.retain(|other| {
-            place += 1;
-            let overtaken = opened && anew && place <= reached && from(other);
-            if overtaken || *other == id && !opened {
-                changes.extend(forget(*other));
-            } else if *other == id {
+        let mut still = Vec::new();
+        for (place, other) in wanted.into_iter().enumerate() {
+            if other == id && opened {
                 changes.push(Change::end(Key::Leaf(id)));
+            } else if other == id || opened && anew && place < reached && from(&other) {
+                changes.extend(self.forget_wrap(past, &other)?);
+            } else {
+                still.push(other);
             }
-            !overtaken && *other != id
-        });
-        changes.push(self.set_wanted(wanted));
+        }
+        changes.push(self.set_wanted(still));
         Ok(Unwrapped { epoch: id, opened, writes: writes(changes) })
     }
 

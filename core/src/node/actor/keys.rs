@@ -112,6 +112,11 @@ impl Actor {
             let application = self.application();
             let mut step = self.replica.open_late(view, shares, application.as_deref())?;
             view.apply(std::mem::take(&mut step.writes));
+            for id in &step.opened {
+                let Some(opened) = self.replica.transaction(view, id)? else { continue };
+                let passed = self.keeper.pass(&self.replica, view, &opened.header)?;
+                view.apply(passed);
+            }
             stage.opened.append(&mut step.opened);
             stage.absorb(step, &self.start.shared.me);
         }

@@ -153,7 +153,7 @@ impl Actor {
             // What its author has not got, nobody has.
             let author = self.replica.everything(view).epoch(&epoch).map(|act| act.author);
             if author == Some(by) {
-                let writes = self.keeper.give_up(view, &epoch)?;
+                let writes = self.keeper.give_up(&self.replica.everything(view), &epoch)?;
                 view.apply(writes);
                 moved = true;
             }
