@@ -357,35 +357,48 @@ async fn a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledged()
     ben.shutdown().await.unwrap();
 }
 
-const WRITES: u64 = 40;
+async fn transactions(context: &Context) -> u64 {
+    context.status().await.unwrap().transactions
+}
+
+const WRITES: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_suspensions_in_mid_catch_up_end_in_step() {
-    let Two { _directory, anna: _anna, ben, mine, yours } = two().await;
-    let mut interrupted = 0;
-    for round in 0..100 {
-        let mut events = yours.events(None).await.unwrap();
+    let Two { _directory, anna, ben, mine, yours } = two().await;
+    let (mut interrupted, mut begun, mut rounds, mut before) = (0, 0, 0_u32, 0);
+    while interrupted < 100 {
+        rounds += 1;
+        assert!(rounds <= 1_000, "catch-up was over before the suspension but for {interrupted} times");
         ben.suspend(PATIENCE).await.unwrap();
+        let mut events = yours.events(None).await.unwrap();
         // More than one batch takes in, so that a suspension finds some of it still to come.
         let writes = (0..WRITES).map(|n| {
             let context = mine.clone();
-            tokio::spawn(async move { context.put(key(&format!("{round}/{n}")), &[7; 100_000]).await })
+            tokio::spawn(async move { context.put(key(&format!("{rounds}/{n}")), &[7; 100_000]).await })
         });
         for write in writes.collect::<Vec<_>>() {
             write.await.unwrap().unwrap();
         }
+        let whole = transactions(&mine).await;
         ben.resume().await.unwrap();
-        until(&mut events, |event| matches!(event, Event::Executed { .. })).await;
-        // Read beside the context's thread, which answers only after what it has begun.
-        for n in (0..WRITES).rev() {
-            if yours.get(key(&format!("{round}/{n}")), Level::Tentative).await.unwrap().is_none() {
-                interrupted += 1;
-                break;
-            }
+        until(&mut events, |event| matches!(event, Event::PeerConnected { .. })).await;
+        if rounds % 3 == 0 {
+            // When some of it has come, and not at once.
+            until(&mut events, |event| matches!(event, Event::Executed { .. })).await;
         }
+        ben.suspend(PATIENCE).await.unwrap();
+        // What it has is looked at while there is nobody to get more from.
+        anna.suspend(PATIENCE).await.unwrap();
+        ben.resume().await.unwrap();
+        let now = transactions(&yours).await;
+        interrupted += u32::from(now < whole);
+        begun += u32::from(before < now && now < whole);
+        before = now;
+        anna.resume().await.unwrap();
     }
-    println!("{interrupted} of 100 were interrupted in mid-catch-up");
-    assert!(interrupted > 0, "catch-up was always over before the suspension");
+    println!("{interrupted} of {rounds} suspensions came in mid-catch-up, {begun} when some had come");
+    assert!(begun > 0);
     equal(&mine, &yours).await;
     ben.shutdown().await.unwrap();
 }

@@ -179,6 +179,11 @@ impl Actor {
                 round.push(command);
             }
             stopping |= round.iter().any(|command| matches!(command, Command::Stop));
+            if stopping {
+                // What callers asked for is finished; what peers have sent comes again, and may be more than a suspension has time for.
+                round.retain(|command| !matches!(command, Command::Message { .. } | Command::Gossip { .. }));
+                self.left_over.clear();
+            }
             self.round(round);
             if stopping && self.postponed.is_empty() {
                 // Whoever follows the events sees the peers go, and nobody takes this context for synced.

@@ -239,9 +239,8 @@ impl Registry {
         self.on_runtime(move |node| async move {
             let until = tokio::time::Instant::now() + budget.min(LONGEST);
             let syncing = Syncing::begin(&node);
-            if !node.is_live() {
-                node.wake().await?;
-            }
+            // Also of one that is awake: the end of another one of these may be about to suspend it, and would not have seen this one.
+            node.wake().await?;
             let report = node.sync_until(until).await;
             drop(syncing);
             // The host may have resumed it meanwhile, or another of these may go on.
