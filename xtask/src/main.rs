@@ -186,9 +186,10 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
             Count { failed: 1, ..Count::default() }
         });
         println!("{name}: {count} (in {} s)", begun.elapsed().as_secs());
+        scenarios::keep_part(name, &count)?;
         total += count;
     }
-    if scenarios::concern(&wanted) {
+    if scenarios::concern(&wanted)? {
         tools::headline("scenarios");
         let count = scenarios::judge(&wanted)?;
         println!("scenarios: {count}");

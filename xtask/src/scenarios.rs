@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::borders::has;
 use crate::count::Count;
 use crate::tools::{During, Failed, Result, headline, root};
-pub(crate) use ran::{Ran, forget, keep};
+pub(crate) use ran::{Ran, forget, keep, keep_part};
 use sources::Sources;
 use spelling::{call_spellings, event_spelling, spelling};
 
@@ -104,6 +104,10 @@ impl List {
             }
             for kind in scenario.kinds.iter().filter(|kind| !kinds.contains(*kind)) {
                 faults.push(format!("{}: `{kind}` is no kind of failure", scenario.id));
+            }
+            let is_part = |part: &String| crate::PARTS.iter().any(|(name, _)| name == part);
+            if let Some(part) = scenario.part.as_ref().filter(|part| !is_part(part)) {
+                faults.push(format!("{}: `{part}` is no part of the tests", scenario.id));
             }
             for name in scenario.without.keys() {
                 if Language::ALL.iter().all(|language| language.part() != name) {
@@ -248,6 +252,18 @@ impl List {
         ids.collect::<Vec<_>>().join(", ")
     }
 
+    /// The scenarios that a part of the tests shows in all languages together, where that part did not pass.
+    fn not_shown_together(&self, asked: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let mut faults = Vec::new();
+        for scenario in &self.scenario {
+            let Some(part) = scenario.part.as_deref().filter(|part| asked(part)) else { continue };
+            if let Some(why) = ran::why_not_part(part)? {
+                faults.push(format!("{}: `cargo xtask test {part}` {why}", scenario.id));
+            }
+        }
+        Ok(faults)
+    }
+
     /// The scenarios of a language whose tests did not all run and pass.
     fn not_shown(&self, language: Language, sources: &Sources, ran: &Ran) -> Vec<String> {
         let mut faults = Vec::new();
@@ -334,15 +350,19 @@ pub(crate) fn write() -> Result<()> {
         }
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
     }
+    faults.extend(list.not_shown_together(|_| true)?);
     told(&faults)?;
     std::fs::write(root().join(PAGE), list.page()).during(format!("writing {PAGE}"))?;
     println!("{PAGE}: {} scenarios", list.scenario.len());
     Ok(())
 }
 
-/// Whether one of these parts runs a language's tests.
-pub(crate) fn concern(parts: &[&str]) -> bool {
-    Language::ALL.iter().any(|language| parts.contains(&language.part()))
+/// Whether one of these parts shows a scenario.
+pub(crate) fn concern(parts: &[&str]) -> Result<bool> {
+    let together = List::read()?.scenario;
+    let mut together = together.iter().filter_map(|scenario| scenario.part.as_deref());
+    Ok(together.any(|part| parts.contains(&part))
+        || Language::ALL.iter().any(|language| parts.contains(&language.part())))
 }
 
 /// Judges what the parts that have just run have shown. A fault counts as a failed test.
@@ -362,6 +382,7 @@ pub(crate) fn judge(parts: &[&str]) -> Result<Count> {
         }
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", language.title())));
     }
+    faults.extend(list.not_shown_together(|part| parts.contains(&part))?);
     if std::fs::read_to_string(root().join(PAGE)).unwrap_or_default() != list.page() {
         faults.push(format!("{PAGE} is out of date: `cargo xtask scenarios`"));
     }

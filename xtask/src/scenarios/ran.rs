@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Language;
+use crate::count::Count;
 use crate::tools::{During, Result, target};
 
 /// Whether each test that ran has passed; one that ran several times has, if it did each time.
@@ -146,11 +147,41 @@ pub(super) fn kept(language: Language) -> Result<Option<Ran>> {
     Ok(Some(Ran::plain(&lines)))
 }
 
+fn path_of_part(part: &str) -> PathBuf {
+    target().join("xtask/scenarios").join(format!("part-{part}"))
+}
+
+/// Keeps whether a part of the tests passed as a whole.
+pub(crate) fn keep_part(part: &str, count: &Count) -> Result<()> {
+    std::fs::create_dir_all(target().join("xtask/scenarios")).during("making a folder for what ran")?;
+    let ran = Ran(BTreeMap::from([(part.to_owned(), is_shown(count))]));
+    let path = path_of_part(part);
+    std::fs::write(&path, ran.text()).during(format!("writing {}", path.display()))
+}
+
+/// A part that ran nothing has shown nothing.
+const fn is_shown(count: &Count) -> bool {
+    count.passed > 0 && count.failed == 0 && count.skipped == 0
+}
+
+/// Why a part of the tests has not shown what it is there for; none if it has.
+pub(super) fn why_not_part(part: &str) -> Result<Option<&'static str>> {
+    let path = path_of_part(part);
+    let text = if path.is_file() {
+        std::fs::read_to_string(&path).during(format!("reading {}", path.display()))?
+    } else {
+        String::new()
+    };
+    let lines: Vec<String> = text.lines().map(String::from).collect();
+    Ok(Ran::plain(&lines).why_not(part))
+}
+
 /// Forgets what was kept: the tests run again.
 pub(crate) fn forget(parts: &[&str]) -> Result<()> {
-    for language in Language::ALL.into_iter().filter(|language| parts.contains(&language.part())) {
-        if path(language).exists() {
-            std::fs::remove_file(path(language)).during("removing what ran before")?;
+    let languages = Language::ALL.into_iter().filter(|language| parts.contains(&language.part())).map(path);
+    for path in languages.chain(parts.iter().map(|part| path_of_part(part))) {
+        if path.exists() {
+            std::fs::remove_file(path).during("removing what ran before")?;
         }
     }
     Ok(())
@@ -166,6 +197,13 @@ mod tests {
 
     fn ran(names: &[(&str, bool)]) -> Ran {
         Ran(names.iter().map(|(name, passed)| ((*name).to_owned(), *passed)).collect())
+    }
+
+    #[test]
+    fn a_part_shows_something_only_if_all_of_it_ran_and_passed() {
+        let count = |passed, failed, skipped| Count { passed, failed, skipped };
+        let counts = [count(1, 0, 0), count(0, 0, 0), count(5, 1, 0), count(5, 0, 1)];
+        assert_eq!(counts.map(|count| is_shown(&count)), [true, false, false, false]);
     }
 
     #[test]
