@@ -286,6 +286,38 @@ async def test_logs_reach_logging_filtered_before_they_cross(caplog):
         kith.set_log_level("warn")
 
 
+async def test_a_log_handler_that_raises_harms_nobody_and_gets_what_comes_next(caplog):
+    raised = []
+
+    class Raising(logging.Handler):
+        def emit(self, record):
+            if len(raised) < 20:
+                raised.append(record)
+                raise MemoryError("no room for a record")
+
+    handler = Raising()
+    caplog.set_level(logging.DEBUG, "kith")
+    logging.getLogger("kith").addHandler(handler)
+    kith.set_log_level("debug")
+    try:
+        async with await memory_node() as node:
+            context = await node.create_context()
+
+            async def told():
+                await context.put(key("x"), b"y")
+                async with await memory_node() as other:
+                    await other.join(await context.invite())
+                # What raised has not come to the handlers behind it; what follows does.
+                return len(raised) == 20 and any(record.name.startswith("kith.") for record in caplog.records)
+
+            await eventually(told, "it is told again after twenty failures")
+            assert await context.get(key("x")) == b"y"
+        assert not {id(record) for record in raised} & {id(record) for record in caplog.records}
+    finally:
+        logging.getLogger("kith").removeHandler(handler)
+        kith.set_log_level("warn")
+
+
 # scenario: names_of_members
 async def test_members_and_contexts_are_called_what_they_say():
     async with two_members() as (mine, theirs):

@@ -161,19 +161,27 @@ async def test_a_hundred_suspensions_in_mid_catch_up_end_in_step():
     async with await memory_node(hub) as one, await memory_node(hub) as other:
         mine = await one.create_context()
         theirs = await other.join(await mine.invite())
-        unfinished = 0
-        for number in range(100):
-            stream = await theirs.subscribe()
+        interrupted = rounds = 0
+        while interrupted < 100:
+            rounds += 1
+            assert rounds <= 1000, f"catch-up was over before the suspension but for {interrupted} times"
             await other.suspend(PATIENCE)
             for each in range(5):
-                await mine.put(key(f"{number}/{each}"), bytes(2000))
+                await mine.put(key(f"{rounds}/{each}"), bytes(2000))
+            whole = (await mine.status()).digest
+            stream = await theirs.subscribe()
             await other.resume()
-            # Every other time as soon as there is somebody to catch up with.
-            await event_of(stream, kith.PeerConnected if number % 2 else kith.Executed)
-            unfinished += (await theirs.status()).digest != (await mine.status()).digest
-        assert unfinished > 0
+            # As soon as there is somebody to catch up with.
+            await event_of(stream, kith.PeerConnected)
+            await other.suspend(PATIENCE)
+            # What it has is looked at while there is nobody to get more from.
+            await one.suspend(PATIENCE)
+            await other.resume()
+            interrupted += (await theirs.status()).digest != whole
+            await one.resume()
         await equal(mine, theirs)
-        assert len([entry async for entry in theirs.all_entries()]) == 500
+        assert len([entry async for entry in theirs.all_entries()]) == 5 * rounds
+        assert (await theirs.verify()).difference is None
 
 
 async def test_a_cancelled_suspension_goes_on(tmp_path):

@@ -236,7 +236,7 @@ static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledge
     kith_verification report;
     thrd_t writer;
     int count = 0;
-    CHECK_OK(lone_node(&node));
+    CHECK_OK(open_node("written", KITH_ENGINE_AUTO, &node));
     CHECK_OK(kith_node_create_context(node, NULL, NULL, 0, NULL, &context));
     CHECK_OK(kith_context_events(context, NULL, &events));
     CHECK(thrd_create(&writer, write_and_write, context) == thrd_success);
@@ -270,28 +270,42 @@ static void a_hundred_suspensions_in_mid_write_lose_nothing_that_was_acknowledge
 static void a_hundred_suspensions_in_mid_catch_up_end_in_step(void) {
     static uint8_t value[2000];
     struct pair pair;
-    int unfinished = 0;
+    kith_verification report;
+    int interrupted = 0;
     CHECK_OK(open_pair(&pair));
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1000 && interrupted < 100; i++) {
         kith_events *events = NULL;
         kith_event *event;
-        CHECK_OK(kith_context_events(pair.theirs, NULL, &events));
+        uint8_t last[32] = {(uint8_t)(i / 200), (uint8_t)(i % 200), 4};
+        kith_buffer there = {NULL, 0};
+        kith_status found;
         CHECK_OK(kith_node_suspend(pair.other, WAIT_MS));
         for (uint8_t each = 0; each < 5; each++) {
-            uint8_t key[32] = {(uint8_t)i, each};
+            uint8_t key[32] = {last[0], last[1], each};
             CHECK_OK(kith_context_put(pair.mine, key, value, sizeof value, NULL));
         }
+        CHECK_OK(kith_context_events(pair.theirs, NULL, &events));
         CHECK_OK(kith_node_resume(pair.other));
-        /* Every other time as soon as there is somebody to catch up with. */
-        event = next_of_kind(events, i % 2 == 1 ? KITH_EVENT_PEER_CONNECTED : KITH_EVENT_EXECUTED);
+        /* As soon as there is somebody to catch up with. */
+        event = next_of_kind(events, KITH_EVENT_PEER_CONNECTED);
         CHECK(event != NULL);
         kith_event_free(event);
         kith_events_free(events);
-        unfinished += !in_step(pair.mine, pair.theirs);
+        CHECK_OK(kith_node_suspend(pair.other, WAIT_MS));
+        /* What it has is looked at while there is nobody to get more from. */
+        CHECK_OK(kith_node_suspend(pair.one, WAIT_MS));
+        CHECK_OK(kith_node_resume(pair.other));
+        found = kith_context_get(pair.theirs, last, KITH_TENTATIVE, &there);
+        CHECK(found == KITH_OK || found == KITH_NOT_FOUND);
+        interrupted += found == KITH_NOT_FOUND;
+        kith_buffer_free(&there);
+        CHECK_OK(kith_node_resume(pair.one));
     }
-    CHECK(unfinished > 0);
+    CHECK(interrupted == 100);
     UNTIL(in_step(pair.mine, pair.theirs));
     CHECK(same_state(pair.mine, pair.theirs));
+    CHECK_OK(kith_context_verify(pair.theirs, &report));
+    CHECK(report.part == KITH_PART_NONE);
     CHECK_OK(kith_node_shutdown(pair.one));
     CHECK_OK(kith_node_shutdown(pair.other));
     close_pair(&pair);

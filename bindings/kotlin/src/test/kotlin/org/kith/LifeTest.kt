@@ -174,20 +174,28 @@ internal class LifeTest {
         withTwoNodes { one, other ->
             val mine = one.createContext()
             val theirs = other.join(mine.invite().text)
-            var unfinished = 0
-            repeat(100) { number ->
+            var interrupted = 0
+            var rounds = 0
+            while (interrupted < 100) {
+                assertTrue(++rounds <= 1000) { "catch-up was over before the suspension but for $interrupted times" }
+                other.suspend(PATIENCE)
+                repeat(5) { mine.put(key("$rounds/$it"), ByteArray(2000)) }
+                val whole = mine.status().digest
                 theirs.subscribe().use { events ->
-                    other.suspend(PATIENCE)
-                    repeat(5) { mine.put(key("$number/$it"), ByteArray(2000)) }
                     other.resume()
-                    // Every other time as soon as there is somebody to catch up with.
-                    if (number % 2 == 1) events.of<Event.PeerConnected>() else events.of<Event.Executed>()
-                    if (theirs.status().digest != mine.status().digest) unfinished++
+                    // As soon as there is somebody to catch up with.
+                    events.of<Event.PeerConnected>()
+                    other.suspend(PATIENCE)
                 }
+                // What it has is looked at while there is nobody to get more from.
+                one.suspend(PATIENCE)
+                other.resume()
+                if (theirs.status().digest != whole) interrupted++
+                one.resume()
             }
-            assertTrue(unfinished > 0)
             equal(mine, theirs)
-            assertEquals(500, theirs.allEntries().count())
+            assertEquals(5 * rounds, theirs.allEntries().count())
+            assertNull(theirs.verify().difference)
         }
     }
 

@@ -1,6 +1,7 @@
 package org.kith
 
 import java.util.concurrent.ConcurrentLinkedQueue
+import java.util.concurrent.atomic.AtomicInteger
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -29,6 +30,25 @@ internal class LogTest {
     }
 
     @Test
+    fun `an appender that throws harms nobody and gets what comes next`() = test {
+        try {
+            Records.kept.clear()
+            Records.throwing.set(20)
+            Kith.setLogLevel(LogLevel.DEBUG)
+            eventually("it is told again after twenty failures") {
+                withTwoMembers { mine, theirs ->
+                    mine.put(key("x"), bytes("y"))
+                    eventually("both hold it") { theirs.get(key("x")) != null }
+                }
+                Records.throwing.get() == 0 && Records.kept.any { it.logger.startsWith("kith.") }
+            }
+        } finally {
+            Records.throwing.set(0)
+            Kith.setLogLevel(LogLevel.WARN)
+        }
+    }
+
+    @Test
     fun `the package and its library have one version, and directories have names`() {
         Library.begin()
         assertEquals(org.kith.internal.version(), Kith.version)
@@ -44,4 +64,7 @@ internal object Records {
     class Record(val logger: String, val message: String, val thread: String)
 
     val kept = ConcurrentLinkedQueue<Record>()
+
+    /** So many records are refused by an exception. */
+    val throwing = AtomicInteger()
 }

@@ -46,6 +46,8 @@ private class TestLogger(private val of: String) : LegacyAbstractLogger() {
         level: Slf4jLevel?, marker: Marker?, pattern: String?, arguments: Array<out Any?>?, error: Throwable?,
     ) {
         val message = MessageFormatter.basicArrayFormat(pattern, arguments)
+        // Not an `Exception`: what is thrown here may be anything.
+        if (Records.throwing.getAndUpdate { maxOf(0, it - 1) } > 0) throw OutOfMemoryError("no room for a record")
         Records.kept.add(Records.Record(of, "$message", Thread.currentThread().name))
     }
 }
