@@ -14,6 +14,7 @@ use crate::count::{self, Count};
 use crate::guides::{self, Typed};
 use crate::install::{STATIC_NEEDS, lay_out};
 use crate::scenarios::{self, Language, Ran};
+use crate::small_disk::with_small_disk;
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, libraries, readme_example,
     root, run, tee,
@@ -89,7 +90,6 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("libkith.so exports what the header declares and nothing else", exports),
         ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
         ("libkith.so stays where it was loaded", unloading),
-        ("a panic in the library is an error, in all ways to link it", panics),
         ("every function is tried with NULL", null_table),
         ("the header is C++17 in g++ and clang++", cpp),
         (
@@ -111,22 +111,29 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
             }
         }
     }
-    let programs = empty_folder("c-test")?;
     let mut ran = Ran::default();
+    headline("a panic in the library is an error, in all ways to link it");
+    let mut add = |outcome: Result<(Count, Ran)>| {
+        count += match outcome {
+            Ok((count, shown)) => {
+                ran.add(shown);
+                count
+            }
+            Err(Failed(message)) => {
+                eprintln!("failed: {message}");
+                Count { failed: 1, ..Count::default() }
+            }
+        };
+    };
+    for way in WAYS.into_iter().filter(|way| !way.valgrind) {
+        add(panics(&installed, &way));
+    }
+    let programs = empty_folder("c-test")?;
     for source in sources()? {
         for way in WAYS {
             let name = source.file_stem().unwrap_or_default().to_string_lossy();
             headline(&format!("{name}, {}", way.name));
-            count += match one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way) {
-                Ok((count, shown)) => {
-                    ran.add(shown);
-                    count
-                }
-                Err(Failed(message)) => {
-                    eprintln!("failed: {message}");
-                    Count { failed: 1, ..Count::default() }
-                }
-            };
+            add(one(&installed, &source, &programs.join(format!("{name}-{}", way.short)), way));
         }
     }
     scenarios::keep(Language::C, &ran)?;
@@ -240,14 +247,14 @@ fn link(compiler: &str, source: &Path, flags: &[&str], library: &Path, program: 
     run(strict(compiler, source, flags).arg(library).args(STATIC_NEEDS).arg("-o").arg(program))
 }
 
-/// Runs a test program in an empty folder of its own.
-fn counted(mut command: Command, program: &Path) -> Result<(Count, Ran)> {
+/// Runs a test program in an empty folder of its own, with a small disk of its own.
+fn counted(command: Command, program: &Path) -> Result<(Count, Ran)> {
     let scratch = program.with_extension("scratch");
     std::fs::create_dir(&scratch).during("making a folder for the test")?;
-    let (succeeded, lines) = tee(command.arg(&scratch))?;
+    let (succeeded, lines) = tee(with_small_disk(&command)?.arg(&scratch))?;
     std::fs::remove_dir_all(&scratch).during("removing the test's folder")?;
     let count = Count::of(&lines, succeeded, count::plain);
-    if count.passed + count.failed == 0 {
+    if count == Count::default() {
         Err(Failed("no test ran".into()))
     } else {
         Ok((count, Ran::plain(&lines)))
@@ -385,30 +392,26 @@ const PANIC: &str = "ffi/capi/tests/panic/panic.c";
 
 /// Rust unwinds as far as the border: in the shared library, in the static one, and where gcc's sanitizers look on. That it does so in the
 /// static library as it is installed, the clean room shows.
-fn panics(installed: &Installed) -> Result<()> {
-    let folder = empty_folder("c-panic")?;
-    for way in WAYS.into_iter().filter(|way| !way.valgrind) {
-        let program = folder.join(way.short);
-        installed.build(&root().join(PANIC), &program, &way)?;
-        passes(&program)?;
-    }
-    Ok(())
+fn panics(installed: &Installed, way: &Way) -> Result<(Count, Ran)> {
+    let program = empty_folder("c-panic")?.join(way.short);
+    installed.build(&root().join(PANIC), &program, way)?;
+    quietly(&program)
 }
 
 /// The same with a static library.
 fn panics_in(library: &Path, program: &Path) -> Result<()> {
     link("gcc", &root().join(PANIC), &[], library, program)?;
-    passes(program)
-}
-
-/// A test program whose tests all have to pass.
-fn passes(program: &Path) -> Result<()> {
-    let mut quietly = command(program);
-    quietly.env("RUST_BACKTRACE", "0");
-    match counted(quietly, program)?.0 {
+    match quietly(program)?.0 {
         count if count.failed == 0 => Ok(()),
         count => Err(Failed(format!("{}: {count}", program.display()))),
     }
+}
+
+/// Runs a test program whose panics are on purpose.
+fn quietly(program: &Path) -> Result<(Count, Ran)> {
+    let mut quietly = command(program);
+    quietly.env("RUST_BACKTRACE", "0");
+    counted(quietly, program)
 }
 
 /// The table of ffi/capi/tests/null.c has every function that takes anything.

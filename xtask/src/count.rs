@@ -74,12 +74,16 @@ pub(crate) fn pytest(line: &str) -> Option<&str> {
     (time.parse::<f64>().is_ok() && numbers.starts_with(|c: char| c.is_ascii_digit())).then_some(numbers)
 }
 
-/// The closing line of the C tests: "5 passed, 0 failed".
+/// The closing line of the C tests: "5 passed, 0 failed, 1 skipped", or without the last two words.
 pub(crate) fn plain(line: &str) -> Option<&str> {
-    let mut words = line.split([' ', ',']).filter(|word| !word.is_empty());
-    let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
-    let shape = number(words.next()) && words.next() == Some("passed") && number(words.next());
-    (shape && words.next() == Some("failed") && words.next().is_none()).then_some(line)
+    const KINDS: [&str; 3] = ["passed", "failed", "skipped"];
+    let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    let shape = [4, 6].contains(&words.len())
+        && words
+            .chunks(2)
+            .zip(KINDS)
+            .all(|(pair, kind)| pair[0].parse::<u64>().is_ok() && pair.get(1) == Some(&kind));
+    shape.then_some(line)
 }
 
 /// The closing line of Surefire, without those of the single classes: "[INFO] Tests run: 7, Failures: 1, Errors: 0, Skipped: 2".
@@ -195,6 +199,10 @@ mod tests {
     fn only_the_closing_line_of_a_c_test_counts() {
         let output = lines("ok it has 3 passed, 4 failed inside\n7 passed, 1 failed");
         assert_eq!(Count::of(&output, false, plain), count(7, 1, 0));
+        let output = lines(
+            "skipped it: 3 passed, 4 failed, 5 skipped\n7 passed, 0 failed, 2 skipped\n1 passed, 2 skipped",
+        );
+        assert_eq!(Count::of(&output, true, plain), count(7, 0, 2));
     }
 
     #[test]

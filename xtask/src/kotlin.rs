@@ -11,6 +11,7 @@ use crate::count::{self, Count};
 use crate::guides::{self, Typed};
 use crate::scenarios::{self, Language, Ran};
 use crate::setup;
+use crate::small_disk::with_small_disk;
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
     run, tee,
@@ -172,7 +173,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let settings = prepare(options)?;
     headline("the tests in Kotlin and Java, and installing the package");
     let mut maven = maven(&tools::root().join(PACKAGE));
-    let (succeeded, lines) = tee(maven.args(&settings).arg("install"))?;
+    let (succeeded, lines) = tee(&mut with_small_disk(maven.args(&settings).arg("install"))?)?;
     scenarios::keep(Language::Kotlin, &reports()?)?;
     let mut count = count::surefire(&lines, succeeded);
     if !succeeded {

@@ -24,6 +24,7 @@ mod scenarios;
 mod setup;
 mod simulate;
 mod size;
+mod small_disk;
 mod soak;
 mod swift;
 mod terminal;

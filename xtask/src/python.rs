@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::count::{self, Count};
 use crate::guides::{self, Typed};
 use crate::scenarios::{self, Language, Ran};
+use crate::small_disk::with_small_disk;
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
     run, tee,
@@ -199,7 +200,7 @@ fn pytest_of(python: &Path, scratch: &Path, tests: &[PathBuf], long: bool) -> Re
         pytest.env(crate::soak::LONG, "1").arg("-s");
     }
     let configuration = tools::root().join("bindings/python/pyproject.toml");
-    let (succeeded, lines) = tee(pytest.arg("-c").arg(configuration).args(tests))?;
+    let (succeeded, lines) = tee(&mut with_small_disk(pytest.arg("-c").arg(configuration).args(tests))?)?;
     Ok((Count::of(&lines, succeeded, count::pytest), Ran::pytest(&lines)))
 }
 

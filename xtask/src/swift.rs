@@ -11,6 +11,7 @@ use std::process::Command;
 use crate::count::{self, Count};
 use crate::guides;
 use crate::scenarios::{self, Language, Ran};
+use crate::small_disk::with_small_disk;
 use crate::tools::{
     self, During, Failed, Options, Result, capture, command, empty_folder, headline, library_of_packages,
     root, run, tee,
@@ -102,7 +103,8 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     headline("building the Swift package and its tests");
     run(toolchain.swift("build", &package)?.arg("--build-tests").args(STRICT))?;
     headline("the tests in Swift");
-    let (succeeded, lines) = tee(toolchain.swift("test", &package)?.arg("--skip-build").args(STRICT))?;
+    let mut tests = toolchain.swift("test", &package)?;
+    let (succeeded, lines) = tee(&mut with_small_disk(tests.arg("--skip-build").args(STRICT))?)?;
     scenarios::keep(Language::Swift, &Ran::swift_testing(&lines))?;
     let mut count = count::swift_testing(&lines, succeeded);
     for (name, check) in [

@@ -114,6 +114,7 @@ async def test_many_nodes_in_one_process_have_nothing_in_common():
         await node.shutdown()
 
 
+# scenario: panic_in_the_library
 async def test_a_panic_in_the_library_is_an_error_and_the_node_goes_on():
     async with await memory_node() as node:
         context = await node.create_context()

@@ -17,6 +17,7 @@ const ENGINES: [(&str, StorageEngine); 2] = [("sled", StorageEngine::Sled), ("re
 /// How a disk is mounted that gives up writing at the first error.
 const WITH_ERRORS: &str = "loop,errors=remount-ro";
 
+// scenario: disk_full
 #[test]
 fn disks_that_take_no_writes_are_a_typed_error() {
     let script = r#"

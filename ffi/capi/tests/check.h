@@ -11,6 +11,7 @@
 static int check_failed_here;
 static int check_passed;
 static int check_failed;
+static int check_skipped;
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -62,8 +63,15 @@ static int check_failed;
         }                                                                                                              \
     } while (0)
 
+/* Instead of RUN, where something is missing that the test needs. */
+#define SKIP(test, why)                                                                                                \
+    do {                                                                                                               \
+        printf("skipped %s: %s\n", #test, why);                                                                        \
+        check_skipped++;                                                                                               \
+    } while (0)
+
 static inline int check_finish(void) {
-    printf("%d passed, %d failed\n", check_passed, check_failed);
+    printf("%d passed, %d failed, %d skipped\n", check_passed, check_failed, check_skipped);
     return check_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

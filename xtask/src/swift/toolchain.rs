@@ -11,12 +11,12 @@ const PACKAGES: [&str; 5] = ["swiftlang", "swiftlang-dev", "libswiftlang", "libc
 /// Written when the root is whole.
 const READY: &str = "kith-swift-is-ready";
 
-/// Enters the root (the first argument) with the folder where the tasks work (the second) at its own path. The mounts are in a name
+/// Enters the root (the first argument) with the folder where the tasks work (the second), and what is mounted in it, at its own path. The mounts are in a name
 /// space of their own and end with the program.
 const ENTER: &str = "\
 root=$1; work=$2; folder=$3; shift 3
 mkdir -p \"$root$work\" &&
-mount -t proc proc \"$root/proc\" && mount --rbind /dev \"$root/dev\" && mount --bind \"$work\" \"$root$work\" &&
+mount -t proc proc \"$root/proc\" && mount --rbind /dev \"$root/dev\" && mount --rbind \"$work\" \"$root$work\" &&
 exec chroot \"$root\" env HOME=/root LD_LIBRARY_PATH=/usr/libexec/swift/lib/swift/linux:/usr/libexec/swift/lib/swift/host \
 PATH=/usr/libexec/swift/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c 'cd \"$0\" && exec \"$@\"' \"$folder\" \"$@\"";
 

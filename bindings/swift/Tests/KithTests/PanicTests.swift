@@ -7,6 +7,7 @@ import func KithNative.provokePanicLater
 
 /// A defect in the library. Only libraries of the tests panic when they are told to: with another one the package has no such file.
 @Suite struct PanicTests {
+    // scenario: panic_in_the_library
     @Test func aPanicInTheLibraryIsAnErrorAndTheNodeGoesOn() async throws {
         try await withTwoNodes { node, _ in
             let context = try await node.createContext()

@@ -34,6 +34,7 @@ static int write_and_panic(void *argument) {
     return 0;
 }
 
+/* scenario: panic_in_the_library */
 static void a_panic_in_the_library_is_an_error_and_the_node_goes_on(void) {
     kith_node *node = NULL;
     thrd_t threads[THREADS];

@@ -103,6 +103,7 @@ internal class BorderTest {
         }
     }
 
+    // scenario: panic_in_the_library
     @Test
     fun `a panic in the library is an error, and the node goes on`() = test {
         Hub().node().use { node ->
