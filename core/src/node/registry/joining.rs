@@ -40,7 +40,9 @@ impl Registry {
             };
             let error = match outcome {
                 Ok(Ok(())) => {
-                    node.joined(&context.id())?;
+                    let (node, id) = (Arc::clone(&node), context.id());
+                    let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;
+                    noted.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
                     return Ok(context);
                 }
                 Ok(Err(error)) => error,

@@ -35,7 +35,7 @@ func typedLines() -> AsyncStream<String> {
                 guard let line = readLine() else { break }
                 continuation.yield(line)
                 // The process would not end while a thread of it waits for a line.
-                if split(line).first == "quit" { break }
+                if split(line.trimmingCharacters(in: .whitespacesAndNewlines)).first == "quit" { break }
             }
             continuation.finish()
         }
