@@ -1,7 +1,4 @@
 //! Keys that were used are gone: out of the rows of a node's store, and out of the files of its directory.
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,18 +6,13 @@ use std::path::Path;
 use hkdf::Hkdf;
 use kith_core::keyring::Key;
 use kith_core::network::Hub;
-use kith_core::node::{CreateOptions, Node, Options};
+use kith_core::node::{CreateOptions, Node};
 use kith_core::replica::{ContextId, MemberId, Role, TransactionId};
 use kith_core::storage::{Keyspace, StorageEngine};
-use nodes::{equal, join, key};
 use sha2::Sha256;
 
-fn options(path: &Path, hub: &Hub, storage: StorageEngine) -> Options {
-    let mut options = Options::in_memory(hub);
-    options.path = Some(path.to_owned());
-    options.storage = storage;
-    options
-}
+use super::{files, options};
+use crate::nodes::{equal, join, key};
 
 /// Where chains stand: of which author in which epoch, the number of the next message, and the key that leads to it.
 type Chains = BTreeMap<(TransactionId, MemberId), (u32, [u8; 32])>;
@@ -60,19 +52,6 @@ fn wound_on(context: ContextId, from: [u8; 32], messages: u32) -> (Vec<[u8; 32]>
     (used, key)
 }
 
-/// The bytes of every file below a directory.
-fn files(directory: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap().flatten() {
-        if entry.file_type().unwrap().is_dir() {
-            bytes.extend(files(&entry.path()));
-        } else {
-            bytes.extend(std::fs::read(entry.path()).unwrap());
-        }
-    }
-    bytes
-}
-
 fn found(keys: &BTreeSet<[u8; 32]>, bytes: &[u8]) -> usize {
     bytes.windows(32).filter(|part| keys.contains::<[u8]>(part)).count()
 }
@@ -86,8 +65,8 @@ async fn used_chain_keys_are_nowhere_in_the_directory() {
         let mut ever: [BTreeSet<[u8; 32]>; 2] = Default::default();
         for round in 0..5u8 {
             let hub = Hub::new();
-            let anna = Node::open(options(directories[0].path(), &hub, storage)).await.unwrap();
-            let ben = Node::open(options(directories[1].path(), &hub, storage)).await.unwrap();
+            let anna = Node::open(options(directories[0].path(), &hub, storage, None)).await.unwrap();
+            let ben = Node::open(options(directories[1].path(), &hub, storage, None)).await.unwrap();
             let (mine, yours) = match context {
                 None => {
                     let mine = anna.create_context(CreateOptions::default()).await.unwrap();

@@ -1,9 +1,5 @@
 //! What lies in a node's directory: nothing that anybody wrote, and nobody's name, in clear.
 
-#![allow(clippy::unwrap_used)]
-
-mod nodes;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +8,9 @@ use kith_core::network::{Hub, PeerId};
 use kith_core::node::{CreateOptions, InviteOptions, JoinOptions, Level};
 use kith_core::storage::{self, Keyspace, Purpose, StorageEngine, StorageKey};
 use kith_core::{ErrorKind, Node, Options};
-use nodes::{copy, key};
+
+use super::options;
+use crate::nodes::{copy, key};
 
 /// Every file below a directory.
 fn bytes_of(directory: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -44,14 +42,6 @@ fn found(files: &BTreeMap<String, Vec<u8>>, wanted: &[(String, Vec<u8>)]) -> Vec
         }
     }
     found
-}
-
-fn options(path: &Path, hub: &Hub, storage: StorageEngine, key: Option<&StorageKey>) -> Options {
-    let mut options = Options::in_memory(hub);
-    options.path = Some(path.to_owned());
-    options.storage = storage;
-    options.storage_key = key.cloned();
-    options
 }
 
 const VALUE: &[u8] = b"a value that nobody else is to read";
