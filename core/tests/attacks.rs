@@ -10,7 +10,7 @@ use kith_core::application::kv;
 use kith_core::replica::{Kind, Payload, Rejection, Role};
 
 fn world(roles: &[Role]) -> World {
-    let mut world = World::genesis(Vec::new());
+    let mut world = World::sealed(Vec::new());
     for (number, role) in roles.iter().enumerate() {
         world.add(0, number + 1, *role);
         world.notes(number + 1, 1);

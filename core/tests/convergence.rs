@@ -27,6 +27,9 @@ const FLOORS: &[(&str, usize)] = &[
     ("rejected: invitation used", 3),
     ("succession", 8),
     ("call skipped", 50),
+    ("sealed", 150),
+    ("opened late", 100),
+    ("opening late changed a receipt", 10),
 ];
 
 fn holds(title: &str, property: Property) -> common::tally::Tally {

@@ -38,6 +38,9 @@ fn each_broken_rule_makes_the_properties_fail() {
             assert!(first.starts_with(seen), "{title} with {fault:?} fails for another reason: {first}");
         }
     }
+    // Where calls are sealed: what does not open a commitment is taken for what a call says.
+    let failure = outcome(Fault::TrustShares, delivery).expect_err("a false content was not noticed");
+    println!("delivery with {:?}: {}", Fault::TrustShares, failure.lines().next().unwrap_or_default());
     // What a member can find out by itself.
     assert_eq!(outcome(Fault::None, verified), Ok(()));
     for (fault, seen) in [

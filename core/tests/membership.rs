@@ -16,7 +16,7 @@ const NOTHING: Vec<u8> = Vec::new();
 
 /// A context of actor 0 and those with these roles, who have all said something, so that they may name what they know.
 fn world(roles: &[Role]) -> World {
-    let mut world = World::genesis(NOTHING);
+    let mut world = World::sealed(NOTHING);
     for (number, role) in roles.iter().enumerate() {
         world.add(0, number + 1, *role);
         world.notes(number + 1, 1);
@@ -323,7 +323,8 @@ fn a_proof_of_two_histories_removes_whoever_signed_them() {
     let one = world.calls(1, Stance::Honest, put("one"));
     let other = world.calls(1, Stance::Old(0), put("other"));
     world.meet();
-    // A reader may say so: the proof is the authority.
+    // A reader may say so: the proof is the authority. It sorts behind what follows it here.
+    world.notes(2, 1);
     let proof = world.acts(2, What::ProveFork { pick: 0, long: false, forgetful: false });
     let unseen = world.calls(1, Stance::Honest, put("unseen"));
     let settled = settle(&world);

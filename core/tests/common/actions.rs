@@ -2,8 +2,7 @@
 
 use kith_core::application::kv;
 use kith_core::replica::payload::{
-    Add, CallPayload, Fork, Invite, KeyPackage, Named, Remove, RevokeInvite, SetName, SetRole, SignedRun,
-    Skip,
+    Add, CallPayload, Fork, Invite, Named, Remove, RevokeInvite, SetName, SetRole, SignedRun, Skip,
 };
 use kith_core::replica::{Header, Kind, Payload, Role, TransactionId};
 use proptest::prelude::*;
@@ -56,6 +55,8 @@ pub struct Action {
 /// A world: members that the creator adds at the start, and what happens then.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Whether calls are sealed.
+    pub suite: u8,
     pub arguments: Vec<u8>,
     pub founders: Vec<Role>,
     /// Whether each founder is added by the admin before, not all by the creator: so there are seniors and juniors.
@@ -151,8 +152,9 @@ fn world(
     let arguments = prop_oneof![3 => Just(Vec::new()), 1 => Just(b"set up".to_vec())];
     let action =
         (somebody(), stance(), what(focus)).prop_map(|(actor, stance, what)| Action { actor, stance, what });
-    (arguments, founders, any::<bool>(), prop::collection::vec(action, actions))
-        .prop_map(|(arguments, founders, chained, actions)| Plan { arguments, founders, chained, actions })
+    (arguments, founders, any::<bool>(), prop::collection::vec(action, actions)).prop_map(
+        |(arguments, founders, chained, actions)| Plan { suite: 0, arguments, founders, chained, actions },
+    )
 }
 
 /// A world of 2 to 6 members.
@@ -266,6 +268,10 @@ fn says(world: &World, from: &Standpoint, what: &What) -> Option<(Payload, Vec<u
             let (method, arguments) = encoded_call(method, key, value);
             (Payload::Call(CallPayload { method: method.into(), arguments }), Vec::new())
         }
+        // Where calls are sealed there are new keys now and then.
+        What::Note if world.suite != 0 && world.entries.len().is_multiple_of(2) => {
+            (super::sealing::epoch(), Vec::new())
+        }
         What::Note => (Payload::Note, Vec::new()),
         What::Invite { role, uses } => {
             let key = member(&invite_key(world.entries.len()));
@@ -284,10 +290,7 @@ fn says(world: &World, from: &Standpoint, what: &What) -> Option<(Payload, Vec<u
         }
         What::Add { subject, role } => {
             let subject = actor_key(usize::from(subject));
-            (
-                Payload::Add(Add::request(&world.context, subject, role, KeyPackage::default(), None)),
-                Vec::new(),
-            )
+            (Payload::Add(Add::request(&world.context, subject, role, world.package(), None)), Vec::new())
         }
         What::Remove { target, forgetful } => {
             let tips = if forgetful { Vec::new() } else { world.tips(from, usize::from(target)) };
@@ -330,7 +333,7 @@ pub fn redeem(world: &World, invite: usize, subject: usize) -> Payload {
         &world.context,
         actor_key(subject),
         terms.role,
-        KeyPackage::default(),
+        world.package(),
         Some((world.id(invite), &secret)),
     ))
 }
@@ -375,6 +378,10 @@ fn run(world: &World, known: &[usize], first: usize, long: bool) -> SignedRun {
 fn rubbish(world: &mut World, from: &Standpoint, kind: u8) -> Option<usize> {
     // Such a genesis or `Add` is not valid at all: that is for the junk.
     if kind == Kind::Genesis as u8 || kind == Kind::Add as u8 {
+        return None;
+    }
+    // Nor is a call that is not sealed where calls are.
+    if kind == Kind::Call as u8 && world.suite != 0 {
         return None;
     }
     let mut signed = world.draft(from, Kind::Note, vec![0xff; 5]).sign(actor_key(from.actor));

@@ -56,6 +56,8 @@ pub struct Passage {
     pub receipts_changed: usize,
     pub waited: usize,
     pub reopened: usize,
+    pub opened_late: usize,
+    pub opening_changed_a_receipt: usize,
 }
 
 pub struct Node {
@@ -149,6 +151,40 @@ impl Node {
         }
     }
 
+    /// Takes what calls say that have come as they were sent, in random order and pieces; some of it twice, and some of it false before that.
+    pub fn hear_contents(&mut self, all: &[Transaction], dice: &mut Dice) {
+        let mut wanted = Vec::new();
+        loop {
+            let page = self.replica.unopened_places(&self.tables, wanted.last(), 7).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            wanted.extend(page);
+        }
+        assert_eq!(wanted.len() as u64, self.replica.unopened());
+        let said: BTreeMap<TransactionId, &[u8]> =
+            all.iter().map(|transaction| (transaction.header.id(), &transaction.payload[..])).collect();
+        let mut contents: Vec<_> = wanted.iter().map(|place| (place.id, said[&place.id].to_vec())).collect();
+        for index in 0..contents.len() / 4 {
+            contents.push(contents[index].clone());
+        }
+        dice.shuffle(&mut contents);
+        for index in 0..contents.len() / 4 {
+            let (id, mut false_content) = contents[index].clone();
+            false_content[dice.below(40)] ^= 1;
+            contents.push((id, false_content));
+        }
+        while !contents.is_empty() {
+            let piece = contents.split_off(contents.len() - (1 + dice.below(contents.len())));
+            let step = self.replica.open_late(&self.tables, piece, Some(&Probe)).unwrap();
+            self.passage.opened_late += step.opened.len();
+            self.passage.executed_again += step.executed_again;
+            self.passage.opening_changed_a_receipt +=
+                step.executed.iter().filter(|outcome| outcome.again).count();
+            self.tables.apply(step.writes);
+        }
+    }
+
     fn order(&self) -> Vec<Place> {
         let mut order: Vec<Place> = Vec::new();
         loop {
@@ -228,6 +264,8 @@ impl Node {
             .collect();
         equal("invitations", &expected, &invitations)?;
         equal("pending", &0, &self.replica.pending())?;
+        let unopened = oracle.history.values().filter(|known| !super::words::is_opened(&known.transaction));
+        equal("unopened", &(unopened.count() as u64), &self.replica.unopened())?;
         equal("commitment", &scratch::commitment(oracle), &self.replica.commitment())?;
         let expected: Vec<Place> = oracle.order.iter().map(|(place, _)| *place).collect();
         equal("places", &expected, &order)?;

@@ -1,13 +1,14 @@
 //! Transactions that no member may take: each breaks one rule of validity.
 
-use kith_core::replica::payload::{Add, Fork, KeyPackage, Remove, RevokeInvite, SignedRun, Skip, Tip};
+use kith_core::replica::payload::{Add, CallPayload, Fork, Remove, RevokeInvite, SignedRun, Skip, Tip};
 use kith_core::replica::{Kind, Parent, Payload, Role, Transaction, TransactionId};
 
 use super::actions::{Stance, redeem};
+use super::sealing;
 use super::world::{Entry, Standpoint, World, actor, actor_key, key, member, sign_again};
 
 /// How many ways there are.
-pub const JUNK: u8 = 20;
+pub const JUNK: u8 = 24;
 
 /// Makes a transaction that breaks a rule, if what it takes is there, and sometimes one that builds on it.
 pub fn junk(world: &mut World, from: &Standpoint, how: u8, pick: u8) {
@@ -38,8 +39,7 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
         draft.plaintext = payload.encode();
     };
     let subject = usize::from(pick) % super::world::ACTORS;
-    let request =
-        || Add::request(&world.context, actor_key(subject), Role::Admin, KeyPackage::default(), None);
+    let request = || Add::request(&world.context, actor_key(subject), Role::Admin, world.package(), None);
     let find = |wanted: &dyn Fn(&Entry) -> bool| world.nameable(from, wanted).last();
     let is_call = |entry: &Entry| entry.transaction.header.kind == Kind::Call as u8;
     let is_invite = |entry: &Entry| matches!(entry.payload, Some(Payload::Invite(_)));
@@ -115,6 +115,42 @@ fn broken(world: &mut World, from: &Standpoint, how: u8, pick: u8) -> Option<Tra
             let late =
                 world.entries.iter().find(|entry| is_call(entry) && entry.lamport() >= from.lamport)?;
             says(Payload::Skip(Skip { transaction: late.id }));
+        }
+        19 => {
+            // Sealed where nothing is, or not sealed where calls are.
+            says(Payload::Call(CallPayload { method: "put".into(), arguments: vec![pick] }));
+            let signed = draft.sign(signer);
+            return Some(match world.suite {
+                0 => sealing::seal(signed, world.id(usize::from(pick) % world.entries.len()), signer),
+                _ => signed,
+            });
+        }
+        20 | 21 => {
+            // Under what is no epoch, or none that is before it.
+            let is_epoch = |entry: &Entry| entry.transaction.header.kind == Kind::Epoch as u8;
+            let wrong = if how == 20 {
+                find(&|entry| !is_epoch(entry))?
+            } else {
+                world.entries.iter().position(|entry| is_epoch(entry) && entry.lamport() >= from.lamport)?
+            };
+            says(Payload::Call(CallPayload { method: "put".into(), arguments: vec![pick] }));
+            return Some(sealing::seal(draft.sign(signer), world.id(wrong), signer));
+        }
+        22 => {
+            // With keys of another suite, or with those of somebody else.
+            let links = from.parents.iter().chain(&from.previous);
+            let past = links.flat_map(|number| world.closed(*number));
+            let mut adds = past.filter_map(|number| match &world.entries[number].payload {
+                Some(Payload::Add(add)) => Some(add),
+                _ => None,
+            });
+            let used = adds.next_back()?;
+            let package = match world.suite {
+                0 => sealing::package(1, usize::from(pick)),
+                _ => used.key_package.clone(),
+            };
+            let add = Add::request(&world.context, actor_key(subject), Role::Writer, package, None);
+            says(Payload::Add(add));
         }
         18 => {
             let mut signed = draft.sign(signer);

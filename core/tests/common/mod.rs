@@ -5,6 +5,7 @@ pub mod actions;
 pub mod deliver;
 pub mod junk;
 pub mod property;
+pub mod sealing;
 pub mod settle;
 pub mod tally;
 pub mod world;

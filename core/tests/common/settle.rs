@@ -7,6 +7,7 @@ use super::actions::{Stance, What};
 use super::deliver::{Dice, Manner, Node};
 use super::oracle::Oracle;
 use super::probe::Probe;
+use super::sealing::as_heard;
 use super::world::{ACTORS, World, actor};
 
 impl World {
@@ -58,7 +59,9 @@ pub fn settle(world: &World) -> Settled<'_> {
     for seed in 0..20 {
         let mut node = Node::new(world.context);
         let manner = Manner { reopens: seed % 4 == 3, late_application: seed % 8 == 7 };
-        node.receive_all(&all, manner, &mut Dice::new(seed));
+        let mut dice = Dice::new(seed);
+        node.receive_all(&as_heard(&all, &mut dice), manner, &mut dice);
+        node.hear_contents(&all, &mut dice);
         node.check(&oracle).unwrap();
     }
     Settled { world, oracle }

@@ -89,6 +89,9 @@ impl Tally {
             ("late arrival changed a receipt", passages.iter().any(|p| p.receipts_changed > 0)),
             ("waited for a parent", passages.iter().any(|p| p.waited > 0)),
             ("reopened", passages.iter().any(|p| p.reopened > 0)),
+            ("sealed", oracle.history.values().any(|known| known.transaction.header.is_sealed())),
+            ("opened late", passages.iter().any(|p| p.opened_late > 0)),
+            ("opening late changed a receipt", passages.iter().any(|p| p.opening_changed_a_receipt > 0)),
         ];
         seen.extend(happened.iter().filter(|(_, happened)| *happened).map(|(what, _)| *what));
         for what in seen {

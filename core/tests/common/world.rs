@@ -10,6 +10,7 @@ use kith_core::replica::{
 };
 
 use super::actions::{Action, Plan, Stance};
+use super::sealing;
 
 /// How many keys act in a world; each may be a member or not.
 pub const ACTORS: usize = 6;
@@ -71,6 +72,8 @@ impl Entry {
 
 pub struct World {
     pub context: ContextId,
+    /// 0: nothing is sealed; 1: calls are.
+    pub suite: u8,
     pub entries: Vec<Entry>,
     pub numbers: BTreeMap<TransactionId, usize>,
     /// What each actor knows; closed under causal pasts.
@@ -90,8 +93,17 @@ pub struct Standpoint {
 }
 
 impl World {
-    /// A context of one creator, actor 0.
+    /// A context of one creator, actor 0, in which nothing is sealed.
     pub fn genesis(arguments: Vec<u8>) -> Self {
+        Self::begin(arguments, 0)
+    }
+
+    /// The same where calls are sealed; there are keys from the beginning.
+    pub fn sealed(arguments: Vec<u8>) -> Self {
+        Self::begin(arguments, 1)
+    }
+
+    fn begin(arguments: Vec<u8>, suite: u8) -> Self {
         let genesis = Payload::Genesis(Genesis {
             format: 1,
             random: [7; 32],
@@ -99,9 +111,9 @@ impl World {
             arguments,
             name: "a world".into(),
             access_key: [9; 32],
-            suite: 0,
+            suite,
             policy: Policy::default(),
-            key_package: KeyPackage::default(),
+            key_package: sealing::package(suite, 0),
         });
         let transaction = Draft {
             context: ContextId::default(),
@@ -117,6 +129,7 @@ impl World {
         .sign(actor_key(0));
         let mut world = Self {
             context: ContextId(transaction.header.id().0),
+            suite,
             entries: Vec::new(),
             numbers: BTreeMap::new(),
             views: vec![BTreeSet::new(); ACTORS],
@@ -124,12 +137,21 @@ impl World {
             counter: 1,
         };
         world.keep(0, transaction, BTreeSet::new());
+        if suite != 0 {
+            let from = world.standpoint(0, Stance::Honest).expect("the creator");
+            world.publish(&from, &sealing::epoch(), &[]);
+        }
         world
+    }
+
+    /// A joiner's first keys, which nobody has handed in yet.
+    pub fn package(&self) -> KeyPackage {
+        sealing::package(self.suite, self.entries.len())
     }
 
     /// Carries out a plan.
     pub fn of(plan: &Plan) -> Self {
-        let mut world = Self::genesis(plan.arguments.clone());
+        let mut world = Self::begin(plan.arguments.clone(), plan.suite);
         let mut by = 0;
         for (number, role) in plan.founders.iter().enumerate() {
             world.add(by, number + 1, *role);
@@ -240,7 +262,7 @@ impl World {
         Some(Standpoint { actor, previous: None, parents: vec![add], lamport, knows: self.closed(add) })
     }
 
-    fn closed(&self, number: usize) -> BTreeSet<usize> {
+    pub fn closed(&self, number: usize) -> BTreeSet<usize> {
         let mut closed = self.entries[number].past.clone();
         closed.insert(number);
         closed
@@ -272,8 +294,32 @@ impl World {
 
     /// Signs and keeps a transaction; `references` are what its payload names.
     pub fn publish(&mut self, from: &Standpoint, payload: &Payload, references: &[usize]) -> usize {
-        let draft = self.draft(from, payload.kind(), payload.encode());
-        self.publish_signed(from, draft.sign(actor_key(from.actor)), references)
+        let signed = self.draft(from, payload.kind(), payload.encode()).sign(actor_key(from.actor));
+        if self.suite != 0 && payload.kind() == Kind::Call {
+            return self.publish_sealed(from, signed, payload, references);
+        }
+        self.publish_signed(from, signed, references)
+    }
+
+    /// Under the newest keys that there are at a standpoint; who knows none makes some first.
+    fn publish_sealed(
+        &mut self,
+        from: &Standpoint,
+        signed: Transaction,
+        payload: &Payload,
+        references: &[usize],
+    ) -> usize {
+        let is_epoch = |entry: &Entry| entry.transaction.header.kind == Kind::Epoch as u8;
+        let Some(epoch) = self.nameable(from, is_epoch).last() else {
+            let epoch = self.publish(from, &sealing::epoch(), &[]);
+            let (parents, lamport) = (Vec::new(), from.lamport + 1);
+            let mut knows = from.knows.clone();
+            knows.insert(epoch);
+            let from = Standpoint { actor: from.actor, previous: Some(epoch), parents, lamport, knows };
+            return self.publish(&from, payload, references);
+        };
+        let sealed = sealing::seal(signed, self.entries[epoch].id, actor_key(from.actor));
+        self.publish_signed(from, sealed, &[references, &[epoch]].concat())
     }
 
     pub fn publish_signed(&mut self, from: &Standpoint, signed: Transaction, references: &[usize]) -> usize {
