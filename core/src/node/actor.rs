@@ -342,7 +342,9 @@ impl Actor {
     /// Shows the handles what they read without asking.
     fn show(&self) {
         let shared = &self.start.shared;
-        let role = self.replica.member(&shared.me).map(|facts| facts.role);
+        // Who was told that it is out, by what is no part of its history, writes no more either.
+        let member = self.replica.member(&shared.me).filter(|_| self.removed.is_none());
+        let role = member.map(|facts| facts.role);
         let mut facts = shared.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         facts.role = role;
         facts.application = self.replica.application().to_string();

@@ -271,8 +271,8 @@ impl Actor {
         let shared = &self.start.shared;
         tracing::debug!(context = %shared.id, %link, ?ended, "a session ended");
         if let Ended::RefusedByPeer(refusal) = ended {
-            // A peer that holds this member's `Leave` knows it no more: that is the acknowledgement.
-            if self.leaving && refusal == Refusal::NotMember {
+            // A peer that holds this member's `Leave`, or its removal, knows it no more: that is the acknowledgement.
+            if self.leaving && matches!(refusal, Refusal::NotMember | Refusal::Removed) {
                 shared.left.send_replace(true);
             }
             let final_word = !matches!(refusal, Refusal::NotNow);

@@ -218,7 +218,7 @@ impl Actor {
 
     fn leave(&mut self, view: &mut View<'_>, stage: &mut Stage) -> Result<()> {
         let me = &self.start.shared.me;
-        let Some(own) = self.replica.member(me) else {
+        let Some(own) = self.replica.member(me).filter(|_| self.removed.is_none()) else {
             // Nobody needs to be told.
             self.start.shared.left.send_replace(true);
             return Ok(());
