@@ -12,7 +12,7 @@ use std::process::Command;
 
 use crate::count::{self, Count};
 use crate::guides::{self, Typed};
-use crate::install::{STATIC_NEEDS, lay_out};
+use crate::install::{STATIC_NEEDS, install};
 use crate::scenarios::{self, Language, Ran};
 use crate::small_disk::with_small_disk;
 use crate::tools::{
@@ -27,7 +27,6 @@ const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
 /// The libraries as they are installed: `libkith.so.0` with the link that the linker follows, and `libkith.a`.
 pub(crate) struct Installed {
     pub(crate) folder: PathBuf,
-    output: PathBuf,
 }
 
 impl Installed {
@@ -37,7 +36,7 @@ impl Installed {
             std::fs::copy(output.join(from), folder.join(to)).during(format!("copying {from}"))?;
         }
         std::os::unix::fs::symlink("libkith.so.0", folder.join("libkith.so")).during("linking libkith.so")?;
-        Ok(Self { folder, output: output.to_owned() })
+        Ok(Self { folder })
     }
 
     /// Compiles a program against the shared library.
@@ -85,22 +84,21 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
     let installed = Installed::from(&output, "c-lib")?;
     let mut count = Count::default();
     for (name, check) in [
-        ("the README's example in C", readme as fn(&Installed) -> Result<()>),
-        ("the guide's programs in C", guide),
-        ("libkith.so exports what the header declares and nothing else", exports),
-        ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", soname),
-        ("libkith.so stays where it was loaded", unloading),
-        ("every function is tried with NULL", null_table),
-        ("the header is C++17 in g++ and clang++", cpp),
-        (
-            "the examples are built and run with what is installed, by pkg-config and by CMake",
-            examples::clean_room,
-        ),
-        ("two notebooks share notes", examples::notes),
-        ("the README's example in C++", wrapper::readme),
-        ("kith.hpp reaches every function of kith.h", wrapper::reaches_everything),
-        ("the binary interface is the one that is promised", |_| abi::check()),
-        ("the pages of kith.h and kith.hpp have everything", |_| docs::check()),
+        ("the README's example in C", &readme as &dyn Fn(&Installed) -> Result<()>),
+        ("the guide's programs in C", &|installed| guide(options, installed)),
+        ("libkith.so exports what the header declares and nothing else", &exports),
+        ("the SONAME of libkith.so has the number of KITH_ABI_VERSION", &soname),
+        ("libkith.so stays where it was loaded", &unloading),
+        ("every function is tried with NULL", &null_table),
+        ("the header is C++17 in g++ and clang++", &cpp),
+        ("the examples are built and run with what is installed, by pkg-config and by CMake", &|_| {
+            examples::clean_room(options)
+        }),
+        ("two notebooks share notes", &examples::notes),
+        ("the README's example in C++", &wrapper::readme),
+        ("kith.hpp reaches every function of kith.h", &wrapper::reaches_everything),
+        ("the binary interface is the one that is promised", &|_| abi::check()),
+        ("the pages of kith.h and kith.hpp have everything", &|_| docs::check()),
     ] {
         headline(name);
         match check(&installed) {
@@ -298,7 +296,7 @@ fn readme(installed: &Installed) -> Result<()> {
     run(command(&program).current_dir(&folder))
 }
 
-fn guide(installed: &Installed) -> Result<()> {
+fn guide(options: &Options, installed: &Installed) -> Result<()> {
     let desk = empty_folder("guide-c")?;
     let (folder, home) = (desk.join("list"), desk.join("home"));
     std::fs::create_dir(&folder).during("making a folder")?;
@@ -313,7 +311,7 @@ fn guide(installed: &Installed) -> Result<()> {
     }
     // The reader's library is built for release, which takes minutes; here it is that of the tests.
     std::fs::remove_file(folder.join("list")).during("removing the program that the reader makes")?;
-    lay_out(&installed.output, &home.join(".local"))?;
+    install(options, &home.join(".local"))?;
     Typed::of(GUIDE)?
         .with("(cd ../kith && cargo xtask install --prefix ~/.local)", "test -d ~/.local")?
         .run(&desk, "list")?;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::tools::{During, Failed, Options, Result, cargo, command, empty_folder, headline, root, run};
+use crate::tools::{During, Failed, Options, Result, command, empty_folder, library_for_c, root, run};
 
 /// What a static Rust library needs of the system on Linux.
 pub(crate) const STATIC_NEEDS: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
@@ -19,12 +19,10 @@ pub(crate) const HEADERS: [&str; 7] = [
     "kith/sealing.hpp",
 ];
 
-/// Builds the library in the release profile (or the one that was named) and installs it.
-pub(crate) fn install(options: &Options, prefix: &str) -> Result<()> {
-    let prefix = std::path::absolute(prefix).during(format!("finding {prefix}"))?;
-    headline(&format!("building the C library (profile {})", options.profile));
-    run(cargo("build").args(["--profile", &options.profile, "--package", "kith-capi"]))?;
-    for path in lay_out(&options.output(), &prefix)? {
+/// Builds the library and installs it.
+pub(crate) fn install(options: &Options, prefix: &Path) -> Result<()> {
+    let prefix = std::path::absolute(prefix).during(format!("finding {}", prefix.display()))?;
+    for path in lay_out(&library_for_c(options)?, &prefix)? {
         println!("{}", path.display());
     }
     Ok(())
@@ -43,7 +41,7 @@ fn numbers() -> Result<(String, String)> {
 }
 
 /// Puts everything where it belongs below the prefix; what was put.
-pub(crate) fn lay_out(output: &Path, prefix: &Path) -> Result<Vec<PathBuf>> {
+fn lay_out(output: &Path, prefix: &Path) -> Result<Vec<PathBuf>> {
     let (version, abi) = numbers()?;
     let library = prefix.join("lib");
     let mut put = Vec::new();

@@ -149,7 +149,7 @@ fn dispatch(mut arguments: Vec<String>) -> Result<()> {
             println!("{}", swift::package(&packed(options, named))?.display());
             Ok(())
         }
-        ["install", "--prefix", prefix] => install::install(&built(options, named), prefix),
+        ["install", "--prefix", prefix] => install::install(&packed(options, named), prefix.as_ref()),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

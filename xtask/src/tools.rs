@@ -213,6 +213,15 @@ pub(crate) fn libraries(options: &Options) -> Result<PathBuf> {
     build(options, &["kith-capi", "kith-uniffi", "kith-examples"], &features)
 }
 
+/// Builds the library for C; with all that is needed beside it, unless it is wanted alone.
+pub(crate) fn library_for_c(options: &Options) -> Result<PathBuf> {
+    if !options.alone {
+        return libraries(options);
+    }
+    headline(&format!("building the library for C (profile {})", options.profile));
+    build(options, &["kith-capi"], options.provoked().unwrap_or_default())
+}
+
 /// Builds the library that is in the packages for Python, Kotlin and Swift; with all that is needed beside it, unless it is wanted alone.
 pub(crate) fn library_of_packages(options: &Options) -> Result<PathBuf> {
     if !options.alone {

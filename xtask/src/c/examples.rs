@@ -7,19 +7,21 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::Installed;
-use crate::install::lay_out;
-use crate::tools::{During, Failed, Guarded, Result, capture, command, empty_folder, root, run, start};
+use crate::install::install;
+use crate::tools::{
+    During, Failed, Guarded, Options, Result, capture, command, empty_folder, root, run, start,
+};
 
 /// How long one answer may take. Far more than it takes: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Installs into a folder that is then moved, copies the examples out of the repository, and builds them there.
-pub(super) fn clean_room(installed: &Installed) -> Result<()> {
+pub(super) fn clean_room(options: &Options) -> Result<()> {
     let room = empty_folder("clean-room")?;
     let (first, prefix, sources) = (room.join("first"), room.join("prefix"), room.join("sources"));
-    lay_out(&installed.output, &first)?;
+    install(options, &first)?;
     // Again over itself: an update.
-    lay_out(&installed.output, &first)?;
+    install(options, &first)?;
     std::fs::create_dir(&sources).during("making a folder for the sources")?;
     for entry in std::fs::read_dir(root().join("examples/c")).during("reading examples/c")? {
         let path = entry.during("reading examples/c")?.path();
