@@ -8,6 +8,28 @@ import KithTesting
 
 struct Soaked: Error {}
 
+/// What the allocator has given and not got back, in bytes. Its header is not in Swift's module of glibc.
+func allocatedBytes() throws -> Int {
+    typealias Info = @convention(c) (Int32, UnsafeMutablePointer<FILE>) -> Int32
+    guard let symbol = dlsym(nil, "malloc_info") else { throw Soaked() }
+    var (text, length): (UnsafeMutablePointer<CChar>?, Int) = (nil, 0)
+    guard let stream = open_memstream(&text, &length) else { throw Soaked() }
+    let outcome = unsafeBitCast(symbol, to: Info.self)(0, stream)
+    fclose(stream)
+    defer { free(text) }
+    guard outcome == 0, let text else { throw Soaked() }
+    // Behind the last heap: the sums of all.
+    let sums = String(cString: text).components(separatedBy: "</heap>").last ?? ""
+    func sum(_ name: String) throws -> Int {
+        let found = sums.firstRange(of: try Regex("<\(name)[^>]* size=\"[0-9]+\""))
+        let digits = found.map { sums[$0].split(separator: "\"").last ?? "" } ?? ""
+        guard let bytes = Int(digits) else { throw Soaked() }
+        return bytes
+    }
+    let taken = try sum("system type=\"current\"") + sum("total type=\"mmap\"")
+    return try taken - sum("total type=\"fast\"") - sum("total type=\"rest\"")
+}
+
 /// What this process uses now; of memory what is allocated and not freed, by all threads.
 struct Usage {
     let allocated: Int
@@ -16,9 +38,8 @@ struct Usage {
 
     static func now() throws -> Usage {
         let files = FileManager.default
-        let memory = mallinfo2()
         return Usage(
-            allocated: Int(memory.uordblks + memory.hblkhd), handles: try files.contentsOfDirectory(atPath: "/proc/self/fd").count,
+            allocated: try allocatedBytes(), handles: try files.contentsOfDirectory(atPath: "/proc/self/fd").count,
             threads: try files.contentsOfDirectory(atPath: "/proc/self/task").count)
     }
 }
