@@ -134,6 +134,7 @@ impl Actor {
             u64::from_le_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);
         let now = self.now();
         let (session, outputs) = Session::new(binding, &self.start.key, local, seed, &held, now)?;
+        self.fetching.begins(link);
         self.sessions.insert(link, Connected { session, channel, peer, since: now, member: None });
         self.carry_out(link, outputs, stage);
         Ok(())

@@ -126,6 +126,14 @@ impl Fetching {
             asked.in_vain.remove(&link);
         }
     }
+
+    /// A session begins on this link: it knows nothing of what was asked in the one before it, which may have ended in the same round.
+    pub(super) fn begins(&mut self, link: LinkId) {
+        for asked in self.asked.values_mut() {
+            asked.of = asked.of.filter(|of| *of != link);
+            asked.in_vain.remove(&link);
+        }
+    }
 }
 
 impl Actor {
@@ -315,6 +323,21 @@ mod tests {
         assert!(!fetching.waited(82_000) && fetching.awaits(82_000), "given, and not stored yet");
         fetching.taking = false;
         assert!(fetching.waited(83_000) && !fetching.awaits(83_000));
+    }
+
+    #[test]
+    fn who_comes_back_on_a_link_is_asked_again() {
+        let mut fetching = Fetching::default();
+        let (one, other) = (LinkId(1), LinkId(2));
+        want(&mut fetching, 1, OTHER, 0);
+        want(&mut fetching, 2, OTHER, 0);
+        fetching.asked.get_mut(&epoch(1)).unwrap().of = Some(one);
+        fetching.has_not(&epoch(2), one);
+        fetching.has_not(&epoch(2), other);
+        fetching.begins(one);
+        let asked = |number| fetching.asked.get(&epoch(number)).unwrap();
+        assert_eq!(asked(1).of, None, "the answer would never come");
+        assert_eq!(asked(2).in_vain, [other].into(), "and that it has them now would not be told");
     }
 
     #[test]
