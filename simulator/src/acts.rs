@@ -8,13 +8,14 @@ use kith_core::replica::{Kind, Payload, Role};
 use kith_core::storage::ContextTables;
 
 use crate::application::Mood;
+use crate::astray::Straying;
 use crate::calls::call;
 use crate::dice::Dice;
-use crate::judge::history;
 use crate::liar::Liar;
 use crate::network::Weather;
 use crate::node::{NUMBER, Node, QUEUE, Standing};
 use crate::plan::Act;
+use crate::replays::history;
 use crate::world::{Go, Happening, Purpose, World};
 
 /// Who is to sleep for longer than this, in ms, does so though the faults have stopped.
@@ -107,6 +108,10 @@ impl World {
                     self.after(time, Happening::Well(node));
                 }
             }
+            Act::Astray { node, how, from, late, time } => {
+                self.nodes[node].straying =
+                    Some(Straying { how, from, late, until: now.saturating_add(time) });
+            }
             Act::Turn { node } => self.turn(node),
             Act::Tell { node, lie } => {
                 let out = self.nodes[node].liar.as_mut().map(|liar| liar.tell(lie, now)).unwrap_or_default();
@@ -116,7 +121,7 @@ impl World {
         Ok(())
     }
 
-    fn wish(&mut self, node: usize, wish: Wish, purpose: Purpose) {
+    pub(crate) fn wish(&mut self, node: usize, wish: Wish, purpose: Purpose) {
         if self.nodes[node].machine.is_none() || self.nodes[node].inbox.len() >= QUEUE {
             return;
         }

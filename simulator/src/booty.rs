@@ -9,8 +9,8 @@ use kith_core::replica::{Kind, MemberId, Payload, Transaction, TransactionId};
 use kith_core::storage::ContextTables;
 use kith_oracle::oracle::Oracle;
 
-use crate::judge::history;
 use crate::node::NUMBER;
+use crate::replays::history;
 use crate::superseded::rows;
 use crate::thief::{Loot, Target, holds, not_gone, targets};
 use crate::world::{Failed, Go, World};
@@ -57,6 +57,13 @@ fn head(wrap: &[u8]) -> Option<(u32, u32)> {
     number(0).zip(number(4))
 }
 
+/// A row with the root from a member, as if it were for this step: behind the version and the admission.
+fn at_step(root: &[u8], step: u32) -> Option<Vec<u8>> {
+    let mut row = root.to_vec();
+    row.get_mut(33..37)?.copy_from_slice(&step.to_le_bytes());
+    Some(row)
+}
+
 impl<'a> Thief<'a> {
     fn new(booty: &'a Booty, scope: Scope) -> Self {
         let mut thief = Self {
@@ -99,13 +106,13 @@ impl<'a> Thief<'a> {
         }
     }
 
-    /// Tries the wrap with each private key that it has, whatever number that has, and each root.
+    /// Tries the wrap with each private key that it has, whatever number that has, and each root, whatever step that is for.
     fn unwrap(&mut self, target: &Target) {
         let Some((wrap, leaf)) = self.wrap(target) else { return };
         let Some((step, number)) = head(&wrap) else { return };
         let roots = self.roots.get(&target.author).cloned().unwrap_or_default();
         let roots: Vec<Option<Vec<u8>>> =
-            if step == 0 { vec![None] } else { roots.into_iter().map(Some).collect() };
+            if step == 0 { vec![None] } else { roots.iter().map(|root| at_step(root, step)).collect() };
         for (private, root) in self.ratchets.values().flat_map(|key| roots.iter().map(move |r| (key, r))) {
             let row = [&[1, 1, 0, 0, 0][..], &number.to_le_bytes(), private, &[1]].concat();
             let mut rows = Loot([(Key::Ratchet, row)].into());

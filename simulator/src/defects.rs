@@ -35,6 +35,9 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::SealToOld, 10),
     (Fault::SameNonce, 13),
     (Fault::KeepRatchets, 9),
+    (Fault::KeepForWeeks, 18),
+    (Fault::KeepRoot, 4),
+    (Fault::TellNobody, 87),
 ];
 
 /// A world among those from `seed` on that goes wrong with a rule turned off, and not with all rules in force.

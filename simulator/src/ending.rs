@@ -2,14 +2,18 @@
 
 use kith_core::node::machine::Machine;
 
-use crate::judge::verification;
+use crate::calls::call;
+use crate::dice::Dice;
 use crate::network::Weather;
+use crate::replays::verification;
 use crate::world::{Go, World};
 
 /// How long the members may take to become equal once the faults stop, in ms.
 const HEALING: u64 = 6 * 3_600_000;
 /// How long a joiner may be neither let in nor refused after that: it asks once a minute at least.
 const ASKING: u64 = 20 * 60_000;
+/// Who sleeps for longer is away when old ratchet keys have to go though it has not heard of the new ones.
+const WEEKS: u64 = 8 * 86_400_000;
 /// How long nothing may be sent once all are equal.
 const SILENCE: u64 = 2 * 3_600_000;
 
@@ -45,11 +49,39 @@ impl World {
         let wakes = self.nodes.iter().map(|node| node.asleep_until).max().unwrap_or(0);
         if wakes > now {
             self.report.slept = wakes - now;
+            let mut dice = Dice::new(self.plan.seed, "weeks");
+            if wakes - now > WEEKS && !dice.one_in(8) {
+                return self.live_for_weeks(wakes, &mut dice);
+            }
             self.until(now + (wakes - now) / 2)?;
             self.speak();
             self.until(wakes)?;
         }
         Ok(())
+    }
+
+    /// The same, with members that say something every few days.
+    fn live_for_weeks(&mut self, wakes: u64, dice: &mut Dice) -> Go {
+        const DAY: u64 = 86_400_000;
+        // What no state makes an application refuse.
+        let what = call(0, 5, 2);
+        loop {
+            let next = self.now() + dice.between(DAY, 5 * DAY);
+            if next + DAY > wakes {
+                break;
+            }
+            self.until(next)?;
+            self.say(&what);
+        }
+        // It is looked for what can go once a minute at most, and when something is written.
+        self.until(wakes - 3 * 60_000)?;
+        self.say(&what);
+        self.until(wakes - 60_000)?;
+        let before: Vec<u64> = self.nodes.iter().map(|node| node.transactions).collect();
+        self.say(&what);
+        self.until(wakes - 30_000)?;
+        self.keys_of_weeks_are_gone(&before)?;
+        self.until(wakes)
     }
 
     /// An application that is another one on a single node harms nobody else, and whoever looks finds out where: the histories are equal and the

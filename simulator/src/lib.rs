@@ -8,6 +8,7 @@
 
 mod acts;
 pub mod application;
+pub mod astray;
 mod booty;
 pub mod calls;
 mod creating;
@@ -23,6 +24,7 @@ pub mod liar;
 pub mod network;
 pub mod node;
 pub mod plan;
+mod replays;
 pub mod shrink;
 mod superseded;
 pub mod thief;

@@ -16,6 +16,7 @@ use kith_core::sync::{Link, LinkOutput};
 use kith_core::{ErrorKind, Result};
 
 use crate::application::Moody;
+use crate::astray::Straying;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::liar::Liar;
@@ -83,6 +84,8 @@ pub struct Node {
     /// ms that a round takes, until when.
     pub(crate) slow_disk: (u64, u64),
     pub(crate) slow_line: (u64, u64),
+    /// What becomes of its answers to who asks for wraps.
+    pub(crate) straying: Option<Straying>,
     pub(crate) invitation: Option<Invitation>,
     pub(crate) joined: bool,
     /// Why it was not let in.
@@ -170,6 +173,7 @@ impl Node {
             doom: None,
             slow_disk: (0, 0),
             slow_line: (0, 0),
+            straying: None,
             invitation: None,
             joined: false,
             refused: None,

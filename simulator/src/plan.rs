@@ -3,6 +3,7 @@
 use kith_core::replica::Role;
 
 use crate::application::Mood;
+use crate::astray::Astray;
 use crate::dice::Dice;
 use crate::liar::Lie;
 use crate::network::{Partition, Weather};
@@ -118,6 +119,14 @@ pub enum Act {
     Steal {
         node: usize,
     },
+    /// Of its answers to who asks for wraps, those to these nodes, by the bits of their numbers; the others get theirs so much later.
+    Astray {
+        node: usize,
+        how: Astray,
+        from: u64,
+        late: u64,
+        time: u64,
+    },
     Application {
         node: usize,
         mood: Mood,
@@ -156,6 +165,8 @@ pub struct Plan {
     pub shares: bool,
     /// Of the encryption; 0: nothing is sealed.
     pub suite: u8,
+    /// Members that nobody has ever heard of, with keys that nobody has: so many that the wraps of an epoch are not in its transaction.
+    pub ghosts: usize,
     /// When faults stop.
     pub until: u64,
     /// By their times.
@@ -201,7 +212,10 @@ impl Plan {
         };
         let power = dice.below(4) > 0;
         let shares = wanted.calm || !Dice::new(seed, "signatures").one_in(4);
-        let mut plan = Self { seed, nodes, liars, power, shares, suite, until, steps: Vec::new() };
+        let mut more = Dice::new(seed, "ghosts");
+        let ghosts =
+            if suite == 2 && !wanted.calm && nodes <= 12 && more.one_in(2) { 28 + more.below(4) } else { 0 };
+        let mut plan = Self { seed, nodes, liars, power, shares, suite, ghosts, until, steps: Vec::new() };
         plan.joins(&mut dice, wanted.calm);
         let honest = nodes - liars;
         for _ in 0..calls {
@@ -216,6 +230,7 @@ impl Plan {
         if !wanted.calm {
             plan.membership(&mut dice);
             plan.faults(&mut dice, honest);
+            plan.astray(&mut more, honest);
             plan.lies(&mut dice, honest);
         }
         plan.steps.sort_by_key(|step| step.at);
@@ -341,12 +356,22 @@ impl Plan {
         if more.one_in(3) && !damaged {
             let node = more.below(honest);
             let mut at = self.later(&mut more, Act::Steal { node });
+            // Now and then its owner has new keys before, the old ones are forgotten meanwhile, and others make some for the new ones.
+            let mut early = Dice::new(self.seed, "keys before a theft");
+            if at > 80_000 && early.one_in(2) {
+                self.steps.push(Step { at: 4_000 + early.below(9_000) as u64, act: Act::Rotate { node } });
+                for part in 2..6 {
+                    let act = Act::Rotate { node: early.below(honest) };
+                    self.steps.push(Step { at: at * part / 6, act });
+                }
+            }
             // Another one makes keys that the thief still has a way to, then its owner, and others again.
             for node in [more.below(honest), node, more.below(honest), more.below(honest)] {
                 at = (at + 500 + more.below(10_000) as u64).min(self.until);
                 self.steps.push(Step { at, act: Act::Rotate { node } });
             }
         }
+        self.days(honest);
         let mut more = Dice::new(self.seed, "set back");
         if more.one_in(8) && self.nodes < 32 && !damaged {
             let node = more.below(honest);
@@ -389,6 +414,47 @@ impl Plan {
         if dice.one_in(12) && self.nodes > 2 {
             let act = Act::Application { node: dice.below(honest), mood: Mood::Differs, time: u64::MAX / 2 };
             self.later(dice, act);
+        }
+    }
+
+    /// Somebody is away for weeks, and before that others have new keys.
+    fn days(&mut self, honest: usize) {
+        let mut dice = Dice::new(self.seed, "weeks away");
+        if self.nodes > 10 || !dice.one_in(16) {
+            return;
+        }
+        let node = dice.below(honest);
+        let time = dice.between(9, 25) * 86_400_000;
+        let at = self.later(&mut dice, Act::Sleep { node, time });
+        for _ in 0..1 + dice.below(3) {
+            let at = (at + dice.below(20_000) as u64).min(self.until);
+            self.steps.push(Step { at, act: Act::Rotate { node: dice.below(honest) } });
+        }
+    }
+
+    /// Where wraps are asked for, their authors' answers go astray, and then those of who hands them on.
+    fn astray(&mut self, dice: &mut Dice, honest: usize) {
+        if self.ghosts == 0 {
+            return;
+        }
+        for _ in 0..2 + dice.below(6) {
+            let how = match dice.below(6) {
+                0 => Astray::Lost,
+                1 => Astray::Late(dice.between(500, 25_000)),
+                2 => Astray::Denied,
+                3 => Astray::Forged,
+                _ => Astray::Withheld,
+            };
+            // To some, or to all; and new wraps are wanted.
+            let from = if dice.one_in(4) { u64::MAX } else { dice.number() };
+            let (node, time) = (dice.below(honest), dice.between(1_000, 60_000));
+            let late = if dice.one_in(2) { dice.between(500, 25_000) } else { 0 };
+            let at = self.later(dice, Act::Astray { node, how, from, late, time });
+            let by = if dice.one_in(2) { node } else { dice.below(honest) };
+            self.steps.push(Step {
+                at: (at + dice.below(2_000) as u64).min(self.until),
+                act: Act::Rotate { node: by },
+            });
         }
     }
 

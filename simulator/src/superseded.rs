@@ -14,12 +14,14 @@ use kith_oracle::words::kinds;
 use crate::booty::{publishes, ratchets};
 use crate::calls::call;
 use crate::dice::Dice;
-use crate::judge::history;
 use crate::node::NUMBER;
+use crate::replays::history;
 use crate::world::{Failed, Go, World};
 
 /// Of how many epochs keys are held.
 const HELD: usize = 32;
+/// After so long an old ratchet key goes, whoever has not heard of the next one, in ms; an hour is for looking.
+const WEEK: u64 = 7 * 86_400_000 + 3_600_000;
 
 /// All rows of keys.
 pub(crate) fn rows(tables: &dyn StateRead) -> Result<BTreeMap<Key, Vec<u8>>> {
@@ -115,6 +117,33 @@ impl World {
             }
         }
         Ok(all)
+    }
+
+    /// Of what a member has replaced more than a week ago nothing is there, though others are away that have not heard of it. (By its own clock, which was
+    /// never set.)
+    pub(crate) fn keys_of_weeks_are_gone(&mut self, before: &[u64]) -> Go {
+        let now = self.now();
+        for number in self.members() {
+            let node = &self.nodes[number];
+            // Where nothing is written nothing is tidied.
+            let idle = before.get(number).is_none_or(|before| *before == node.transactions);
+            if !self.is_steady(&node.me) || node.latest_clock > 0 || node.asleep_until > now || idle {
+                continue;
+            }
+            let failed = |error: kith_core::Error| ("reading-works", number, error.to_string());
+            let rows = rows(&ContextTables::new(&*node.disk.intact(), NUMBER)).map_err(failed)?;
+            let kept = rows.get(&Key::Ratchet).map(|row| ratchets(row)).unwrap_or_default();
+            // The newest that has been there for so long: what was before it is to be gone.
+            let had = self.judge.ratchets.range((number, 0)..=(number, u32::MAX));
+            let outlived = had.filter(|(_, since)| **since + WEEK < now).map(|((_, key), _)| *key).max();
+            let Some(newest) = outlived.filter(|newest| *newest > 0) else { continue };
+            self.report.outlived += 1;
+            if let Some(old) = kept.keys().find(|key| **key < newest) {
+                let detail = format!("its ratchet key {old} is there, and key {newest} for more than a week");
+                return Err(("superseded-keys-are-gone", number, detail));
+            }
+        }
+        Ok(())
     }
 
     /// Old ratchet keys go once nobody seals to them: when all other members have said something after the newest was published.

@@ -12,15 +12,16 @@ use kith_core::storage::ContextTables;
 use kith_oracle::oracle::Oracle;
 use zeroize::Zeroizing;
 
-use crate::judge::{Hoard, history};
+use crate::judge::Hoard;
 use crate::node::NUMBER;
+use crate::replays::history;
 use crate::world::{Go, World};
 
 /// Of how many epochs the keys are tried: each takes a replay of what is before it.
 const EPOCHS: usize = 8;
 
 /// What a row of keys is called in the store.
-fn row(key: &Key) -> Vec<u8> {
+pub(crate) fn row(key: &Key) -> Vec<u8> {
     [b"ring/", &key.encode()[..]].concat()
 }
 
@@ -46,7 +47,8 @@ pub(crate) struct Target {
 
 impl Target {
     /// Whether somebody has its keys, or gets them with all that it ever had, whoever a wrap is for.
-    fn is_had(&self, scope: Scope, hoard: &Hoard) -> bool {
+    /// (Of the wraps for ghosts one is enough.)
+    fn is_had(&self, scope: Scope, hoard: &Hoard, nodes: &BTreeSet<MemberId>) -> bool {
         if self.members.iter().any(|author| hoard.contains_key(&row(&Key::Chain(self.id, *author)))) {
             return true;
         }
@@ -54,7 +56,9 @@ impl Target {
         let ratchets = hoard.get(&row(&Key::Ratchet)).unwrap_or(&none);
         let roots = hoard.get(&row(&Key::From(self.author))).unwrap_or(&none);
         let recipients = self.members.iter().filter(|me| **me != self.author);
-        recipients.enumerate().any(|(index, me)| {
+        let ghost = recipients.clone().find(|me| !nodes.contains(me));
+        let tried = recipients.enumerate().filter(|(_, me)| nodes.contains(me) || Some(*me) == ghost);
+        tried.into_iter().any(|(index, me)| {
             let leaf = self.wraps.as_ref().and_then(|all| Leaf::of(&scope, &self.author, all, index));
             ratchets.iter().any(|ratchet| {
                 roots.iter().map(Some).chain([None]).any(|root| {
@@ -134,6 +138,7 @@ impl World {
         let mut latest = targets(scope, &all, &known, EPOCHS);
         self.find_wraps(&mut latest);
         self.report.stolen = stolen;
+        let nodes: BTreeSet<MemberId> = self.nodes.iter().map(|node| node.me).collect();
         for target in latest {
             self.report.apart += u64::from(matches!(target.epoch.wraps, Wraps::Root(_)));
             for (number, hoard) in &self.judge.hoards {
@@ -141,7 +146,7 @@ impl World {
                 if node.me == target.author {
                     continue;
                 }
-                let had = target.is_had(scope, hoard);
+                let had = target.is_had(scope, hoard, &nodes);
                 if target.members.contains(&node.me) {
                     self.report.thefts.1 += u64::from(had);
                     continue;
@@ -167,6 +172,14 @@ impl World {
         }
     }
 
+    fn reads(&self, number: usize, id: &TransactionId) -> bool {
+        let node = &self.nodes[number];
+        let Some(machine) = &node.machine else { return false };
+        let snapshot = node.disk.intact();
+        let found = machine.replica().transaction(&ContextTables::new(&*snapshot, NUMBER), id);
+        matches!(found, Ok(Some(found)) if found.is_opened())
+    }
+
     /// What a node holds, cannot read, and was sent by somebody honest.
     pub(crate) fn cannot_read(&self, number: usize) -> Option<String> {
         let node = &self.nodes[number];
@@ -177,13 +190,18 @@ impl World {
         let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let unopened = replica.unopened_places(&tables, None, usize::MAX).ok()?;
-        let honest = |author: &MemberId| {
-            self.nodes.iter().any(|other| other.me == *author && !other.standing.gone && other.is_honest())
+        let members = self.members();
+        // Who goes before anybody has asked for the wraps that it alone has takes them along.
+        let to_be_had = |author: &MemberId, id: &TransactionId| {
+            let mut nodes = self.nodes.iter().filter(|other| other.me == *author);
+            let honest = nodes.clone().any(|other| !other.standing.gone && other.is_honest());
+            let stays = self.plan.ghosts == 0 || nodes.any(|other| members.contains(&other.number));
+            honest && (stays || members.iter().any(|member| self.reads(*member, id)))
         };
-        let id = unopened
-            .iter()
-            .map(|place| place.id)
-            .find(|id| replica.location(&tables, id).ok().flatten().is_some_and(|at| honest(&at.author)))?;
+        let id = unopened.iter().map(|place| place.id).find(|id| {
+            let at = replica.location(&tables, id).ok().flatten();
+            at.is_some_and(|at| to_be_had(&at.author, id))
+        })?;
         Some(format!("{} calls are not opened, {id} by an honest member among them", unopened.len()))
     }
 }

@@ -13,8 +13,8 @@ use kith_core::storage::ContextTables;
 
 use crate::calls::state_key;
 use crate::disk::Disk;
-use crate::judge::verification;
 use crate::node::NUMBER;
+use crate::replays::verification;
 use crate::world::{Failed, Go, World, said};
 
 /// In so many ways each.

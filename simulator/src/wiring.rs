@@ -63,7 +63,10 @@ impl World {
             return;
         }
         if self.stopped(one, other) || self.stopped(other, one) {
-            let pause = 300 + self.dice.below(3_000) as u64;
+            // Who is away for days is looked for seldom.
+            let asleep = self.nodes[one].asleep_until.max(self.nodes[other].asleep_until);
+            let often = if asleep > self.now() + 3_600_000 { 600_000 } else { 3_000 };
+            let pause = 300 + self.dice.below(often) as u64;
             self.after(pause, Happening::Dial(edge));
             return;
         }

@@ -10,7 +10,9 @@ use kith_core::ErrorKind;
 use kith_core::network::LinkId;
 use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
 use kith_core::replica::MemberId;
+use kith_core::sync::Channel;
 
+use crate::astray::Answers;
 use crate::booty::{Booty, Stolen};
 use crate::dice::Dice;
 use crate::judge::{Judge, Violation};
@@ -43,6 +45,8 @@ pub(crate) enum Happening {
     },
     Start(usize),
     Well(usize),
+    /// A message is sent that was held back.
+    Late(usize),
 }
 
 /// What came of a world.
@@ -74,6 +78,12 @@ pub struct Report {
     pub stolen: Stolen,
     /// Those of these epochs that have their wraps apart from the transaction.
     pub apart: u64,
+    /// Answers about wraps that went astray.
+    pub astray: u64,
+    /// Epochs whose wraps somebody waits for at the end.
+    pub wanted: u64,
+    /// Members that had replaced a ratchet key more than a week ago, with somebody away who has not heard of that: it is gone.
+    pub outlived: u64,
     /// Messages that ask for what is sealed and not opened.
     pub lacking: u64,
     /// Calls that could not be opened at the end, which a liar sent.
@@ -129,6 +139,7 @@ pub(crate) struct World {
     pub(crate) last_invitation: Option<kith_core::invitation::Invitation>,
     pub(crate) judge: Judge,
     pub(crate) booty: Vec<Booty>,
+    pub(crate) answers: Answers,
     pub(crate) report: Report,
     runtime: tokio::runtime::Runtime,
     /// Whether each happening is printed (`KITH_TRACE`).
@@ -175,6 +186,7 @@ pub fn run(plan: &Plan) -> std::result::Result<Report, Violation> {
         last_invitation: None,
         judge: Judge::default(),
         booty: Vec::new(),
+        answers: Answers::default(),
         report: Report::default(),
         runtime,
         tells: std::env::var_os("KITH_TRACE").is_some(),
@@ -240,6 +252,7 @@ impl World {
             self.compare(node)?;
         }
         self.be_silent()?;
+        self.nothing_is_wanted_in_vain()?;
         self.keys_are_forgotten()
     }
 
@@ -263,6 +276,7 @@ impl World {
                 Happening::Reopen { node, link } => self.reopen(node, link)?,
                 Happening::Start(node) => self.start(node)?,
                 Happening::Well(node) => self.well(node),
+                Happening::Late(number) => self.too_late(number)?,
             }
         }
         self.time.fetch_max(end, Ordering::Relaxed);
@@ -372,9 +386,8 @@ impl World {
             match order {
                 Order::Send { link, channel, message } => {
                     self.report.lacking += u64::from(message.first() == Some(&crate::LACKING));
-                    let frame = node.lines.get(&link).and_then(|line| line.link.message(channel, message));
-                    if let Some(frame) = frame {
-                        self.line_orders(number, link, vec![LineOrder::Frame(frame)])?;
+                    if let Some(message) = self.strays(number, link, channel, message) {
+                        self.say_on(number, link, channel, message)?;
                     }
                 }
                 Order::Close { link, channel } => {
@@ -410,12 +423,21 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn say_on(&mut self, number: usize, link: LinkId, channel: Channel, message: Vec<u8>) -> Go {
+        let line = self.nodes[number].lines.get(&link);
+        match line.and_then(|line| line.link.message(channel, message)) {
+            Some(frame) => self.line_orders(number, link, vec![LineOrder::Frame(frame)]),
+            None => Ok(()),
+        }
+    }
+
     /// The invariants that a round may have broken.
     pub(crate) fn look(&mut self, number: usize) -> Go {
         let honest: Vec<(MemberId, bool)> =
             self.nodes.iter().map(|node| (node.me, node.is_honest())).collect();
         let node = &mut self.nodes[number];
         let written = node.disk.take_written();
+        self.judge.now = self.time.load(Ordering::Relaxed);
         self.judge.step(node, &honest, &written).map_err(|(invariant, detail)| (invariant, number, detail))
     }
 

@@ -46,7 +46,7 @@ fn scenario() -> Vec<Step> {
 }
 
 fn world(steps: Vec<Step>, power: bool) -> Plan {
-    Plan { seed: 7, nodes: 3, liars: 0, power, shares: true, suite: 1, until: 15_000, steps }
+    Plan { seed: 7, nodes: 3, liars: 0, power, shares: true, suite: 1, ghosts: 0, until: 15_000, steps }
 }
 
 /// Each node dies at its first write, at its second, and so on, until there is none left to die at; and loses what was not flushed, where commits are
@@ -103,6 +103,8 @@ fn who_slept_for_weeks_catches_up() {
     for suite in [0, 1, 2] {
         let report = run(&Plan { suite, ..world(steps.clone(), true) }).unwrap();
         assert!(report.slept > 20 * 86_400_000, "{report:?}");
+        // What the others have replaced more than a week ago is gone, though one has not heard of it.
+        assert_eq!(report.outlived > 0, suite != 0, "{report:?}");
         // The control: nobody is equal before.
         assert!(report.equal_after > report.slept);
     }

@@ -6,6 +6,7 @@ use zeroize::ZeroizeOnDrop;
 
 use super::{RatchetKey, Scope, Secret, Suite, Trouble};
 use crate::limits;
+use crate::replica::faults::{self, Fault};
 use crate::replica::{MemberId, TransactionId};
 use crate::sealed_box::Terms;
 
@@ -272,7 +273,7 @@ impl Pair {
         let terms = Self::terms(scope, [from, &to.member], &wrap, commit, root, step);
         let (sealed, next) = scope.seal_to(&to.key.key, &terms, seed.expose(), entropy)?;
         wrap.extend(sealed);
-        Ok((wrap, Self { added: to.added, step: step + 1, root: Some(next) }))
+        Ok((wrap, Self { added: to.added, step: step + 1, root: Self::go_on(root, next) }))
     }
 
     /// The ratchet key that a wrap is sealed to, and its step.
@@ -302,6 +303,11 @@ impl Pair {
         if commit(scope, ends[0], &seed) != *commit_to {
             return Err(Trouble::Seed);
         }
-        Ok((seed, Self { added: self.added, step: after, root: Some(next) }))
+        Ok((seed, Self { added: self.added, step: after, root: Self::go_on(root, next) }))
+    }
+
+    /// The root after a wrap: what opened that leads to it, and not back.
+    fn go_on(before: Option<&Secret>, next: Secret) -> Option<Secret> {
+        before.filter(|_| faults::is(Fault::KeepRoot)).cloned().or(Some(next))
     }
 }

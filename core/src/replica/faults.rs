@@ -85,11 +85,17 @@ pub enum Fault {
     KeepChains = 37,
     /// Old ratchet keys stay.
     KeepRatchets = 38,
+    /// An old ratchet key stays until all have seen a newer one, however long that takes.
+    KeepForWeeks = 39,
+    /// The root between two members stays what it was after the first wrap.
+    KeepRoot = 40,
+    /// Who has got an epoch's wraps at last tells nobody of those that have asked for them before.
+    TellNobody = 41,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -128,6 +134,9 @@ impl Fault {
         Self::SameNonce,
         Self::KeepChains,
         Self::KeepRatchets,
+        Self::KeepForWeeks,
+        Self::KeepRoot,
+        Self::TellNobody,
     ];
 }
 

@@ -50,7 +50,7 @@ pub use governance::{InvitationState, Member};
 pub use history::{Invalid, Verdict};
 pub use ids::{ContextId, MemberId, Role, StateKey, TransactionId};
 pub use memory::MemoryTables;
-pub(crate) use past::Past;
+pub(crate) use past::{KeyAct, Past};
 pub use payload::{Payload, Tip};
 pub use reading::{Location, entries, order, receipt, transaction, value};
 pub use receipt::{Place, Receipt, Rejection, TAIL};

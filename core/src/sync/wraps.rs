@@ -13,6 +13,7 @@ use super::{Failure, Output};
 use crate::encryption::Wrapped;
 use crate::limits;
 use crate::replica::TransactionId;
+use crate::replica::faults::{self, Fault};
 
 /// How long a peer has to answer.
 pub(super) const ANSWER_TIME: u64 = 10_000;
@@ -154,7 +155,10 @@ impl Session {
 
     pub(super) fn tell_of_wraps(&mut self, epochs: &[TransactionId], turn: &mut Turn<'_>) -> Step {
         for epoch in epochs {
-            if self.wraps.owed.remove(epoch) && turn.history.wraps_for(epoch, &self.peer()?)?.is_some() {
+            if self.wraps.owed.remove(epoch)
+                && !faults::is(Fault::TellNobody)
+                && turn.history.wraps_for(epoch, &self.peer()?)?.is_some()
+            {
                 turn.send(&Message::HaveWraps { epoch: *epoch });
             }
         }

@@ -202,22 +202,34 @@ fn an_old_ratchet_key_goes_once_all_have_seen_the_new_one() {
     assert_eq!(pair.members[1].key_troubles(), 0);
 }
 
+/// The other one never writes. Once they stayed as long as there was a new one each day: it was looked how old the newest is.
 #[test]
-fn an_old_ratchet_key_goes_after_a_week_whoever_is_silent() {
+fn an_old_ratchet_key_goes_a_week_after_the_next_one_whoever_is_silent() {
     let mut pair = Pair::new(Suite::X25519 as u8, false);
     pair.done(1, put(1));
     pair.done(1, Wish::RotateKeys);
-    pair.pass(6 * DAY);
-    pair.done(1, put(2));
-    // A day has passed, so there is one more.
-    assert_eq!(pair.members[1].ratchet_keys(), [0, 1, 2]);
-    pair.pass(8 * DAY);
-    pair.done(1, put(3));
-    assert_eq!(pair.members[1].ratchet_keys(), [0, 1, 2, 3], "the newest is new");
-    pair.pass(7 * DAY + HOUR);
-    pair.done(1, Wish::RotateKeys);
-    let newest = *pair.members[1].ratchet_keys().last().unwrap();
-    assert_eq!(newest, 4);
+    let begin = pair.now();
+    for (hours, kept) in [
+        (6 * 24, &[0, 1, 2][..]),
+        (7 * 24 - 1, &[0, 1, 2]),
+        // Key 1 is there for a week, key 2 for a day.
+        (7 * 24 + 2, &[1, 2, 3]),
+        (8 * 24, &[1, 2, 3]),
+        (13 * 24 + 2, &[2, 3, 4]),
+        (14 * 24 + 4, &[3, 4, 5]),
+    ] {
+        pair.until(begin + hours * HOUR);
+        pair.done(1, put(2));
+        // What can go is looked for once a minute.
+        pair.pass(HOUR / 30);
+        pair.done(1, put(3));
+        assert_eq!(pair.members[1].ratchet_keys(), kept, "after {hours} hours");
+    }
+    assert_eq!(made(&pair, 0), (0, 0));
+    // What the silent one says at last is sealed to the newest that it has.
+    let call = pair.done(0, put(4)).unwrap();
+    assert!(pair.members[1].opened_by_key(&call));
+    assert_eq!(pair.members[1].key_troubles(), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Book, DAY, FORGET, Keeper, SET_BACK, Stored, TIDY, writes};
 use crate::Result;
 use crate::encryption::{Scope, Secret};
 use crate::replica::faults::{self, Fault};
-use crate::replica::{Past, Payload, StateRead, TableWrite};
+use crate::replica::{KeyAct, Past, Payload, StateRead, TableWrite, TransactionId, transaction};
 
 /// Who was away for longer gets a new key of its own once it has caught up, whether it writes or not.
 const ASLEEP: u64 = 3 * DAY;
@@ -21,7 +21,7 @@ impl Keeper {
     /// A new ratchet key, to be written.
     pub(crate) fn draft_refresh(&mut self, past: &Past<'_>, entropy: [u8; 32]) -> Result<Payload> {
         let scope = self.scope(past.replica)?;
-        let (published, _) = self.published(past, scope)?;
+        let published = self.published(past, scope)?;
         let rows = Stored::new(past.tables);
         let ring = self.ring(scope, &rows);
         let (key, change) = rows.told(ring.refresh_after(published, &Secret::new(entropy)))?;
@@ -30,18 +30,24 @@ impl Keeper {
         Ok(Payload::RefreshKey(said))
     }
 
-    /// The number of this member's key that others seal to, and of the act that says so; none for the first one.
-    fn published(&self, past: &Past<'_>, scope: Scope) -> Result<(u32, Option<u32>)> {
+    /// The number of this member's key that others seal to.
+    fn published(&self, past: &Past<'_>, scope: Scope) -> Result<u32> {
+        Ok(self.own_acts(past, scope)?.last().map_or(0, |(number, _)| *number))
+    }
+
+    /// The keys of its own that this member has published after its first one, each by its number and with the act that says so.
+    fn own_acts(&self, past: &Past<'_>, scope: Scope) -> Result<Vec<(u32, KeyAct)>> {
         let seen = Seen::new(past, scope, &self.known);
         let added = past.members().find(|(member, _)| **member == self.me).map(|(_, added)| added);
-        let mut newest = (0, None);
+        let mut acts: Vec<(u32, KeyAct)> = Vec::new();
         for act in past.key_acts().filter(|act| act.author == self.me) {
-            let said = seen.said(&act.id).filter(|said| follows(newest.0, said.index));
+            let newest = acts.last().map_or(0, |(number, _)| *number);
+            let said = seen.said(&act.id).filter(|said| follows(newest, said.index));
             if let Some(said) = said.filter(|_| added.is_some_and(|added| past.precedes(&added, &act.id))) {
-                newest = (said.index, Some(act.number));
+                acts.push((said.index, act));
             }
         }
-        seen.or_failure(newest)
+        seen.or_failure(acts)
     }
 
     /// New keys are to be made before the next call.
@@ -84,7 +90,7 @@ impl Keeper {
         Ok(writes(forgotten.into_iter().chain([Change::put(Key::Awake, &self.now)])))
     }
 
-    /// Old ratchet keys go once nobody seals to them.
+    /// Old ratchet keys go once nobody seals to them: with each one that is newer it is looked whether all have seen that, or have had a week to.
     fn forget(&self, past: &Past<'_>) -> Result<Option<Change>> {
         let scope = self.scope(past.replica)?;
         let rows = Stored::new(past.tables);
@@ -93,18 +99,25 @@ impl Keeper {
             return Ok(None);
         }
         let (oldest, newest) = rows.told(ring.own_keys())?;
-        if oldest == newest {
+        if oldest == newest || faults::is(Fault::KeepRatchets) {
             return Ok(None);
         }
-        let (published, Some(number)) = self.published(past, scope)? else { return Ok(None) };
-        if published != newest {
+        let published = self.own_acts(past, scope)?;
+        if published.last().is_none_or(|(number, _)| *number != newest) {
             return Ok(None);
         }
-        let refreshed = Self::book(past.tables)?.refreshed;
-        let old = refreshed != SET_BACK && self.ago(refreshed) > FORGET;
-        if (old || past.all_have_seen(number)?) && !faults::is(Fault::KeepRatchets) {
-            return rows.told(ring.forget_keys(newest)).map(Some);
+        for (number, act) in published.into_iter().rev().take_while(|(number, _)| *number > oldest) {
+            if past.all_have_seen(act.number)? || self.is_week_old(past, &act.id)? {
+                return rows.told(ring.forget_keys(number)).map(Some);
+            }
         }
         Ok(None)
+    }
+
+    /// Whether this member wrote that more than a week ago, by its own clock then and now.
+    fn is_week_old(&self, past: &Past<'_>, id: &TransactionId) -> Result<bool> {
+        let unknown = Self::book(past.tables)?.refreshed == SET_BACK || faults::is(Fault::KeepForWeeks);
+        let written = transaction(past.tables, id)?.map(|written| written.header.timestamp);
+        Ok(!unknown && written.is_some_and(|written| self.ago(written) > FORGET))
     }
 }
