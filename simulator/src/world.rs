@@ -90,6 +90,8 @@ pub struct Report {
     pub unopened: u64,
     /// ms of virtual time until all were equal.
     pub equal_after: u64,
+    /// Rounds of all nodes from when nothing failed any more until all were equal.
+    pub healing: u64,
     /// ms for which the longest sleep went on once the faults had stopped.
     pub slept: u64,
     /// Nodes whose state is another one than the others', since their application is.
@@ -239,9 +241,11 @@ impl World {
         self.last_lies()?;
         self.heal()?;
         self.sleep_on()?;
+        let peace = self.report.rounds;
         self.until(self.now() + 20_000)?;
         self.last_words()?;
         self.become_equal()?;
+        self.report.healing = self.report.rounds - peace;
         self.be_let_in()?;
         self.become_equal()?;
         self.refused_rightly()?;
