@@ -334,3 +334,28 @@ async fn a_context_outlives_its_node_and_says_what_became_of_it() {
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(error.to_string().contains("dropped"), "{error}");
 }
+
+/// Whoever opens a node may give up at any moment: nothing panics, and the directory opens again.
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_may_be_given_up_at_any_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let opening = || Node::open(Options::local(directory.path()));
+    let node = opening().await.unwrap();
+    let context = node.create_context(CreateOptions::default()).await.unwrap();
+    context.put(key("x"), b"kept").await.unwrap();
+    node.shutdown().await.unwrap();
+    let (mut patience, mut given_up) = (std::time::Duration::from_micros(50), 0);
+    let node = loop {
+        match tokio::time::timeout(patience, opening()).await {
+            Ok(Ok(node)) => break node,
+            // The one before may have the directory still.
+            Ok(Err(error)) => assert_eq!(error.kind(), ErrorKind::Busy, "{error}"),
+            Err(_) => given_up += 1,
+        }
+        patience = (patience + patience / 4).min(PATIENCE);
+    };
+    assert!(given_up >= 3, "the control: {given_up}");
+    let found = node.context(context.id()).unwrap().get(key("x"), Level::Tentative).await.unwrap();
+    assert_eq!(found.unwrap(), b"kept");
+    node.shutdown().await.unwrap();
+}

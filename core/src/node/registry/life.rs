@@ -44,6 +44,17 @@ impl Awake {
     }
 }
 
+/// A runtime that no node has yet. Whoever opens one may give up, also on a thread that must not wait for what still runs: there dropping a runtime panics.
+struct Unused(Option<tokio::runtime::Runtime>);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// One `sync_once` that is under way, until it is dropped.
 struct Syncing(Arc<Registry>);
 
@@ -65,6 +76,7 @@ impl Registry {
         process::opening()?;
         let runtime = runtime("kith-async")?;
         let handle = runtime.handle().clone();
+        let mut unused = Unused(Some(runtime));
         let started = handle.clone();
         let node = handle.spawn(async move {
             let opened = open_blocking(&options, options.storage_key.clone()).await?;
@@ -77,13 +89,10 @@ impl Registry {
         match node.await.map_err(|e| Error::internal(format!("opening panicked: {e}"))).and_then(|node| node)
         {
             Ok(node) => {
-                *lock(&node.runtime) = Some(runtime);
+                *lock(&node.runtime) = unused.0.take();
                 Ok(node)
             }
-            Err(error) => {
-                runtime.shutdown_background();
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
