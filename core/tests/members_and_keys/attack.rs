@@ -1,8 +1,8 @@
 //! What can be opened with keys that somebody has, of all that was ever sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kith_core::encryption::{Epoch, Scope, Suite, Trouble, seal_again};
+use kith_core::encryption::{Epoch, Scope, Suite, Trouble, Wraps, seal_again};
 use kith_core::keyring::{Key, Ring, Rows};
 use kith_core::node::Context;
 use kith_core::replica::{Kind, MemberId, Payload, Replica, Tip, Transaction, TransactionId};
@@ -104,20 +104,26 @@ impl Sent {
         })
     }
 
-    /// Tries every wrap, whoever it is for, with every private key and every root.
+    /// Tries every wrap, whoever it is for, with every private key, whatever number that has, and every root.
     fn all_from(&self, mut keys: Hoard) -> Hoard {
-        let ratchets = keys.get(&Key::Ratchet).cloned().unwrap_or_default();
+        let privates: BTreeSet<Vec<u8>> =
+            keys.get(&Key::Ratchet).into_iter().flatten().flat_map(|row| privates(row)).collect();
         for made in &self.epochs {
+            let Wraps::Inline(wraps) = &made.epoch.wraps else { panic!("few members, and wraps apart") };
             let roots = keys.get(&Key::From(made.author)).cloned().unwrap_or_default();
-            for me in made.members.iter().filter(|me| **me != made.author) {
-                for ratchet in &ratchets {
+            let recipients = made.members.iter().filter(|me| **me != made.author);
+            for (me, wrap) in recipients.zip(wraps.chunks(self.scope.suite.wrap())) {
+                for private in &privates {
+                    // The only one, under the number that the wrap asks for.
+                    let ratchet = [&[1, 1, 0, 0, 0], &wrap[4..8], private, &[1]].concat();
                     for root in roots.iter().map(Some).chain([None]) {
                         let mut rows = Loot([(Key::Ratchet, ratchet.clone())].into());
                         rows.0.extend(root.map(|root| (Key::From(made.author), root.clone())));
                         let ring = Ring { scope: self.scope, me: *me, rows: &rows };
                         let taken =
                             ring.receive_epoch(&made.id, &made.author, &made.epoch, &made.members, None);
-                        for change in taken.into_iter().flatten() {
+                        let derived = taken.into_iter().flatten().filter(|change| change.key != Key::Ratchet);
+                        for change in derived {
                             let value = change.value.map(|value| value.to_vec());
                             keys.entry(change.key).or_default().extend(value);
                         }
@@ -127,6 +133,12 @@ impl Sent {
         }
         keys
     }
+}
+
+/// As a row of ratchet keys is written: version, how many, each with its number; and whether the newest is exposed.
+fn privates(row: &[u8]) -> Vec<Vec<u8>> {
+    let count = u32::from_le_bytes(row[1..5].try_into().unwrap()) as usize;
+    (0..count).map(|n| row[5 + 36 * n + 4..][..32].to_vec()).collect()
 }
 
 /// A call as it was sent; none if it is no sealed one, or how it was sealed is not known here.
