@@ -45,7 +45,7 @@ struct Usage {
 }
 
 /// What may stay however often something was done: what pools and caches keep for later.
-let slack = 2 << 20
+let slack = 512 << 10
 let rounds = Int(CommandLine.arguments[1])!
 
 /// Does something so often, and then again; the second time may add nothing but `each` bytes a round.
@@ -95,8 +95,8 @@ var (passed, failed) = (0, 0)
 
 await check("what stays is seen") {
     do {
-        try await steady("leaks of 4 KiB", 1000) { _ in
-            kept.append(UnsafeMutableRawPointer.allocate(byteCount: 4 << 10, alignment: 16))
+        try await steady("leaks of 1 KiB", 1000) { _ in
+            kept.append(UnsafeMutableRawPointer.allocate(byteCount: 1 << 10, alignment: 16))
         }
     } catch is Soaked {
         for leak in kept { leak.deallocate() }
