@@ -176,7 +176,7 @@ fn usable(known: &Oracle, epoch: &Target, message: &TransactionId) -> bool {
     let cuts = [Kind::Remove as u8, Kind::Leave as u8, Kind::Fork as u8];
     let cut = |id: &&TransactionId| known.history.get(id).is_some_and(|known| cuts.contains(&known.kind()));
     let Some(governance) = known.before(&message.id) else { return false };
-    message.past.iter().filter(cut).all(|cut| at.past.contains(cut))
+    message.past.all().iter().filter(cut).all(|cut| at.past.contains(cut))
         && epoch.members.iter().all(|member| governance.members.contains_key(member))
 }
 

@@ -234,6 +234,15 @@ fn injected(what: &str) -> Error {
 }
 
 impl Inner {
+    /// Writes a record.
+    fn set(&mut self, (space, key, value): Row) {
+        let rows = &mut self.spaces[space as usize];
+        match value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+
     /// Writes a record; gives it as it was.
     fn put(&mut self, (space, key, value): Row) -> Row {
         let rows = &mut self.spaces[space as usize];
@@ -294,17 +303,21 @@ impl Store for Disk {
         let row = |write: &Write| (write.keyspace, write.key.clone(), write.value.as_deref().map(Into::into));
         let rows = || batch.writes.iter().map(row).collect();
         self.write().at_write(rows, |inner| {
-            let mut undo = Vec::new();
             for write in &batch.writes {
-                inner.damaged.remove(&(write.keyspace, write.key.clone()));
+                if !inner.damaged.is_empty() {
+                    inner.damaged.remove(&(write.keyspace, write.key.clone()));
+                }
                 if write.value.is_some() {
                     inner.written.push((write.keyspace, write.key.clone()));
                 }
-                undo.push(inner.put(row(write)));
             }
             match durability {
-                Durability::Power => inner.unflushed.clear(),
+                Durability::Power => {
+                    batch.writes.iter().for_each(|write| inner.set(row(write)));
+                    inner.unflushed.clear();
+                }
                 Durability::Process => {
+                    let undo = batch.writes.iter().map(|write| inner.put(row(write))).collect();
                     inner.unflushed.push(undo);
                     // An engine flushes by itself after a while.
                     if inner.unflushed.len() > UNFLUSHED {

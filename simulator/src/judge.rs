@@ -68,6 +68,8 @@ pub struct Judge {
     pub replays: usize,
     /// What honest members have sealed at each position of their chains.
     positions: HashMap<(MemberId, [u8; 32], u32), TransactionId>,
+    /// Those whose position has been looked at: the id of a transaction is of its header, in which that stands.
+    placed: HashSet<TransactionId>,
     /// Calls whose key stream is known, the beginnings of those, and how many calls there are at one position.
     streamed: HashSet<TransactionId>,
     streams: HashMap<Vec<u8>, TransactionId>,
@@ -80,6 +82,8 @@ pub struct Judge {
     pub(crate) ratchets: BTreeMap<(usize, u32), u64>,
     /// The time.
     pub(crate) now: u64,
+    /// Who is honest, of each node, as it was last.
+    nodes: Vec<(MemberId, bool)>,
     /// Those that seal what they say, and say it once.
     pub(crate) honest: BTreeSet<MemberId>,
 }
@@ -107,8 +111,11 @@ fn no_fork_of_the_honest(transaction: Option<&Transaction>, nodes: &[(MemberId, 
 impl Judge {
     /// What a round, or a start, of a node may have broken.
     pub fn step(&mut self, node: &mut Node, nodes: &[(MemberId, bool)], written: &[RecordKey]) -> Check {
-        let honest = nodes.iter().filter(|(_, honest)| *honest).map(|(member, _)| *member);
-        self.honest = honest.collect();
+        if self.nodes != nodes {
+            self.nodes = nodes.to_vec();
+            let honest = nodes.iter().filter(|(_, honest)| *honest).map(|(member, _)| *member);
+            self.honest = honest.collect();
+        }
         let Some(machine) = &node.machine else { return Ok(()) };
         let replica = machine.replica();
         self.queues(node, machine)?;
@@ -244,10 +251,13 @@ impl Judge {
 
     /// No two ciphertexts of an honest member have one key.
     fn sealed_once(&mut self, node: &Node, author: MemberId, id: &TransactionId) -> Check {
-        let Some(machine) = &node.machine else { return Ok(()) };
+        let Some(machine) = node.machine.as_ref().filter(|_| !self.placed.contains(id)) else {
+            return Ok(());
+        };
         let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let Ok(Some(found)) = machine.replica().transaction(&tables, id) else { return Ok(()) };
+        self.placed.insert(*id);
         if !found.header.is_sealed() {
             return Ok(());
         }

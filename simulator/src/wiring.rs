@@ -2,7 +2,7 @@
 
 use kith_core::network::LinkId;
 use kith_core::node::machine::{Heard, Input};
-use kith_core::sync::Link;
+use kith_core::sync::{Channel, Link};
 
 use crate::network::{Lane, PATIENCE, Wire};
 use crate::node::{Line, LineOrder};
@@ -116,6 +116,15 @@ impl World {
         orders.extend(node.carry_out(id, outputs, peer_id, now));
         // A new wire has room.
         let _ = self.line_orders(own, id, orders);
+    }
+
+    /// A message of a node goes out on a line, if that is there still.
+    pub(crate) fn say_on(&mut self, number: usize, link: LinkId, channel: Channel, message: Vec<u8>) -> Go {
+        let line = self.nodes[number].lines.get(&link);
+        match line.and_then(|line| line.link.message(channel, message)) {
+            Some(frame) => self.line_orders(number, link, vec![LineOrder::Frame(frame)]),
+            None => Ok(()),
+        }
     }
 
     /// Carries out what a line wants.

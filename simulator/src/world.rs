@@ -10,14 +10,13 @@ use kith_core::ErrorKind;
 use kith_core::network::LinkId;
 use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
 use kith_core::replica::MemberId;
-use kith_core::sync::Channel;
 
 use crate::astray::Answers;
 use crate::booty::{Booty, Stolen};
 use crate::dice::Dice;
 use crate::judge::{Judge, Violation};
 use crate::network::{Partition, Weather, Wire};
-use crate::node::{Good, LineOrder, Node};
+use crate::node::{Good, Node};
 use crate::plan::Plan;
 
 /// After how many rounds there is the first full comparison.
@@ -425,14 +424,6 @@ impl World {
             self.want_wake(number, deadline);
         }
         Ok(())
-    }
-
-    pub(crate) fn say_on(&mut self, number: usize, link: LinkId, channel: Channel, message: Vec<u8>) -> Go {
-        let line = self.nodes[number].lines.get(&link);
-        match line.and_then(|line| line.link.message(channel, message)) {
-            Some(frame) => self.line_orders(number, link, vec![LineOrder::Frame(frame)]),
-            None => Ok(()),
-        }
     }
 
     /// The invariants that a round may have broken.

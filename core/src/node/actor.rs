@@ -241,8 +241,10 @@ impl Actor {
 
     /// What is kept for later, each beside its limit.
     pub(super) fn kept(&self) -> Vec<Kept> {
-        let sessions = self.sessions.values().flat_map(|connected| connected.session.kept());
-        sessions.chain([Kept::new("postponed commands", self.postponed.len(), ROUND)]).collect()
+        let mut all = Vec::with_capacity(32 * (1 + self.sessions.len()));
+        all.push(Kept::new("postponed commands", self.postponed.len(), ROUND));
+        self.sessions.values().for_each(|connected| connected.session.add_kept(&mut all));
+        all
     }
 
     pub(super) fn removed(&self) -> Option<&str> {

@@ -21,7 +21,12 @@ impl Session {
     /// See the module.
     #[must_use]
     pub fn kept(&self) -> Vec<Kept> {
-        let mut all = Vec::with_capacity(20);
+        let mut all = Vec::new();
+        self.add_kept(&mut all);
+        all
+    }
+
+    pub(crate) fn add_kept(&self, all: &mut Vec<Kept>) {
         all.extend(self.live.kept());
         all.extend(self.outgoing.kept());
         all.extend(self.incoming.kept());
@@ -29,6 +34,5 @@ impl Session {
         all.extend(self.wraps.kept());
         all.extend(self.rounds.kept());
         all.extend(self.handshake.kept());
-        all
     }
 }

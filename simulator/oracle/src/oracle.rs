@@ -3,6 +3,7 @@
 //! It shares nothing with the engine but the types of transactions and receipts. No index, no version, no cache: causal
 //! pasts are sets, the state is a map, and everything is computed anew each time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -48,8 +49,54 @@ impl Known {
     }
 }
 
-/// Of ids, which are hashes: they need not be hashed again.
-pub type Ids = HashSet<TransactionId, BuildHasherDefault<AsItIs>>;
+/// The transactions of a history in the order in which they were found to be valid, and the number that each has there. Ids are hashes: they need not be
+/// hashed again.
+#[derive(Debug, Default)]
+struct Numbers {
+    ids: Vec<TransactionId>,
+    numbers: HashMap<TransactionId, usize, BuildHasherDefault<AsItIs>>,
+}
+
+/// A set of transactions of one history, as a bit for each.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    of: Rc<RefCell<Numbers>>,
+    bits: Vec<u64>,
+}
+
+impl Ids {
+    pub fn contains(&self, id: &TransactionId) -> bool {
+        let number = self.of.borrow().numbers.get(id).copied();
+        number.is_some_and(|number| {
+            self.bits.get(number / 64).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.bits.iter().map(|bits| bits.count_ones() as usize).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bits.iter().all(|bits| *bits == 0)
+    }
+
+    /// What is in it.
+    pub fn all(&self) -> Vec<TransactionId> {
+        let numbers =
+            (0..64 * self.bits.len()).filter(|number| self.bits[number / 64] >> (number % 64) & 1 == 1);
+        let of = self.of.borrow();
+        numbers.map(|number| of.ids[number]).collect()
+    }
+
+    /// Takes in a transaction and all that it builds on.
+    fn take(&mut self, known: &Known) {
+        let number = self.of.borrow().numbers[&known.id];
+        let length = known.past.bits.len().max(number / 64 + 1).max(self.bits.len());
+        self.bits.resize(length, 0);
+        self.bits.iter_mut().zip(&known.past.bits).for_each(|(bits, more)| *bits |= more);
+        self.bits[number / 64] |= 1 << (number % 64);
+    }
+}
 
 /// The first bytes of what is a hash.
 #[derive(Debug, Default)]
@@ -182,14 +229,19 @@ fn validate<'a>(
         }
     }
     let mut history = History::new();
+    let numbers = Rc::<RefCell<Numbers>>::default();
     let mut verdicts: HashMap<TransactionId, Verdict> = HashMap::new();
     loop {
         let before = waiting.len();
         waiting.retain(|(_, id), transaction| {
-            let verdict = judge_one(context, *id, transaction, &history, &verdicts);
+            let verdict = judge_one(context, *id, transaction, &history, &numbers, &verdicts);
             match verdict {
                 Ok(known) => {
                     history.insert(*id, known);
+                    let mut of = numbers.borrow_mut();
+                    let number = of.ids.len();
+                    of.ids.push(*id);
+                    of.numbers.insert(*id, number);
                     verdicts.insert(*id, Verdict::Valid);
                     false
                 }
@@ -236,6 +288,7 @@ fn judge_one(
     id: TransactionId,
     transaction: &Transaction,
     history: &History,
+    numbers: &Rc<RefCell<Numbers>>,
     verdicts: &HashMap<TransactionId, Verdict>,
 ) -> Result<Known, Verdict> {
     let header = &transaction.header;
@@ -251,7 +304,7 @@ fn judge_one(
     if header.sequence > 1 {
         links.push(header.previous);
     }
-    let mut named: Vec<TransactionId> = links.iter().chain(&references).copied().collect();
+    let named: Vec<TransactionId> = links.iter().chain(&references).copied().collect();
     if named.iter().any(|id| matches!(verdicts.get(id), Some(Verdict::Invalid(_)))) {
         return Err(Verdict::Invalid("names something invalid"));
     }
@@ -297,17 +350,8 @@ fn judge_one(
         require(history[&TransactionId(header.epoch)].kind() == kinds::EPOCH, "epoch")?;
     }
 
-    named.sort_by_key(|id| std::cmp::Reverse(history[id].past.len()));
-    let mut past = Ids::default();
-    for id in named {
-        // What is in it came with all that it builds on.
-        if past.is_empty() {
-            past.clone_from(&history[&id].past);
-            past.insert(id);
-        } else if past.insert(id) {
-            past.extend(history[&id].past.iter());
-        }
-    }
+    let mut past = Ids { of: Rc::clone(numbers), bits: Vec::new() };
+    named.iter().for_each(|id| past.take(&history[id]));
     if let (Some(Payload::Add(add)), Some(1..)) = (&payload, suite) {
         let package = &add.key_package;
         let sound = Suite::from_number(package.suite).map(|suite| suite.check_key(&package.ratchet_key));
@@ -319,7 +363,7 @@ fn judge_one(
             Some(Payload::Add(other)) => other.key_package.ratchet_key == package.ratchet_key,
             _ => false,
         };
-        require(!past.iter().any(before), "Add: keys were handed in before")?;
+        require(!past.all().iter().any(before), "Add: keys were handed in before")?;
     }
     Ok(Known { transaction: Rc::new(transaction.clone()), id, payload, past: Rc::new(past) })
 }
