@@ -9,9 +9,9 @@ use std::sync::Arc;
 use kith_core::ErrorKind;
 use kith_core::network::Hub;
 use kith_core::node::{Context, CreateOptions, Encryption, Engine, Event, Level, Node, Options};
-use kith_core::replica::{Kind, Replica, Role, Tip, Transaction, TransactionId};
-use kith_core::storage::{ContextTables, Keyspace, MemoryStore, Store};
-use nodes::{PATIENCE, equal, join, key, until};
+use kith_core::replica::{Kind, Role, Transaction, TransactionId};
+use kith_core::storage::{Keyspace, MemoryStore, Store};
+use nodes::{PATIENCE, equal, history, join, key, until};
 
 /// Most messages of one author in one epoch.
 const MESSAGES: usize = 256;
@@ -28,19 +28,6 @@ async fn watched(hub: &Hub) -> (Node, Arc<MemoryStore>) {
     let mut options = Options::in_memory(hub);
     options.engine = Engine::Given(Arc::clone(&store) as Arc<dyn Store>);
     (Node::open(options).await.unwrap(), store)
-}
-
-/// The history of a node's only context, as it is kept.
-fn history(store: &MemoryStore, context: &Context) -> Vec<Transaction> {
-    let snapshot = store.snapshot().unwrap();
-    let tables = ContextTables::new(&*snapshot, 1);
-    let replica = Replica::open(context.id(), &tables).unwrap();
-    let mut all = Vec::new();
-    for (author, _) in replica.tips() {
-        let start = Tip { sequence: 0, id: TransactionId::default() };
-        all.extend(replica.chain(&tables, author, start, 10_000).unwrap().into_iter().map(|(_, t)| t));
-    }
-    all
 }
 
 fn of_kind(all: &[Transaction], kind: Kind) -> Vec<&Transaction> {
@@ -76,7 +63,7 @@ async fn calls_are_sealed_and_everybody_reads_them() {
             assert!(verified.difference.is_none(), "{:?}", verified.difference);
         }
         for (store, context) in [(&a, &mine), (&b, &yours)] {
-            let all = history(store, context);
+            let all = history(&**store, context);
             let calls = of_kind(&all, Kind::Call);
             assert_eq!(calls.len(), 21);
             assert!(calls.iter().all(|call| call.header.is_sealed() && call.is_opened()));
@@ -104,7 +91,7 @@ async fn contexts_that_are_not_sealed_stay_as_they_are() {
     assert_eq!(context.rotate_keys().await.unwrap_err().kind(), ErrorKind::Unsupported);
     let security = context.security().await.unwrap();
     assert_eq!((security.suite, security.epoch), (0, None));
-    let all = history(&store, &context);
+    let all = history(&*store, &context);
     assert_eq!(all.len(), 2);
     assert!(all.iter().all(|t| !t.header.is_sealed() && t.key.is_none()));
     anna.shutdown().await.unwrap();
@@ -128,7 +115,7 @@ async fn who_joins_late_reads_all_epochs_and_who_is_removed_gets_no_more_keys() 
         assert_eq!(value(&his, &number.to_string()).await.unwrap(), number.to_le_bytes());
     }
     assert_eq!(
-        of_kind(&history(&c, &his), Kind::Epoch).len(),
+        of_kind(&history(&*c, &his), Kind::Epoch).len(),
         2,
         "one for each 256 messages, none for joining"
     );
@@ -220,7 +207,7 @@ async fn rotating_replaces_the_members_own_key_and_the_epoch() {
     let after = mine.security().await.unwrap();
     assert_ne!(before.epoch, after.epoch);
     assert_eq!(after.pending, None);
-    let all = history(&a, &mine);
+    let all = history(&*a, &mine);
     assert_eq!(of_kind(&all, Kind::RefreshKey).len(), 1);
     mine.put(key("x"), b"2").await.unwrap();
     equal(&mine, &yours).await;
@@ -250,7 +237,7 @@ async fn a_call_that_is_refused_uses_no_key() {
         assert_eq!(refused.kind(), ErrorKind::Rejected);
     }
     context.put(key("x"), b"3").await.unwrap();
-    let all = history(&store, &context);
+    let all = history(&*store, &context);
     let counters: Vec<u32> = of_kind(&all, Kind::Call).iter().map(|call| call.header.counter).collect();
     assert_eq!(counters, [0, 1]);
     anna.shutdown().await.unwrap();

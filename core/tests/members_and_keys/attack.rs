@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use kith_core::encryption::{Epoch, Scope, Suite, Trouble, Wraps, seal_again};
 use kith_core::keyring::{Key, Ring, Rows};
 use kith_core::node::Context;
-use kith_core::replica::{Kind, MemberId, Payload, Replica, Tip, Transaction, TransactionId};
-use kith_core::storage::{ContextTables, Store};
+use kith_core::replica::{Kind, MemberId, Payload, Transaction, TransactionId};
+use kith_core::storage::Store;
 use kith_oracle::oracle::Oracle;
 use kith_oracle::probe::Probe;
 use zeroize::Zeroizing;
 
 use crate::hoarder::Hoard;
+use crate::nodes::history;
 
 /// A few rows, to be tried together.
 struct Loot(BTreeMap<Key, Vec<u8>>);
@@ -35,19 +36,6 @@ pub(crate) struct Sent {
     scope: Scope,
     calls: BTreeMap<TransactionId, Transaction>,
     epochs: Vec<Made>,
-}
-
-/// The history in a store of a node's first context.
-fn history(store: &dyn Store, context: &Context) -> Vec<Transaction> {
-    let snapshot = store.snapshot().unwrap();
-    let tables = ContextTables::new(&*snapshot, 1);
-    let replica = Replica::open(context.id(), &tables).unwrap();
-    let mut all = Vec::new();
-    for (author, _) in replica.tips() {
-        let start = Tip { sequence: 0, id: TransactionId::default() };
-        all.extend(replica.chain(&tables, author, start, 10_000).unwrap().into_iter().map(|(_, t)| t));
-    }
-    all
 }
 
 impl Sent {

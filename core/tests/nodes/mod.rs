@@ -12,8 +12,8 @@ use kith_core::invitation::{Invitation, Unsigned};
 use kith_core::keyring::Key;
 use kith_core::network::{Hub, PeerId};
 use kith_core::node::{Context, Engine, Event, Events, InviteOptions, JoinOptions, Node, Options};
-use kith_core::replica::{Role, StateKey, TransactionId};
-use kith_core::storage::{Keyspace, MemoryStore, Store};
+use kith_core::replica::{Replica, Role, StateKey, Tip, Transaction, TransactionId};
+use kith_core::storage::{ContextTables, Keyspace, MemoryStore, Store};
 
 /// How long a test waits for something that has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -133,4 +133,17 @@ pub fn sign(changed: Invitation) -> String {
         addresses: changed.addresses,
     };
     Invitation::sign(unsigned, &SigningKey::from_bytes(&[5; 32])).unwrap().to_text()
+}
+
+/// The history of a node's first context, as it is kept.
+pub fn history(store: &dyn Store, context: &Context) -> Vec<Transaction> {
+    let snapshot = store.snapshot().unwrap();
+    let tables = ContextTables::new(&*snapshot, 1);
+    let replica = Replica::open(context.id(), &tables).unwrap();
+    let mut all = Vec::new();
+    for (author, _) in replica.tips() {
+        let start = Tip { sequence: 0, id: TransactionId::default() };
+        all.extend(replica.chain(&tables, author, start, 10_000).unwrap().into_iter().map(|(_, t)| t));
+    }
+    all
 }
