@@ -72,6 +72,8 @@ pub(crate) struct Start {
 pub(crate) struct Actor {
     start: Start,
     replica: Replica,
+    /// Whether that is not what the store holds: after an error, until the store could be read.
+    stale: bool,
     keeper: Keeper,
     room: WaitingRoom,
     /// In the order of the links: what a round does must not hang on how a map lays out its keys.
@@ -116,6 +118,7 @@ impl Actor {
         let mut actor = Self {
             start,
             replica,
+            stale: false,
             keeper,
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
@@ -264,9 +267,9 @@ impl Actor {
             self.keeper = Keeper::new(self.start.shared.id, self.start.shared.me);
             self.gossiping.look_anew();
             self.fetching = Fetching::default();
-            match open(&self.start) {
-                Ok(replica) => self.replica = replica,
-                Err(error) => self.start.shared.close(&format!("the store failed: {error}")),
+            self.stale = true;
+            if let Err(error) = self.read_anew() {
+                self.start.shared.close_by_store(&error);
             }
             let now = self.now();
             self.blocked.iter_mut().for_each(|(_, since)| *since = now);
@@ -277,7 +280,18 @@ impl Actor {
         }
     }
 
+    /// Nothing is done on what is in memory while it is not what the store holds.
+    fn read_anew(&mut self) -> Result<()> {
+        if self.stale {
+            self.replica = open(&self.start)?;
+            self.stale = false;
+            self.start.shared.reopen();
+        }
+        Ok(())
+    }
+
     fn try_round(&mut self, stage: &mut Stage) -> Result<()> {
+        self.read_anew()?;
         let store = Arc::clone(&self.start.store);
         let number = self.start.shared.number;
         self.keeper.now = self.start.clock.now();

@@ -42,7 +42,8 @@ pub use info::{
     IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo,
 };
 pub use options::{
-    Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Options, Transport,
+    Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Opener, Options,
+    Transport,
 };
 use registry::Registry;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -135,7 +136,9 @@ impl Node {
     /// [`Node::resume`], calls that need the store or the network are [`ErrorKind::Closed`]; [`Node::contexts`], [`Node::status`] and what handles
     /// know by themselves go on. Twice is fine. A node without a directory keeps its store in memory.
     ///
-    /// [`ErrorKind::Timeout`] if that is not done by the deadline, since an application does not return from a call: it goes on in the background.
+    /// [`ErrorKind::Timeout`] if that is not done by the deadline, since an application does not return from a call: it goes on in the background. Where the
+    /// store cannot be closed in order the error says so ([`ErrorKind::Storage`]), and the node is suspended all the same: files and locks are given back, and
+    /// resuming opens the store anew. Only what was to survive no more than the process's death may be missing then.
     pub async fn suspend(&self, deadline: Duration) -> Result<()> {
         self.registry.suspend(deadline).await
     }
@@ -155,6 +158,9 @@ impl Node {
     /// For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step with those
     /// that are reached, when nobody is reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended again, which
     /// may take up to 10 s more; not if [`Self::resume`] was called meanwhile, and where several such rounds overlap, by the last of them.
+    ///
+    /// An error of that suspension is the answer, as of [`Self::suspend`], since what the round came to may not be on the disk; its text says how far the round had
+    /// come. What is there the next round tells.
     pub async fn sync_once(&self, budget: Duration) -> Result<SyncReport> {
         self.registry.sync_once(budget).await
     }

@@ -148,13 +148,20 @@ pub enum Engine {
     Own,
     /// This one, for tests that make it fail. There is no high-water mark then, and the directory is not touched.
     Given(Arc<dyn Store>),
+    /// One that this function opens, for tests that make it fail: when the node is opened, and each time it is taken up again. It is closed with
+    /// each suspension. There is no high-water mark, and the directory is not touched.
+    Opened(Opener),
 }
+
+/// Opens a store.
+pub type Opener = Arc<dyn Fn() -> crate::Result<Arc<dyn Store>> + Send + Sync>;
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Own => "Own",
             Self::Given(_) => "Given",
+            Self::Opened(_) => "Opened",
         })
     }
 }

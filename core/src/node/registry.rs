@@ -286,6 +286,9 @@ impl Registry {
             ..Facts::default()
         };
         let before = lock(&self.contexts).get(&id).map(|open| Arc::clone(&open.context.shared));
+        if let Some(shared) = &before {
+            shared.reopen();
+        }
         let shared = before.unwrap_or_else(|| {
             Arc::new(ContextShared {
                 id,

@@ -13,6 +13,9 @@ use crate::replica::{self, ContextId, MemberId, Payload, Place, Role, StateKey, 
 use crate::storage::{ContextTables, Keyspace, Store, context_end, context_key};
 use crate::{Error, Result, limits};
 
+/// The beginning of why a context is closed that may go on with its store.
+const STORE_FAILED: &str = "the store failed";
+
 /// What the handles show without asking the thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
@@ -69,7 +72,7 @@ pub(crate) struct ContextShared {
     /// Whether some other member's node is known to have this node's `Leave`.
     pub(crate) left: watch::Sender<bool>,
     pub(crate) facts: Mutex<Facts>,
-    /// Why the context is closed here, once it is.
+    /// Why the context is closed here, once it is: for good, or until the store that failed is read anew.
     pub(crate) closed: watch::Sender<Option<String>>,
     pub(crate) registry: Weak<Registry>,
 }
@@ -108,6 +111,16 @@ impl ContextShared {
             closed.get_or_insert_with(|| reason.to_string());
             first
         });
+    }
+
+    /// The store has failed so that nobody knows what is there.
+    pub(crate) fn close_by_store(&self, error: &Error) {
+        self.close(&format!("{STORE_FAILED}: {error}"));
+    }
+
+    /// The store is read anew: what its failure had closed goes on.
+    pub(crate) fn reopen(&self) {
+        self.closed.send_if_modified(|closed| closed.take_if(|why| why.starts_with(STORE_FAILED)).is_some());
     }
 
     /// Why there is no answer: the context is closed, or the node is suspended.

@@ -279,12 +279,6 @@ pub(crate) const REASONS: &[Reason] = &[
         "Everything was written before; it only closes.",
     ),
     because(
-        &[Storage],
-        &["suspend"],
-        &[],
-        "It closes a store as `shutdown` does, where it is shown; a store that is given, as the test needs one, stays open.",
-    ),
-    because(
         &[Corrupt],
         &["change_storage_key"],
         &[],

@@ -1,7 +1,7 @@
 //! A store that fails when the test says so, and all calls of a context at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use kith_core::application::kv;
 use kith_core::node::{Context, CreateOptions, Engine, InviteOptions, Level, Node, Options};
@@ -18,6 +18,8 @@ pub(crate) enum Mood {
     Full,
     /// No batch can be stored.
     CannotCommit,
+    /// What is open cannot be closed in order.
+    CannotClose,
     /// Nothing can be read or stored.
     Broken,
     /// The next record that is read does not verify; then it is well again.
@@ -76,6 +78,49 @@ impl Store for Faulty {
         }
         Ok(())
     }
+}
+
+/// A faulty store from one opening on until it is closed; what is in it outlives that.
+pub(crate) struct Session {
+    store: Arc<Faulty>,
+    closed: AtomicBool,
+}
+
+impl Session {
+    fn open(&self) -> Result<&Faulty> {
+        match self.closed.load(Ordering::SeqCst) {
+            false => Ok(&self.store),
+            true => Err(Error::closed("this session of the store is closed")),
+        }
+    }
+}
+
+impl Store for Session {
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>> {
+        self.open()?.snapshot()
+    }
+
+    fn commit(&self, batch: &Batch, durability: Durability) -> Result<()> {
+        self.open()?.commit(batch, durability)
+    }
+
+    fn close(&self) -> Result<()> {
+        if !self.closed.swap(true, Ordering::SeqCst) && self.store.is(Mood::CannotClose) {
+            return Err(Error::storage("the last flush has failed (asked for by the test)"));
+        }
+        Ok(())
+    }
+}
+
+/// For a node that opens this store each time it is taken up.
+pub(crate) fn opened_again(store: &Arc<Faulty>) -> Options {
+    let store = Arc::clone(store);
+    let mut options = Options::default();
+    options.engine = Engine::Opened(Arc::new(move || {
+        let closed = AtomicBool::new(false);
+        Ok(Arc::new(Session { store: Arc::clone(&store), closed }) as Arc<dyn Store>)
+    }));
+    options
 }
 
 struct View<'a> {

@@ -40,6 +40,7 @@ async fn every_cell_is_shown_or_has_a_reason() {
     opening::bad_options(&mut table).await;
     opening::directories(&mut table).await;
     suspended::directories(&mut table).await;
+    suspended::a_store_that_cannot_be_closed(&mut table).await;
     unwell::full_disk(&mut table).await;
     unwell::failing_store(&mut table).await;
     unwell::damaged_records(&mut table).await;

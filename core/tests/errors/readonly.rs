@@ -179,11 +179,14 @@ async fn full(disk: &Path, name: &str, engine: StorageEngine) {
 /// The disk finds something wrong with itself, and takes no more writes, under nodes that are open.
 async fn read_only_while_open(disk: &Path) {
     let mut open = Vec::new();
+    let mut to_sleep = Vec::new();
     for (name, engine) in ENGINES {
-        let node = Node::open(on(&disk.join(name), engine)).await.unwrap();
-        let context = node.create_context(CreateOptions::default()).await.unwrap();
-        context.put(key(), b"acknowledged").await.unwrap();
-        open.push((name, engine, node, context));
+        for (place, nodes) in [(name.to_string(), &mut open), (format!("{name}-sleeps"), &mut to_sleep)] {
+            let node = Node::open(on(&disk.join(place), engine)).await.unwrap();
+            let context = node.create_context(CreateOptions::default()).await.unwrap();
+            context.put(key(), b"acknowledged").await.unwrap();
+            nodes.push((name, engine, node, context));
+        }
     }
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let line = mounts.lines().find(|line| line.split(' ').nth(1) == disk.to_str()).unwrap();
@@ -206,6 +209,15 @@ async fn read_only_while_open(disk: &Path) {
         }
         ids.push((name, engine, context.id()));
     }
+    for (name, _, node, context) in &to_sleep {
+        // As above: nothing more can be written, also not that all was closed in order.
+        let error = context.put(key(), b"refused").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{name}: {error}");
+        let error = node.suspend(crate::nodes::PATIENCE).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{name}: {error}");
+        assert!(node.is_suspended(), "{name}");
+    }
+    // Who sleeps has given everything back all the same.
     assert!(Command::new("umount").arg(disk).status().unwrap().success());
     let image = disk.parent().unwrap().join("image");
     mount(&["-o", WITH_ERRORS, image.to_str().unwrap()], disk);
@@ -215,6 +227,12 @@ async fn read_only_while_open(disk: &Path) {
         has(&context, b"acknowledged").await;
         context.put(key(), b"and on").await.unwrap();
         has(&context, b"and on").await;
+        node.shutdown().await.unwrap();
+    }
+    for (name, _, node, context) in to_sleep {
+        node.resume().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        has(&context, b"acknowledged").await;
+        context.put(key(), b"and on").await.unwrap();
         node.shutdown().await.unwrap();
     }
     assert!(Command::new("umount").arg(disk).status().unwrap().success());

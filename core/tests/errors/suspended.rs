@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kith_core::application::Application;
-use kith_core::node::{CreateOptions, Node};
+use kith_core::node::{CreateOptions, Level, Node};
 use kith_core::{ErrorKind, Result};
 
-use crate::faulty::{Faulty, node_on};
+use crate::faulty::{Faulty, Mood, key, node_on, opened_again};
 use crate::nodes::PATIENCE;
 use crate::opening::{at, marks};
 use crate::table::Table;
@@ -59,6 +59,57 @@ pub(crate) async fn directories(table: &mut Table) {
     // The control: as it was, it goes on.
     node.resume().await.unwrap();
     node.shutdown().await.unwrap();
+}
+
+/// The error is told, the node is suspended all the same, and nothing is lost.
+pub(crate) async fn a_store_that_cannot_be_closed(table: &mut Table) {
+    table.case("a store that cannot be closed");
+    let store = Faulty::new();
+    let node = Node::open(opened_again(&store)).await.unwrap();
+    let context = node.create_context(CreateOptions::default()).await.unwrap();
+    context.put(key(), b"kept").await.unwrap();
+    store.be(Mood::CannotClose);
+    table.shows("Node::suspend", ErrorKind::Storage, node.suspend(PATIENCE).await);
+    assert!(node.is_suspended());
+    assert_eq!(context.put(key(), b"asleep").await.unwrap_err().kind(), ErrorKind::Closed);
+    // Twice is fine, and the second time there is nothing to close.
+    node.suspend(PATIENCE).await.unwrap();
+    store.be(Mood::Well);
+    node.resume().await.unwrap();
+    assert_eq!(context.get(key(), Level::Tentative).await.unwrap().as_deref(), Some(&b"kept"[..]));
+    context.put(key(), b"awake").await.unwrap();
+
+    // A context that a failing store has closed goes on with the store that is opened anew, and with one that is well again by itself.
+    for suspended in [true, false] {
+        let before = context.get(key(), Level::Tentative).await.unwrap();
+        store.be(Mood::Broken);
+        assert_eq!(context.put(key(), b"lost").await.unwrap_err().kind(), ErrorKind::Storage);
+        store.be(Mood::Well);
+        assert_eq!(context.get(key(), Level::Tentative).await.unwrap_err().kind(), ErrorKind::Closed);
+        if suspended {
+            node.suspend(PATIENCE).await.unwrap();
+            node.resume().await.unwrap();
+            assert_eq!(context.get(key(), Level::Tentative).await.unwrap(), before);
+        }
+        context.put(key(), b"awake again").await.unwrap();
+        assert_eq!(context.get(key(), Level::Tentative).await.unwrap().as_deref(), Some(&b"awake again"[..]));
+        assert_eq!(context.verify().await.unwrap().difference, None);
+    }
+
+    // At the end of a round: its text says what the round had come to, and the next one tells what is there.
+    node.suspend(PATIENCE).await.unwrap();
+    store.be(Mood::CannotClose);
+    let round = node.sync_once(BUDGET).await;
+    let said = round.as_ref().unwrap_err().to_string();
+    assert!(said.contains("flush") && said.contains("0 of 1 contexts in step, 0 peers"), "{said}");
+    table.shows("Node::sync_once", ErrorKind::Storage, round);
+    assert!(node.is_suspended());
+    store.be(Mood::Well);
+    assert_eq!(node.sync_once(BUDGET).await.unwrap().behind, [context.id()]);
+    node.resume().await.unwrap();
+    assert_eq!(context.get(key(), Level::Tentative).await.unwrap().as_deref(), Some(&b"awake again"[..]));
+    store.be(Mood::CannotClose);
+    table.shows("Node::shutdown", ErrorKind::Storage, node.shutdown().await);
 }
 
 /// A context's thread is held up by its application for longer than anybody waits.

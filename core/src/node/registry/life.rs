@@ -99,8 +99,12 @@ impl Registry {
     async fn start(options: Options, handle: tokio::runtime::Handle, opened: Opened) -> Result<Arc<Self>> {
         // A store without files has nothing to give back while the node is suspended, and would lose everything.
         let sealing = Sealing::of(&*opened.0, options.storage_key.clone());
-        let on_disk = options.path.is_some() && matches!(options.engine, Engine::Own);
-        let kept = (!on_disk).then(|| Arc::clone(&opened.0));
+        let opens_again = match options.engine {
+            Engine::Own => options.path.is_some(),
+            Engine::Given(_) => false,
+            Engine::Opened(_) => true,
+        };
+        let kept = (!opens_again).then(|| Arc::clone(&opened.0));
         let (live, rows) = Live::start(&options, opened.0, opened.1)?;
         let mut applications: std::collections::BTreeMap<String, Arc<dyn Application>> = Default::default();
         applications.insert("kv".into(), Arc::new(KeyValue));
@@ -254,7 +258,8 @@ impl Registry {
             drop(syncing);
             // The host may have resumed it meanwhile, or another of these may go on.
             if lock(&node.awake).may_sleep() {
-                node.sleep(PATIENCE, Awake::may_sleep).await?;
+                let slept = node.sleep(PATIENCE, Awake::may_sleep).await;
+                slept.map_err(|error| after_round(&error, &report))?;
             }
             report
         })
@@ -328,7 +333,8 @@ impl Registry {
             closed.await.map_err(|e| Error::internal(format!("closing the store panicked: {e}")))?
         };
         let (outcome, ()) = tokio::join!(closing, live.hang_up(&self.options.transport));
-        outcome
+        // Also where nobody waits for it any more.
+        outcome.inspect_err(|error| tracing::error!(%error, "the node did not stop in order"))
     }
 
     fn close_store(&self, store: &dyn crate::storage::Store) {
@@ -452,6 +458,18 @@ fn stop_threads(stopping: Vec<(Option<Running>, Option<JoinHandle<()>>)>) {
             let _ = thread.join();
         }
     }
+}
+
+/// Why the end of a round of syncing came to nothing, with what the round had come to.
+fn after_round(error: &Error, round: &Result<SyncReport>) -> Error {
+    let what = match round {
+        Ok(report) => {
+            let (synced, all) = (report.synced.len(), report.synced.len() + report.behind.len());
+            format!("before: {synced} of {all} contexts in step, {} peers", report.peers)
+        }
+        Err(error) => format!("before: {error}"),
+    };
+    Error::new(error.kind(), format!("{} ({what})", error.message()))
 }
 
 /// Opens the store on a thread that may block. Called on the node's runtime.

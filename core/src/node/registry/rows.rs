@@ -39,8 +39,10 @@ pub(super) fn add_row(batch: &mut Batch, id: &ContextId, row: &Row) {
 pub(super) type Opened = (Arc<dyn Store>, Option<Arc<HighWater>>);
 
 pub(super) fn open_store(options: &Options) -> Result<Opened> {
-    if let Engine::Given(store) = &options.engine {
-        return Ok((Arc::clone(store), None));
+    match &options.engine {
+        Engine::Given(store) => return Ok((Arc::clone(store), None)),
+        Engine::Opened(open) => return Ok((open()?, None)),
+        Engine::Own => {}
     }
     let Some(path) = &options.path else { return Ok((Arc::new(MemoryStore::new()), None)) };
     let store = crate::storage::open(path, options.storage, options.storage_key.clone(), options.cache)?;
