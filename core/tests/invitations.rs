@@ -223,3 +223,79 @@ async fn the_contexts_id_alone_gives_nothing() {
         }
     }
 }
+
+fn within(timeout: Duration) -> JoinOptions {
+    let mut options = JoinOptions::default();
+    options.timeout = Some(timeout);
+    options
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_caller_of_a_join_gives_up_for_itself_alone() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let token = mine.invite(invite(1)).await.unwrap().to_text();
+    // Nobody is there to admit.
+    anna.suspend(PATIENCE).await.unwrap();
+    let joining = |timeout: Duration| {
+        let (ben, token) = (ben.clone(), token.clone());
+        tokio::spawn(async move { ben.join(&token, within(timeout)).await })
+    };
+    let short = Duration::from_millis(200);
+    let (hasty, given_up, patient) = (joining(short), joining(PATIENCE), joining(PATIENCE));
+    assert_eq!(hasty.await.unwrap().unwrap_err().kind(), ErrorKind::Unreachable);
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    // Another hasty one has its time after that, and is alone with the patient one again.
+    joining(short).await.unwrap().unwrap_err();
+    assert!(ben.contexts().unwrap()[0].joining);
+    anna.resume().await.unwrap();
+    let yours = patient.await.unwrap().unwrap();
+    equal(&mine, &yours).await;
+
+    // The last one that gives up ends it, whichever that is.
+    yours.leave().await.unwrap();
+    let token = mine.invite(invite(1)).await.unwrap().to_text();
+    anna.suspend(PATIENCE).await.unwrap();
+    let joining = |timeout: Duration| {
+        let (ben, token) = (ben.clone(), token.clone());
+        tokio::spawn(async move { ben.join(&token, within(timeout)).await })
+    };
+    let (second, first) = (joining(Duration::from_secs(1)), joining(short));
+    first.await.unwrap().unwrap_err();
+    assert_eq!(ben.contexts().unwrap().len(), 1);
+    second.await.unwrap().unwrap_err();
+    assert_eq!(ben.contexts().unwrap().len(), 0);
+
+    // Who leaves it meanwhile ends it for all, at once.
+    let waiting = joining(Duration::from_secs(3600));
+    while ben.contexts().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let context = ben.context(mine.id()).unwrap();
+    context.leave().await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    assert_eq!(ended.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(ben.contexts().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_callers_of_a_join_are_refused_together_and_the_next_one_begins_anew() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    for _ in 0..5 {
+        let revoked = mine.invite(invite(1)).await.unwrap();
+        mine.revoke(revoked.invite).await.unwrap();
+        let (token, good) = (revoked.to_text(), mine.invite(invite(1)).await.unwrap().to_text());
+        let (one, other) =
+            tokio::join!(ben.join(&token, within(PATIENCE)), ben.join(&token, within(PATIENCE)));
+        for refused in [one, other] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvitationRevoked);
+        }
+        let yours = ben.join(&good, within(PATIENCE)).await.unwrap();
+        equal(&mine, &yours).await;
+        yours.leave().await.unwrap();
+    }
+}

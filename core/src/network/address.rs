@@ -1,5 +1,6 @@
 //! Addresses: what is taken from the host, what is taken from strangers, and what is dialled.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use libp2p::Multiaddr;
@@ -46,6 +47,23 @@ pub(super) fn parse_with_peer(text: &str) -> Result<(PeerId, Multiaddr)> {
         Error::invalid_argument(format!("the address {} names no peer: `/p2p/…` at its end", shown(text)))
     })?;
     Ok((peer, target.address))
+}
+
+/// Addresses that name their peers, by peer. Those that cannot be dialled, and those too many of one peer, are left out.
+pub(super) fn by_peer(texts: &[String], most: usize) -> BTreeMap<PeerId, Vec<Multiaddr>> {
+    let mut peers: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
+    for text in texts {
+        match parse_with_peer(text) {
+            Ok((peer, address)) => {
+                let addresses = peers.entry(peer).or_default();
+                if addresses.len() < most && !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "an address cannot be dialled"),
+        }
+    }
+    peers
 }
 
 /// Takes the addresses that the host has for a peer.

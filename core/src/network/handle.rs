@@ -135,6 +135,21 @@ impl Network {
         self.connect_any(peer, addresses).await
     }
 
+    /// Dials all the peers that these addresses name at once, each at all of its addresses, and waits until each is linked or was not reached.
+    pub(crate) async fn connect_each(&self, addresses: &[String]) {
+        let mut dials = tokio::task::JoinSet::new();
+        for (peer, addresses) in address::by_peer(addresses, self.addresses_each) {
+            let network = self.clone();
+            dials.spawn(async move {
+                if let Err(error) = network.connect_any(peer, addresses).await {
+                    tracing::debug!(%peer, %error, "a member is not reached");
+                }
+            });
+        }
+        // A panic there has been logged.
+        while dials.join_next().await.is_some() {}
+    }
+
     async fn connect_any(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<LinkId> {
         if peer == self.shared.peer {
             return Err(Error::invalid_argument("the address is of this node itself"));

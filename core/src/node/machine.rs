@@ -5,6 +5,7 @@
 //! runs. Only time, randomness, the store and the high-water mark are the driver's.
 
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use ed25519_dalek::SigningKey;
@@ -213,6 +214,7 @@ impl Machine {
             passing: broadcast::Sender::new(1),
             in_step: watch::Sender::new(InStep::default()),
             joining: watch::Sender::new(joining),
+            joiners: AtomicUsize::new(0),
             progress: watch::Sender::new((0, 0)),
             left: watch::Sender::new(false),
             facts: Mutex::new(Facts::default()),

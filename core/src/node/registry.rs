@@ -12,6 +12,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -300,6 +301,7 @@ impl Registry {
                 passing: broadcast::Sender::new(1024),
                 in_step: watch::Sender::new(InStep::default()),
                 joining: watch::Sender::new(joining),
+                joiners: AtomicUsize::new(0),
                 progress: watch::Sender::new((0, 0)),
                 left: watch::Sender::new(false),
                 facts: Mutex::new(facts),

@@ -1,5 +1,6 @@
 //! What a context's thread and the handles on it share.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
@@ -67,6 +68,8 @@ pub(crate) struct ContextShared {
     pub(crate) passing: broadcast::Sender<Passing>,
     pub(crate) in_step: watch::Sender<InStep>,
     pub(crate) joining: watch::Sender<Joining>,
+    /// So many calls wait for that. Joining is given up with the last of them.
+    pub(crate) joiners: AtomicUsize,
     /// (received, expected) of the catch-up under way.
     pub(crate) progress: watch::Sender<(u64, u64)>,
     /// Whether some other member's node is known to have this node's `Leave`.

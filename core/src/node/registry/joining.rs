@@ -1,5 +1,6 @@
 //! Joining a context, and going on with it after a restart.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::live::{Live, wait_live};
 use super::rows::{Row, add_row};
-use super::{Registry, lock};
+use super::{Open, Registry, lock};
 use crate::invitation::Invitation;
 use crate::node::actor::random_bytes;
 use crate::node::context::Context;
@@ -27,7 +28,8 @@ impl Registry {
         // Dropped with this future: whoever gives up waiting gives up joining.
         let (caller, gone) = oneshot::channel::<()>();
         let work = self.on_runtime(move |node| async move {
-            let context = node.begin_join(&invitation).await?;
+            let waiting = node.begin_join(&invitation).await?;
+            let context = waiting.0.clone();
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
             let reached = reach(node.live.subscribe(), node.closed.subscribe(), &invitation);
             let outcome = tokio::select! {
@@ -48,8 +50,9 @@ impl Registry {
                 Ok(Err(error)) => error,
                 Err(_) => node.why_not_reached(&invitation, timeout).await,
             };
+            drop(waiting);
             if error.kind() != ErrorKind::Closed {
-                let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context.id()));
+                let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context));
                 if node.is_live() {
                     cleaning.await.map_err(|e| Error::internal(format!("cleaning up panicked: {e}")))??;
                 }
@@ -61,17 +64,17 @@ impl Registry {
         outcome
     }
 
-    /// A context that is being joined from now on, or that this node is a member of already.
-    async fn begin_join(self: &Arc<Self>, invitation: &Invitation) -> Result<Context> {
-        // Who comes back has no use for what waited to tell of its leaving.
-        let left = lock(&self.contexts).get(&invitation.context).is_some_and(|open| open.row.left.is_some());
-        if left {
-            self.forget(invitation.context).await?;
-        }
+    /// A context that is being joined from now on, or already, or that this node is a member of.
+    async fn begin_join(self: &Arc<Self>, invitation: &Invitation) -> Result<Waiting> {
         let mut last = self.changing.lock().await;
         self.check_open()?;
+        // Who comes back has no use for what waited to tell of its leaving, nor for what an invitation that was refused has left.
+        let over = |open: &Open| open.row.left.is_some() || is_refused(&open.context);
+        if lock(&self.contexts).get(&invitation.context).is_some_and(over) {
+            self.forget_now(invitation.context).await?;
+        }
         if let Some(context) = self.context(&invitation.context) {
-            return Ok(context);
+            return Ok(Waiting::begin(context));
         }
         if invitation.not_after > 0 && self.options.clock.now() >= invitation.not_after {
             return Err(Error::new(ErrorKind::InvitationExpired, "the invitation's time is over"));
@@ -93,7 +96,26 @@ impl Registry {
         let written = self.handle.spawn_blocking(move || store.commit(&batch, durability)).await;
         written.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
         *last = number;
-        self.start_context(&live, invitation.context, row)
+        self.start_context(&live, invitation.context, row).map(Waiting::begin)
+    }
+
+    /// Deletes what joining has left behind, unless somebody else waits for it or has been given the context.
+    async fn end_joining(self: &Arc<Self>, context: &Context) -> Result<()> {
+        // Held until it is deleted: nobody begins to wait meanwhile.
+        let _changing = self.changing.lock().await;
+        let nobody = context.shared.joiners.load(Ordering::SeqCst) == 0;
+        let unwanted = nobody || is_refused(context);
+        // Another one of the same name may have taken its place.
+        let the_same =
+            |open: &Open| Arc::ptr_eq(&open.context.shared, &context.shared) && open.row.invitation.is_some();
+        let there = lock(&self.contexts).get(&context.id()).is_some_and(the_same);
+        if unwanted && there { self.forget_now(context.id()).await } else { Ok(()) }
+    }
+
+    /// Whether this node holds that context, and not another one of the same name.
+    fn holds(&self, context: &Context) -> bool {
+        let contexts = lock(&self.contexts);
+        contexts.get(&context.id()).is_some_and(|open| Arc::ptr_eq(&open.context.shared, &context.shared))
     }
 
     async fn why_not_reached(&self, invitation: &Invitation, timeout: Duration) -> Error {
@@ -127,12 +149,32 @@ impl Registry {
     }
 }
 
-/// Deletes what joining has left behind, once the node is not suspended.
-async fn give_up(node: Weak<Registry>, context: ContextId) -> Result<()> {
+/// A call that waits until a context is joined, until it is dropped.
+struct Waiting(Context);
+
+impl Waiting {
+    fn begin(context: Context) -> Self {
+        context.shared.joiners.fetch_add(1, Ordering::SeqCst);
+        Self(context)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.shared.joiners.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn is_refused(context: &Context) -> bool {
+    matches!(&*context.shared.joining.borrow(), Joining::Failed(_))
+}
+
+/// Ends a join that nobody waits for any more, once the node is not suspended.
+async fn give_up(node: Weak<Registry>, context: Context) -> Result<()> {
     let Some(live) = node.upgrade().map(|node| node.live.subscribe()) else { return Ok(()) };
     wait_live(live).await;
     match node.upgrade() {
-        Some(node) => node.forget(context).await,
+        Some(node) => node.end_joining(&context).await,
         None => Ok(()),
     }
 }
@@ -146,11 +188,8 @@ async fn reach(
     let mut pause = Duration::from_millis(250);
     loop {
         let network = live.borrow().as_ref().map(|live| live.network.clone());
-        for address in &invitation.addresses {
-            let Some(network) = &network else { break };
-            if let Err(error) = network.connect(address).await {
-                tracing::debug!(address, %error, "a member is not reached");
-            }
+        if let Some(network) = network {
+            network.connect_each(&invitation.addresses).await;
         }
         if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
             return;
@@ -183,12 +222,16 @@ pub(super) async fn go_on_joining(node: Weak<Registry>, context: Context, invita
 async fn joined(context: &Context, options: &JoinOptions) -> Result<()> {
     let mut joining = context.shared.joining.subscribe();
     let mut progress = context.shared.progress.subscribe();
+    let mut closed = context.shared.closed.subscribe();
     let mut told = (0, 0);
     loop {
+        // One that a failing store has closed may go on when the node is resumed; one that was left does not come back.
+        let is_closed = closed.borrow_and_update().is_some();
+        let lost = is_closed && !context.shared.registry.upgrade().is_some_and(|node| node.holds(context));
         let outcome = match &*joining.borrow_and_update() {
             Joining::Done => Some(Ok(())),
             Joining::Failed(error) => Some(Err(error.clone())),
-            Joining::UnderWay => None,
+            Joining::UnderWay => lost.then(|| Err(context.shared.closed_error())),
         };
         // Also where joining was done before anybody looked: the host's progress bar comes to its end.
         let (done, total) = *progress.borrow_and_update();
@@ -203,6 +246,7 @@ async fn joined(context: &Context, options: &JoinOptions) -> Result<()> {
         tokio::select! {
             changed = joining.changed() => changed.map_err(|_| context.shared.closed_error())?,
             changed = progress.changed() => changed.map_err(|_| context.shared.closed_error())?,
+            changed = closed.changed() => changed.map_err(|_| context.shared.closed_error())?,
         }
     }
 }

@@ -84,6 +84,11 @@ impl Registry {
     /// Ends a context here and deletes all of its rows.
     pub(super) async fn forget(self: &Arc<Self>, id: ContextId) -> Result<()> {
         let _changing = self.changing.lock().await;
+        self.forget_now(id).await
+    }
+
+    /// The same; the caller holds `changing`.
+    pub(super) async fn forget_now(self: &Arc<Self>, id: ContextId) -> Result<()> {
         let live = self.live()?;
         let Some(mut open) = lock(&self.contexts).remove(&id) else { return Ok(()) };
         // Fails only in a shutdown.
