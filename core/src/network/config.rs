@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 use super::{PeerId, address, link};
 use crate::{Error, Result, limits};
 
+/// Addresses of a peer that one dial tries at the same time; the others follow as these fail.
+pub(super) const AT_ONCE: u8 = 8;
 /// Relays at which a node may keep a place.
 const RELAYS: usize = 4;
 
@@ -157,7 +159,8 @@ impl Default for Limits {
             inbound_connections: 128,
             outbound_connections: 128,
             pending_connections: 32,
-            connections_per_peer: 3,
+            // Two dials at once, of a peer that answers at all of its addresses.
+            connections_per_peer: 2 * AT_ONCE as usize,
             dials: 8,
             known_peers: 1024,
             addresses: 16,

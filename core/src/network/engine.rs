@@ -267,9 +267,10 @@ impl Engine {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 match self.dials.remove(&connection_id) {
-                    Some((peer, _)) => {
+                    Some((peer, addresses)) => {
                         self.failed(peer, super::start::dial_error(peer, &error));
-                        self.settle(peer);
+                        let left = super::start::left_to_dial(peer, addresses, &error);
+                        if left.is_empty() { self.settle(peer) } else { self.dial(peer, left) }
                     }
                     None => self.not_reached(peer_id, &error),
                 }

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::behaviour::Behaviour;
 use super::candidates::Guarded;
+use super::config::AT_ONCE;
 use super::engine::Engine;
 use super::gossip::{self, Gossip};
 use super::handle::Network;
@@ -153,6 +154,7 @@ impl Network {
         }
         let settings = libp2p::swarm::Config::with_tokio_executor()
             .with_max_negotiating_inbound_streams(NEGOTIATING)
+            .with_dial_concurrency_factor(AT_ONCE.try_into().unwrap_or(std::num::NonZeroU8::MIN))
             .with_idle_connection_timeout(config.limits.handshake);
         let mut swarm =
             Swarm::new(transport::build(&key, &config.limits, circuits)?, behaviour, me.0, settings);
@@ -268,6 +270,19 @@ pub(super) fn dial_error(peer: PeerId, error: &DialError) -> Error {
         other => other.to_string(),
     };
     Error::new(ErrorKind::Unreachable, format!("{peer} was not reached: {why}"))
+}
+
+/// The addresses that are left to be tried where somebody else, or this node itself, answered at one of them: libp2p gives up with the first that
+/// answers. One fewer each time.
+pub(super) fn left_to_dial(peer: PeerId, mut addresses: Vec<Multiaddr>, error: &DialError) -> Vec<Multiaddr> {
+    let (DialError::WrongPeerId { address: wrong, .. } | DialError::LocalPeerId { address: wrong }) = error
+    else {
+        return Vec::new();
+    };
+    let wrong = address::with_peer(wrong, peer);
+    let before = addresses.len();
+    addresses.retain(|address| address::with_peer(address, peer) != wrong);
+    if addresses.len() < before { addresses } else { Vec::new() }
 }
 
 /// The last of a chain of causes says most, the first is often "other error".

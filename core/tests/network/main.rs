@@ -3,6 +3,7 @@
 
 #[allow(dead_code, reason = "the tests of whole nodes use it too")]
 mod common;
+mod dials;
 mod discovery;
 mod frames;
 mod hostile;
