@@ -33,6 +33,16 @@ async fn two_nodes_share_a_context() {
     for context in [&mine, &yours] {
         let value = context.get(key("counter"), Level::Tentative).await.unwrap().unwrap();
         assert_eq!(i64::from_le_bytes(value.try_into().unwrap()), 20 * 101);
+        let page = context.entries(&[], None, 10, Level::Tentative).await.unwrap();
+        let reader = context.clone();
+        let here = tokio::task::spawn_blocking(move || {
+            let page = reader.entries_blocking(&[], None, 10, Level::Tentative).unwrap();
+            let each = page.iter().map(|entry| reader.get_blocking(entry.key, Level::Tentative).unwrap());
+            assert!(each.eq(page.iter().map(|entry| Some(entry.value.clone()))));
+            assert_eq!(reader.get_blocking(key("absent"), Level::Tentative).unwrap(), None);
+            page
+        });
+        assert_eq!(here.await.unwrap(), page);
         context.wait_synced(PATIENCE).await.unwrap();
     }
     assert_eq!(mine.members().await.unwrap().len(), 2);

@@ -76,6 +76,7 @@ class Translator:
         self.module = module
         self.owner = owner.name
         self.definition = owner
+        self.methods = {node.name: node for node in owner.body if isinstance(node, ast.FunctionDef)}
         self.imports: set[str] = set()
 
     def fail(self, method: str, why: str) -> SystemExit:
@@ -118,7 +119,14 @@ class Translator:
         stream = re.fullmatch(r"AsyncIterator\[(.+)\]", returns)
         owner = f"_{self.owner}" if "classmethod" in decorators else "self._inner"
         asked = f"{owner}.{method.name}" if "property" in decorators else f"{owner}.{method.name}({passed})"
-        if isinstance(method, ast.AsyncFunctionDef) and stream is None:
+        # What needs no event loop, but only a thread that may wait.
+        here = self.methods.get(f"_{name}_blocking")
+        if here is not None:
+            if (ast.unparse(here.args), ast.unparse(here.returns or here)) != (ast.unparse(method.args), returns):
+                raise self.fail(here.name, "its parameters or its type are not those of the coroutine")
+            self.imports.add("from ._loop import here")
+            asked = f"here({owner}.{here.name}, {passed})"
+        elif isinstance(method, ast.AsyncFunctionDef) and stream is None:
             asked = f"call({asked})"
         if stream is not None:
             self.imports.add("from collections.abc import Iterator")

@@ -167,6 +167,10 @@ class Context:
         with translated():
             return await self._native.get(StateKey(key), level is Level.FINAL)
 
+    def _get_blocking(self, key: bytes, level: Level = Level.TENTATIVE) -> bytes | None:
+        with translated():
+            return self._native.get_blocking(StateKey(key), level is Level.FINAL)
+
     async def entries(
         self,
         prefix: bytes = b"",
@@ -189,6 +193,21 @@ class Context:
         start = None if after is None else StateKey(after)
         with translated():
             page = await self._native.packed_entries(
+                data_of(prefix, "a prefix"), start, limit_of(limit), level is Level.FINAL
+            )
+        return list(_unpacked(page))
+
+    def _entries_blocking(
+        self,
+        prefix: bytes = b"",
+        *,
+        after: bytes | None = None,
+        limit: int = 1000,
+        level: Level = Level.TENTATIVE,
+    ) -> list[Entry]:
+        start = None if after is None else StateKey(after)
+        with translated():
+            page = self._native.packed_entries_blocking(
                 data_of(prefix, "a prefix"), start, limit_of(limit), level is Level.FINAL
             )
         return list(_unpacked(page))

@@ -144,6 +144,31 @@ def test_from_inside_a_callback_it_is_refused_and_does_not_wait_for_itself():
     assert seen == ["look"]
 
 
+def test_reading_waits_for_no_loop():
+    with memory_node(Hub()) as node:
+        context = node.create_context()
+        context.put(MILK, b"2 litres")
+        loop, held, free = kith.sync._loop._running().loop, threading.Event(), threading.Event()
+        loop.call_soon_threadsafe(lambda: (held.set(), free.wait(60)))
+        try:
+            assert held.wait(60)
+            assert context.get(MILK) == b"2 litres"
+            assert [entry.value for entry in context.entries()] == [b"2 litres"]
+        finally:
+            free.set()
+
+
+def test_on_the_own_loop_nothing_is_read():
+    with memory_node(Hub()) as node:
+        context = node.create_context()
+
+        async def read():
+            return context.get(MILK)
+
+        with pytest.raises(kith.UnsupportedError, match="its own loop"):
+            kith.sync._loop.call(read())
+
+
 def test_progress_of_a_join_is_told():
     told = []
     with two_nodes() as (one, other):

@@ -53,6 +53,12 @@ impl Context {
         task.await.map_err(|_| self.shared.closed_error())?
     }
 
+    /// As [`Self::read`], on the caller's own thread.
+    fn read_here<T>(&self, read: impl FnOnce(&ContextShared, &dyn Store) -> Result<T>) -> Result<T> {
+        super::process::check()?;
+        read(&self.shared, &*self.shared.running()?.store)
+    }
+
     /// The context's id.
     #[must_use]
     pub fn id(&self) -> ContextId {
@@ -119,6 +125,13 @@ impl Context {
         self.read(move |shared, store| shared.value(store, &key)).await
     }
 
+    /// As [`Self::get`], for threads that may wait: the store is read on the caller's own, in a tenth of the time that handing it to another
+    /// one takes. It may be waited for a disk, and for what is being written; so never from async code.
+    pub fn get_blocking(&self, key: StateKey, level: Level) -> Result<Option<Vec<u8>>> {
+        check_level(level)?;
+        self.read_here(|shared, store| shared.value(store, &key))
+    }
+
     /// A page of entries in key order: those whose keys begin with `prefix` and sort after `after`, at most `limit` and at most
     /// 1,000 entries or 1 MiB.
     pub async fn entries(
@@ -131,6 +144,18 @@ impl Context {
         check_level(level)?;
         let prefix = prefix.to_vec();
         self.read(move |shared, store| shared.entries(store, &prefix, after.as_ref(), limit)).await
+    }
+
+    /// As [`Self::entries`], on the caller's own thread: see [`Self::get_blocking`].
+    pub fn entries_blocking(
+        &self,
+        prefix: &[u8],
+        after: Option<StateKey>,
+        limit: usize,
+        level: Level,
+    ) -> Result<Vec<Entry>> {
+        check_level(level)?;
+        self.read_here(|shared, store| shared.entries(store, prefix, after.as_ref(), limit))
     }
 
     /// Sets a key to a value of at most 1 MiB. Needs the `kv` application, as the following do.

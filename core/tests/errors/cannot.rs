@@ -17,7 +17,19 @@ const SORTS: &[(&str, &[&str])] = &[
         &["query", "members", "invitations", "Context::status", "commitment", "security", "verify"],
     ),
     ("questions about memory", &["members", "invitations", "Context::status", "commitment", "security"]),
-    ("reads", &["get", "entries", "transaction", "history", "explain", "events"]),
+    (
+        "reads",
+        &[
+            "get",
+            "entries",
+            "get_blocking",
+            "entries_blocking",
+            "transaction",
+            "history",
+            "explain",
+            "events",
+        ],
+    ),
     ("streams", &["Events::next", "Events::next_blocking"]),
     ("waiting", &["wait_synced"]),
     ("tokens", &["from_text", "from_bytes", "Invitation::sign", "inspect"]),
@@ -185,7 +197,15 @@ pub(crate) const REASONS: &[Reason] = &[
     because(
         &[Unsupported],
         ALL,
-        &["kv calls", "get", "entries", "rotate_keys", "change_storage_key"],
+        &[
+            "kv calls",
+            "get",
+            "entries",
+            "get_blocking",
+            "entries_blocking",
+            "rotate_keys",
+            "change_storage_key",
+        ],
         "All of it is there; but every call that needs a node is refused so in a process that was forked from one with nodes (shown in C and Python).",
     ),
     because(
@@ -238,7 +258,7 @@ pub(crate) const REASONS: &[Reason] = &[
     ),
     because(
         &[InvalidArgument],
-        &["get", "transaction", "history", "explain", "events"],
+        &["get", "get_blocking", "transaction", "history", "explain", "events"],
         &[],
         "The types of its arguments allow nothing of a wrong shape.",
     ),

@@ -249,6 +249,10 @@ pub(crate) async fn reads(context: &Context, before: impl Fn()) -> Outcomes {
     before();
     all.push(("Context::entries", unit(context.entries(&[], None, 10, Level::Tentative).await)));
     before();
+    all.push(("Context::get_blocking", unit(context.get_blocking(key(), Level::Tentative))));
+    before();
+    all.push(("Context::entries_blocking", unit(context.entries_blocking(&[], None, 10, Level::Tentative))));
+    before();
     all.push(("Context::transaction", unit(context.transaction(TransactionId(context.id().0)).await)));
     before();
     all.push(("Context::history", unit(context.history(None, 10).await)));

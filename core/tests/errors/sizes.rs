@@ -72,6 +72,8 @@ pub(crate) async fn shapes_and_sizes(table: &mut Table) {
     context.entries(&[0; 32], None, 1, Level::Tentative).await.unwrap();
     let prefix = context.entries(&[0; 33], None, 1, Level::Tentative).await;
     table.shows("Context::entries", ErrorKind::InvalidArgument, prefix);
+    let prefix = context.entries_blocking(&[0; 33], None, 10, Level::Tentative);
+    table.shows("Context::entries_blocking", ErrorKind::InvalidArgument, prefix);
 
     table.case("notes and names at their limits");
     let mut options = InviteOptions::default();
@@ -202,6 +204,8 @@ pub(crate) async fn what_is_not_there_yet(table: &mut Table) {
     let kind = ErrorKind::Unsupported;
     table.shows("Context::get", kind, context.get(key(), Level::Final).await);
     table.shows("Context::entries", kind, context.entries(&[], None, 1, Level::Final).await);
+    table.shows("Context::get_blocking", kind, context.get_blocking(key(), Level::Final));
+    table.shows("Context::entries_blocking", kind, context.entries_blocking(&[], None, 1, Level::Final));
     let mut options = CreateOptions::default();
     options.encryption = Encryption::Off;
     let open = node.create_context(options).await.unwrap();

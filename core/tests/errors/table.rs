@@ -31,6 +31,8 @@ pub(crate) const CALLS: &[&str] = &[
     "Context::query",
     "Context::get",
     "Context::entries",
+    "Context::get_blocking",
+    "Context::entries_blocking",
     "Context::transaction",
     "Context::history",
     "Context::events",

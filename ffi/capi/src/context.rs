@@ -14,7 +14,7 @@ use crate::node::json_of;
 use crate::options::{KITH_FINAL, KITH_NO_ROLE, KITH_TENTATIVE, timeout_of};
 use crate::status::kith_status;
 use crate::verify::optional_place;
-use crate::wait::wait;
+use crate::wait::{here, wait};
 
 /// A context: an application's state that its members share. All functions may be called from any thread, and from
 /// several at once.
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn kith_context_get(
         // SAFETY: as the caller vouches.
         let (context, key, place) =
             unsafe { (borrow(context)?, StateKey(array(key, "key")?), output(value, "value")?) };
-        let value = wait(context.get(key, level_of(level)?))?;
+        let value = here(|| context.get_blocking(key, level_of(level)?))?;
         let value = value.ok_or_else(|| Error::not_found(format!("there is no entry {key}")))?;
         place.set(kith_buffer::from_vec(value));
         Ok(())
@@ -230,7 +230,8 @@ pub unsafe extern "C" fn kith_context_entries(
             let after = if after.is_null() { None } else { Some(StateKey(array(after, "after")?)) };
             (borrow(context)?, bytes(prefix, prefix_length, "prefix")?, after, output(entries, "entries")?)
         };
-        place.set(give(wait(context.entries(prefix, after, limit, level_of(level)?))?));
+        let page = here(|| context.entries_blocking(prefix, after, limit, level_of(level)?))?;
+        place.set(give(page));
         Ok(())
     }
 }

@@ -48,6 +48,13 @@ pub(crate) fn wait_for<T>(
     until(future, Instant::now().checked_add(timeout), cancel::bound(), late)
 }
 
+/// Does something short on the caller's own thread, where that may wait and what it has bound has not fired.
+pub(crate) fn here<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    inside::check()?;
+    cancel::bound().map_or(Ok(()), |cancel| cancel.check())?;
+    work()
+}
+
 fn until<T>(
     future: impl Future<Output = Result<T>>,
     deadline: Option<Instant>,
@@ -125,6 +132,7 @@ mod tests {
         other.join().unwrap();
         // Once it has fired nothing is begun any more, but for what is waited for in any case.
         assert_eq!(kind(wait(async { panic!("begun") as Result<()> })), ErrorKind::Cancelled);
+        assert_eq!(kind(here(|| -> Result<()> { panic!("begun") })), ErrorKind::Cancelled);
         assert_eq!(wait_in_any_case(std::future::ready(Ok(3))).unwrap(), 3);
     }
 
@@ -132,5 +140,6 @@ mod tests {
     fn nothing_is_waited_for_inside_a_callback() {
         let _inside = inside::enter(inside::Callback::Application);
         assert_eq!(kind(wait(std::future::ready(Ok(1)))), ErrorKind::Unsupported);
+        assert_eq!(kind(here(|| Ok(1))), ErrorKind::Unsupported);
     }
 }

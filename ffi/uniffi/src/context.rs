@@ -95,6 +95,22 @@ fn id(id: TransactionId) -> Bytes {
     Bytes(id.0.to_vec())
 }
 
+fn listed(page: Vec<node::Entry>) -> Vec<Entry> {
+    let entry = |entry: node::Entry| Entry { key: Bytes(entry.key.0.to_vec()), value: Bytes(entry.value) };
+    page.into_iter().map(entry).collect()
+}
+
+fn packed(page: Vec<node::Entry>) -> Result<Bytes, Failure> {
+    let mut packed = Vec::with_capacity(page.iter().map(|entry| 36 + entry.value.len()).sum());
+    for entry in page {
+        let length = u32::try_from(entry.value.len()).map_err(|_| Error::internal("a value is too long"))?;
+        packed.extend_from_slice(&entry.key.0);
+        packed.extend_from_slice(&length.to_be_bytes());
+        packed.extend_from_slice(&entry.value);
+    }
+    Ok(Bytes(packed))
+}
+
 /// A context.
 #[derive(uniffi::Object)]
 pub struct Context {
@@ -159,10 +175,7 @@ impl Context {
         is_final: bool,
     ) -> Result<Vec<Entry>, Failure> {
         let after = after.as_ref().map(self::key).transpose()?;
-        let page = self.context.entries(&prefix.0, after, limit as usize, level(is_final)).gated().await?;
-        let entry =
-            |entry: node::Entry| Entry { key: Bytes(entry.key.0.to_vec()), value: Bytes(entry.value) };
-        Ok(page.into_iter().map(entry).collect())
+        Ok(listed(self.context.entries(&prefix.0, after, limit as usize, level(is_final)).gated().await?))
     }
 
     /// A page of entries as one piece of bytes, for languages in which many small reads cost more than their bytes: for each its key, the
@@ -175,16 +188,36 @@ impl Context {
         is_final: bool,
     ) -> Result<Bytes, Failure> {
         let after = after.as_ref().map(self::key).transpose()?;
-        let page = self.context.entries(&prefix.0, after, limit as usize, level(is_final)).gated().await?;
-        let mut packed = Vec::with_capacity(page.iter().map(|entry| 36 + entry.value.len()).sum());
-        for entry in page {
-            let length =
-                u32::try_from(entry.value.len()).map_err(|_| Error::internal("a value is too long"))?;
-            packed.extend_from_slice(&entry.key.0);
-            packed.extend_from_slice(&length.to_be_bytes());
-            packed.extend_from_slice(&entry.value);
-        }
-        Ok(Bytes(packed))
+        packed(self.context.entries(&prefix.0, after, limit as usize, level(is_final)).gated().await?)
+    }
+
+    /// The value under a key, read on the caller's thread.
+    pub fn get_blocking(&self, key: Bytes, is_final: bool) -> Result<Option<Bytes>, Failure> {
+        Ok(self.context.get_blocking(self::key(&key)?, level(is_final))?.map(Bytes))
+    }
+
+    /// A page of entries, read on the caller's thread.
+    pub fn entries_blocking(
+        &self,
+        prefix: Bytes,
+        after: Option<Bytes>,
+        limit: u32,
+        is_final: bool,
+    ) -> Result<Vec<Entry>, Failure> {
+        let after = after.as_ref().map(self::key).transpose()?;
+        Ok(listed(self.context.entries_blocking(&prefix.0, after, limit as usize, level(is_final))?))
+    }
+
+    /// A page of entries as one piece of bytes, read on the caller's thread.
+    pub fn packed_entries_blocking(
+        &self,
+        prefix: Bytes,
+        after: Option<Bytes>,
+        limit: u32,
+        is_final: bool,
+    ) -> Result<Bytes, Failure> {
+        let after = after.as_ref().map(self::key).transpose()?;
+        packed(self.context.entries_blocking(&prefix.0, after, limit as usize, level(is_final))?)
     }
 
     /// Sets a key.

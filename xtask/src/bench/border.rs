@@ -17,10 +17,11 @@ const FIGURES: &str = "docs/benchmarks.md";
 const LANGUAGES_BEGIN: &str = "<!-- languages: begin -->";
 const LANGUAGES_END: &str = "<!-- languages: end -->";
 
-const LANGUAGES: [(&str, &str); 6] = [
+const LANGUAGES: [(&str, &str); 7] = [
     ("rust", "Rust"),
     ("c", "C"),
     ("python", "Python"),
+    ("sync", "Python, `kith.sync`"),
     ("kotlin", "Kotlin"),
     ("java", "Java"),
     ("swift", "Swift"),
@@ -39,6 +40,8 @@ const ROWS: [(&str, &str); 8] = [
 
 /// How much 64 KiB, over 100 bytes, may cost more than the same in C, in µs. What each call costs, whatever crosses with it, is in both.
 const LARGE: f64 = 25.0;
+/// Who reads on the caller's own thread: here a whole call may cost so much more than C's.
+const WHOLE: [&str; 2] = ["sync", "java"];
 /// How much a page may cost in Python, in `get`s.
 const PAGE_OF_100: f64 = 3.0;
 
@@ -114,6 +117,15 @@ impl Figures {
                 judge(format!("64 KiB {way} in {title}: at most {LARGE} µs over C"), over, LARGE, " µs");
             }
         }
+        for (language, title) in LANGUAGES.iter().filter(|(language, _)| WHOLE.contains(language)) {
+            let over = self.of(language, "get64k")? - self.of("c", "get64k")?;
+            judge(
+                format!("a whole `get` of 64 KiB in {title}: at most {LARGE} µs over C"),
+                over,
+                LARGE,
+                " µs",
+            );
+        }
         let pages = self.of("python", "page")? / self.of("python", "get")?;
         judge(format!("a page of 100 in Python: at most {PAGE_OF_100} `get`s"), pages, PAGE_OF_100, "");
         Ok((table, missed))
@@ -173,8 +185,12 @@ fn programs(options: &Options) -> Result<Vec<(&'static str, Command)>> {
     rust.arg("border");
 
     let wheel = python::wheel(options)?;
-    let mut python = command(python::environment("venv-border", &wheel)?);
-    python.arg("-I").arg(sources.join("border.py"));
+    let interpreter = python::environment("venv-border", &wheel)?;
+    let python = |program: &str| {
+        let mut python = command(&interpreter);
+        python.arg("-I").arg(sources.join(program));
+        python
+    };
 
     let installed = c::Installed::from(&options.output(), "border-lib")?;
     let program = empty_folder("border-c")?.join("border");
@@ -185,7 +201,8 @@ fn programs(options: &Options) -> Result<Vec<(&'static str, Command)>> {
     Ok(vec![
         ("Rust", rust),
         ("C", command(&program)),
-        ("Python", python),
+        ("Python", python("border.py")),
+        ("Python without asyncio", python("border_sync.py")),
         ("Kotlin and Java", kotlin),
         ("Swift", swift),
     ])
@@ -228,7 +245,11 @@ mod tests {
             ["a page of 100 in Python: at most 3 `get`s: 26.0"]
         );
         let over = figures(|language, name| if small(language, name) { 10.0 } else { 35.1 });
-        assert_eq!(over.table().expect("all are there").1.len(), 9, "four languages, in and out; the page");
+        assert_eq!(
+            over.table().expect("all are there").1.len(),
+            13,
+            "five languages, in and out; whole calls of two; the page"
+        );
         assert!(Figures::default().table().is_err());
     }
 
@@ -262,6 +283,9 @@ mod tests {
     fn the_other_page_has_the_small_get() {
         let figures = figures(|language, name| if (language, name) == ("c", "get") { 7.0 } else { 1.0 });
         let table = figures.languages().expect("all are there");
-        assert!(table.ends_with("| `get` of 100 bytes | 1.0 | 7.0 | 1.0 | 1.0 | 1.0 | 1.0 |\n"), "{table}");
+        assert!(
+            table.ends_with("| `get` of 100 bytes | 1.0 | 7.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 |\n"),
+            "{table}"
+        );
     }
 }

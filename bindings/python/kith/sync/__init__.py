@@ -11,7 +11,8 @@ Every call blocks until it is done. `Node`, `Context` and `Events` are made from
 `await`, return and raise, these call, return and raise. All else is the same: `kith.sync.StateKey` is `kith.StateKey`.
 
 Any thread may call, also one in which an event loop runs (a notebook's cell, say), which then stands still meanwhile. The
-calls are carried out on one event loop in a thread of its own, `kith-sync`. Ctrl-C in mid-call cancels the call, in the
+calls are carried out on one event loop in a thread of its own, `kith-sync`, but for `get` and `entries`, which read on the
+caller's own and take a fraction of the time. Ctrl-C in mid-call cancels the call, in the
 sense that its documentation gives to cancelling. From inside applications and other callbacks of the library, calls are
 `UnsupportedError`.
 

@@ -7,7 +7,7 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -69,13 +69,27 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_in_child)
 
 
+def here(function: Callable[..., _T], *args: Any, **named: Any) -> _T:
+    """Does something short on the caller's own thread: what only reads needs no loop."""
+    refuse_inside()
+    if _ended:
+        raise ClosedError("the interpreter is ending")
+    if _thread is not None and threading.current_thread() is _thread.thread:
+        raise _on_the_loop()
+    return function(*args, **named)
+
+
+def _on_the_loop() -> UnsupportedError:
+    return UnsupportedError("kith.sync cannot be used on its own loop's thread: it would wait for itself")
+
+
 def call(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Carries a coroutine out on the loop, and waits for it. What interrupts the wait (Ctrl-C) cancels it."""
     try:
         refuse_inside()
         running = _running()
         if threading.current_thread() is running.thread:
-            raise UnsupportedError("kith.sync cannot be used on its own loop's thread: it would wait for itself")
+            raise _on_the_loop()
     except BaseException:
         coroutine.close()
         raise

@@ -16,6 +16,12 @@ internal fun <T> waiting(body: suspend () -> T): T =
         throw KithException.Cancelled("the thread was interrupted")
     }
 
+/** Reads on the caller's own thread, which is not begun by one that was interrupted, and cannot be interrupted: it is short. */
+internal inline fun <T> reading(body: () -> T): T {
+    if (Thread.currentThread().isInterrupted) throw KithException.Cancelled("the thread was interrupted")
+    return body()
+}
+
 /**
  * A node for callers without coroutines: every call blocks its thread until it is done. Interrupting the thread is what cancelling is to
  * [Node]'s functions, and throws [KithException.Cancelled].
@@ -125,7 +131,7 @@ public class BlockingContext internal constructor(
         waiting { context.query(method, arguments) }
 
     @JvmOverloads
-    public fun get(key: StateKey, level: Level = Level.TENTATIVE): ByteArray? = waiting { context.get(key, level) }
+    public fun get(key: StateKey, level: Level = Level.TENTATIVE): ByteArray? = reading { context.getBlocking(key, level) }
 
     @JvmOverloads
     public fun entries(
@@ -133,7 +139,7 @@ public class BlockingContext internal constructor(
         after: StateKey? = null,
         limit: Int = 1000,
         level: Level = Level.TENTATIVE,
-    ): List<Entry> = waiting { context.entries(prefix, after, limit, level) }
+    ): List<Entry> = reading { context.entriesBlocking(prefix, after, limit, level) }
 
     public fun put(key: StateKey, value: ByteArray): Id = waiting { context.put(key, value) }
 

@@ -7,6 +7,7 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.emitAll
 import kotlinx.coroutines.flow.flow
 import org.kith.internal.Context as NativeContext
+import org.kith.internal.Entry as NativeEntry
 import org.kith.internal.Operation
 
 /** Several operations for [Context.batch], carried out together: all or none. */
@@ -82,6 +83,9 @@ public class Context internal constructor(private val native: NativeContext) {
     public suspend fun get(key: StateKey, level: Level = Level.TENTATIVE): ByteArray? =
         translated { native.get(key.toByteArray(), level == Level.FINAL) }
 
+    internal fun getBlocking(key: StateKey, level: Level): ByteArray? =
+        translated { native.getBlocking(key.toByteArray(), level == Level.FINAL) }
+
     /**
      * A page of entries in key order: those whose keys begin with `prefix` and sort after `after`. At most `limit`, 1,000 entries
      * and 1 MiB. A page without entries is the end.
@@ -92,9 +96,14 @@ public class Context internal constructor(private val native: NativeContext) {
         limit: Int = 1000,
         level: Level = Level.TENTATIVE,
     ): List<Entry> = translated {
-        native.entries(prefix, after?.toByteArray(), limitOf(limit), level == Level.FINAL)
-            .map { Entry(StateKey(it.key), it.value) }
+        listed(native.entries(prefix, after?.toByteArray(), limitOf(limit), level == Level.FINAL))
     }
+
+    internal fun entriesBlocking(prefix: ByteArray, after: StateKey?, limit: Int, level: Level): List<Entry> = translated {
+        listed(native.entriesBlocking(prefix, after?.toByteArray(), limitOf(limit), level == Level.FINAL))
+    }
+
+    private fun listed(page: List<NativeEntry>): List<Entry> = page.map { Entry(StateKey(it.key), it.value) }
 
     /** All entries whose keys begin with `prefix`, page by page. What changes meanwhile may be seen or not. */
     public fun allEntries(prefix: ByteArray = ByteArray(0), level: Level = Level.TENTATIVE): Flow<Entry> = flow {

@@ -164,4 +164,18 @@ final class JavaCallerTest {
             assertTrue(interrupted.get());
         }
     }
+
+    @Test
+    void anInterruptedThreadBeginsNoReading() throws Exception {
+        try (BlockingNode node = BlockingNode.open(null, loopback())) {
+            BlockingContext context = node.createContext();
+            StateKey key = StateKey.of("shopping", "milk");
+            context.put(key, new byte[] {1});
+            Thread.currentThread().interrupt();
+            assertThrows(KithException.Cancelled.class, () -> context.get(key));
+            assertTrue(Thread.interrupted());
+            assertArrayEquals(new byte[] {1}, context.get(key));
+            assertEquals(1, context.entries().size());
+        }
+    }
 }
