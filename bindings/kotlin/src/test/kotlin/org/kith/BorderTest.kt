@@ -41,6 +41,11 @@ internal class BorderTest {
             return real.entries(prefix, after, limit, isFinal)
         }
 
+        override fun entriesBlocking(prefix: ByteArray, after: ByteArray?, limit: UInt, isFinal: Boolean): List<NativeEntry> {
+            crossings.incrementAndGet()
+            return real.entriesBlocking(prefix, after, limit, isFinal)
+        }
+
         override suspend fun history(after: ByteArray?, limit: UInt): List<TransactionInfo> {
             crossings.incrementAndGet()
             return real.history(after, limit)
