@@ -3,6 +3,7 @@ package org.kith
 import com.sun.jna.Callback
 import com.sun.jna.CallbackThreadInitializer
 import com.sun.jna.Native
+import java.io.File
 import java.io.IOException
 import org.kith.internal.LogRecord
 import org.kith.internal.LogSink
@@ -61,9 +62,9 @@ internal object Library {
             stream?.readBytes()?.decodeToString()?.trim() ?: error("the package has no version in it")
         }
 
-    /** Nothing but the loading of this object, which has to come before any other use of the generated code. */
+    /** The loading of this object, which has to come before any other use of the generated code; or why it has come to nothing. */
     fun begin() {
-        check(started) { "the library is not started" }
+        loaded.getOrThrow()
     }
 
     private object Sink : LogSink {
@@ -99,30 +100,61 @@ internal object Library {
      * The library in the jar, and not one of the same name that the system's paths happen to have. Where there is none (on Android, whose
      * packages have a place of their own for libraries) the system finds it by its name.
      */
-    private fun take() {
-        if (System.getProperty(PLACE) != null) return
-        val file = try { Native.extractFromResourcePath("kith_uniffi", Library::class.java.classLoader) } catch (_: IOException) { return }
-        System.setProperty(PLACE, file.absolutePath)
+    private fun packed(): String? =
+        try { Native.extractFromResourcePath(NAME, Library::class.java.classLoader)?.absolutePath } catch (_: IOException) { null }
+
+    /**
+     * A library knows one host: of the applications and the log of two, it would call those of the one that came last. So each class loader of a JVM
+     * has a library of its own, which is another file for the system. One that is found by its name cannot be another one.
+     */
+    private fun own(found: String): String {
+        val file = File(found)
+        if (claim(if (file.isFile) file.canonicalPath else found)) return found
+        if (!file.isFile) {
+            throw KithException.Unsupported("another class loader of this JVM has the library $found, which is one for all: load the package once, above both")
+        }
+        val copy = File.createTempFile(NAME, ".library").apply { deleteOnExit() }
+        file.copyTo(copy, overwrite = true)
+        claim(copy.canonicalPath)
+        return copy.absolutePath
     }
 
-    /** Where the generated code looks first. */
-    private const val PLACE = "uniffi.component.kith_native.libraryOverride"
+    /** Whether no other class loader has taken it. What all of them see are the system's properties. */
+    private fun claim(library: String): Boolean = System.setProperty("org.kith.taken:$library", "") == null
 
-    private val started: Boolean
-
-    init {
-        take()
-        // Before anything else: how a callback's thread is attached is settled when the callback is first handed over.
-        stay("kith-async", uniffiRustFutureContinuationCallbackImpl)
-        stay("kith-context", Applications.initialise, Applications.execute, Applications.query)
-        stay("kith-context", Applications.uniffiFree, Applications.uniffiClone)
-        stay("kith-async", Progress.progress, Progress.uniffiFree, Progress.uniffiClone)
-        stay("kith-log", Logs.log, Logs.uniffiFree, Logs.uniffiClone)
-        val native = org.kith.internal.version()
-        if (native != VERSION) {
-            throw KithException.VersionMismatch("the package is kith $VERSION, but its library is $native")
+    private fun load(): String {
+        val named = System.getProperty(PLACE)
+        val found = own(named ?: packed() ?: NAME)
+        // Nobody else is to find it there: it is this class loader's.
+        System.setProperty(PLACE, found)
+        try {
+            // Before anything else: how a callback's thread is attached is settled when the callback is first handed over.
+            stay("kith-async", uniffiRustFutureContinuationCallbackImpl)
+            stay("kith-context", Applications.initialise, Applications.execute, Applications.query)
+            stay("kith-context", Applications.uniffiFree, Applications.uniffiClone)
+            stay("kith-async", Progress.progress, Progress.uniffiFree, Progress.uniffiClone)
+            stay("kith-log", Logs.log, Logs.uniffiFree, Logs.uniffiClone)
+            val native = org.kith.internal.version()
+            if (native != VERSION) {
+                throw KithException.VersionMismatch("the package is kith $VERSION, but its library is $native")
+            }
+        } finally {
+            if (named == null) System.clearProperty(PLACE) else System.setProperty(PLACE, named)
         }
         setLog("warn", Sink)
-        started = true
+        return found
     }
+
+    private const val NAME = "kith_uniffi"
+
+    /** Where the generated code looks first, once. */
+    private const val PLACE = "uniffi.component.kith_native.libraryOverride"
+
+    // A constant is the same object for all class loaders.
+    private val loaded: Result<String> = synchronized(PLACE) {
+        try { Result.success(load()) } catch (failure: KithException) { Result.failure(failure) }
+    }
+
+    /** The library that this class loader has. */
+    val place: String get() = loaded.getOrThrow()
 }

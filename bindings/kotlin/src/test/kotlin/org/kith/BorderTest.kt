@@ -1,6 +1,10 @@
 package org.kith
 
+import java.io.File
+import java.lang.reflect.InvocationTargetException
+import java.net.URLClassLoader
 import java.nio.file.Path
+import java.util.concurrent.Callable
 import java.util.concurrent.ConcurrentLinkedQueue
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
@@ -12,6 +16,7 @@ import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.assertThrows
@@ -160,6 +165,52 @@ internal class BorderTest {
             }
         }
         nodes.forEach { it.shutdown() }
+    }
+
+    /** As application servers have them: a class loader that has all the classes once more, but for those that a common one has for all. */
+    private fun elsewhere(common: String?): Class<*> {
+        val classes = System.getProperty("java.class.path").split(File.pathSeparator).map { File(it).toURI().toURL() }
+        val here = javaClass.classLoader
+        val above = object : ClassLoader(getPlatformClassLoader()) {
+            override fun findClass(name: String): Class<*> =
+                if (common != null && name.startsWith(common)) here.loadClass(name) else throw ClassNotFoundException(name)
+        }
+        return URLClassLoader(classes.toTypedArray(), above).loadClass("org.kith.ElsewhereKt")
+    }
+
+    private fun Class<*>.answering(word: String): List<*> =
+        getMethod("answering", String::class.java).invoke(null, word) as List<*>
+
+    @Test
+    fun `class loaders have nothing in common`() {
+        val places = listOf(null, "com.sun.jna.", "com.sun.jna.").map(::elsewhere)
+        val answers = listOf(answering("here")) + places.mapIndexed { number, place -> place.answering("there $number") }
+        repeat(2) {
+            assertEquals(listOf("here", "there 0", "there 1", "there 2"), answers.map { (it[0] as Callable<*>).call() })
+        }
+        answers.forEach { (it[1] as Callable<*>).call() }
+        val libraries = listOf(libraryHere()) + places.map { it.getMethod("libraryHere").invoke(null) as String }
+        assertEquals(4, libraries.toSet().size, "$libraries")
+        // They are what the system has loaded, and nobody is told where.
+        val loaded = File("/proc/self/maps").readLines().map { it.substringAfterLast(' ') }.toSet()
+        assertTrue(loaded.containsAll(libraries.map { File(it).canonicalPath }), "$libraries, and not $loaded")
+        assertNull(System.getProperty("uniffi.component.kith_native.libraryOverride"))
+    }
+
+    @Test
+    fun `a library that is one for all class loaders has one of them`() {
+        val property = "uniffi.component.kith_native.libraryOverride"
+        libraryHere()
+        System.setProperty("org.kith.taken:one-for-all", "")
+        System.setProperty(property, "one-for-all")
+        try {
+            val failure = assertThrows<InvocationTargetException> { elsewhere(null).answering("there") }.targetException
+            assertEquals("org.kith.KithException\$Unsupported", failure.javaClass.name)
+            assertTrue("one-for-all" in failure.message!!, failure.message)
+            assertEquals("one-for-all", System.getProperty(property))
+        } finally {
+            System.clearProperty(property)
+        }
     }
 
     @Test

@@ -53,7 +53,7 @@ internal class LogTest {
         Library.begin()
         assertEquals(org.kith.internal.version(), Kith.version)
         // The test's class path has it in a folder and not in a jar; elsewhere it would be a copy in a temporary folder.
-        assertTrue("linux-" in System.getProperty("uniffi.component.kith_native.libraryOverride"))
+        assertTrue("linux-" in Library.place)
         assertTrue(Kith.defaultDirectory("notes").endsWith("/notes"))
         assertEquals(ErrorKind.INVALID_ARGUMENT, runCatching { Kith.defaultDirectory("..") }.exceptionOrNull().let { (it as KithException).kind })
     }
