@@ -1922,7 +1922,8 @@ kith_status kith_context_batch(kith_context *context,
  * kith_node_contexts, kith_node_status and what handles know by themselves go on. Twice is fine. A node without a directory keeps its
  * store in memory.
  *
- * KITH_TIMEOUT if that is not done within `deadline_ms`, since an application does not return from a call: it goes on in the background.
+ * KITH_TIMEOUT if that is not done within `deadline_ms`, since an application does not return from a call: it goes on in the background. KITH_STORAGE if the
+ * store cannot be closed in order: the node is suspended all the same, files and locks are given back, and resuming opens the store anew.
  *
  * Needs:
  * `node` is a node of this library or NULL.
@@ -1951,7 +1952,8 @@ kith_status kith_node_is_suspended(const kith_node *node, bool *suspended);
 /**
  * For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step
  * with those that are reached, when nobody is reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended
- * again, which may take up to 10 s more. Cancelling it lets it finish in the background.
+ * again, which may take up to 10 s more; an error of that is the answer, its text says how far the round had come, and what is there the next one tells. Cancelling it
+ * lets it finish in the background.
  *
  * Of the outputs each may be NULL. `peers`: how many peers are connected at its end. `synced`: the ids (32 bytes each, one after the other) of the contexts that
  * hold what a connected member's node holds, and nothing else is known of; `behind`: of those of which that is not known.
@@ -2194,6 +2196,9 @@ kith_status kith_node_addresses(const kith_node *node, kith_buffer *addresses);
  *  - sealed: whether everything in the directory is sealed under a key that the host keeps; key_file: whether that key lies in a file beside the store, since
  *    the host gave none, so that whoever can read the directory can read everything in it;
  *  - copied: whether the directory is a copy of another node's, or an import that nobody has adopted: it signs nothing (kith_node_adopt);
+ *  - strangers: nodes that connected and did not prove to be a member's, counted since the node was opened or resumed (anybody may connect, so there are no events of
+ *    it): linked (now), ended (links that are over for no reason of these:), refused (too many connections), unfinished (no link came of them: the other side went, or
+ *    is no node of Kith; members drop all connections but the first), misbehaved (the protocol or its limits were broken), version (no common one), timeout;
  *  - suspended: then there are no peers and no addresses;
  *  - storage: "sled", "redb", or null: in memory.
  *

@@ -45,7 +45,7 @@ from ._info import (
 from ._keys import StateKey
 from ._log import set_log_level
 from ._node import Node, default_directory, invitation
-from ._status import ContextPeer, ContextSecurity, ContextStatus, NodeStatus, Peer, Relay, SyncReport
+from ._status import ContextPeer, ContextSecurity, ContextStatus, NodeStatus, Peer, Relay, Strangers, SyncReport
 from ._version import VERSION as __version__
 from . import testing
 
@@ -94,6 +94,7 @@ __all__ = [
     "Role",
     "State",
     "StateKey",
+    "Strangers",
     "SyncReport",
     "Transaction",
     "Verification",

@@ -343,7 +343,8 @@ class Node:
         A node without a directory keeps its store in memory.
 
         `TimeoutError` if that is not done within `deadline` (seconds or a `timedelta`), since an application does not return
-        from a call: it goes on in the background, and so it does when it is cancelled.
+        from a call: it goes on in the background, and so it does when it is cancelled. `StorageError` if the store cannot be closed
+        in order: the node is suspended all the same, and resuming opens the store anew.
 
         >>> await node.suspend(30)
         >>> await context.get(kith.StateKey.of("shopping", "milk"))
@@ -382,7 +383,8 @@ class Node:
 
         Dials all known members' nodes at once, and returns when every context is in step with those that are reached, when
         nobody is reached, or when the budget (seconds or a `timedelta`; at most a day) is used up. A suspended node is resumed for
-        it and suspended again, which may take up to 10 s more. Cancelling lets it finish in the background.
+        it and suspended again, which may take up to 10 s more; an error of that is raised, its text says how far the round had come,
+        and what is there the next one tells. Cancelling lets it finish in the background.
 
         >>> async with kith.testing.two_nodes() as (one, other):
         ...     mine = await one.create_context()

@@ -63,6 +63,32 @@ class Relay:
 
 
 @dataclasses.dataclass(frozen=True)
+class Strangers:
+    """Nodes that connected and did not prove to be a member's, counted since the node was opened or resumed.
+
+    Anybody who finds its addresses may connect, as often as it likes: so there are no events of it.
+    """
+
+    linked: int
+    """Links that there are now. Whoever has just come may prove to be a member yet."""
+    ended: int
+    """Links that are over, for no reason of those below."""
+    refused: int
+    """Connections that were not taken: there are too many, or too many of one peer."""
+    unfinished: int
+    """Connections that came to no link: the other side went, or is no node of Kith.
+
+    Members' are among them, who drop all but the first.
+    """
+    misbehaved: int
+    """Links and connections that ended since the protocol or its limits were broken."""
+    version: int
+    """Connections of nodes without a common version."""
+    timeout: int
+    """Links and connections that ended since the other side took too long."""
+
+
+@dataclasses.dataclass(frozen=True)
 class NodeStatus:
     """How it stands with a node."""
 
@@ -78,6 +104,8 @@ class NodeStatus:
     """Whether the key lies in a file beside the store, since the host gave none: who can read the directory can read it all."""
     copied: bool
     """Whether the directory is a copy of another node's, or lacks its store's high-water mark: it signs nothing."""
+    strangers: Strangers
+    """Nodes of no member that have connected, and what became of it."""
     suspended: bool
     """Whether the node is suspended: it has no peers and no addresses then."""
     storage: str | None
@@ -106,6 +134,15 @@ class NodeStatus:
             status.sealed,
             status.key_file,
             status.copied,
+            Strangers(
+                status.strangers.linked,
+                status.strangers.ended,
+                status.strangers.refused,
+                status.strangers.unfinished,
+                status.strangers.misbehaved,
+                status.strangers.version,
+                status.strangers.timeout,
+            ),
             status.suspended,
             status.storage,
         )

@@ -226,6 +226,21 @@ async def test_status_says_why_a_peer_is_not_reached():
         assert peer.next_attempt_in is None or peer.next_attempt_in < 60_000
 
 
+async def test_strangers_are_counted():
+    hub = Hub()
+    async with await memory_node(hub) as node:
+        assert (await node.status()).strangers == kith.Strangers(0, 0, 0, 0, 0, 0, 0)
+
+        async def counted(linked, ended):
+            strangers = (await node.status()).strangers
+            return strangers == kith.Strangers(linked, ended, 0, 0, 0, 0, 0)
+
+        async with await memory_node(hub) as other:
+            await other.connect(node.addresses[0])
+            await eventually(lambda: counted(1, 0), "somebody has come")
+        await eventually(lambda: counted(0, 1), "it has gone")
+
+
 async def test_a_bootstrap_peer_that_comes_later_is_reached_and_comes_back_after_a_loss(tmp_path):
     async with await kith.Node.open(tmp_path / "hub", listen=["/ip4/127.0.0.1/tcp/0"], discovery=False) as hub:
         (address,) = hub.addresses

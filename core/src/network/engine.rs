@@ -23,6 +23,7 @@ use super::relaying::HOUR;
 use super::relays::Relays;
 use super::start::{Composite, CompositeEvent};
 use super::stream::{LINGER, Note};
+use super::unlinked::Why;
 use super::{Event, Limits, LinkId, PeerId, address};
 use crate::{Error, ErrorKind, Result};
 
@@ -74,6 +75,10 @@ pub(super) struct Connection {
     pub(super) alive: Arc<Pulse>,
     /// Where the peer says it listens, until its link is up.
     pub(super) said: Vec<String>,
+    /// Whether it has had its link.
+    pub(super) linked: bool,
+    /// Why it has none, as far as that is known before it is gone.
+    pub(super) unlinked: Option<Why>,
 }
 
 pub(super) struct Stream {
@@ -258,6 +263,8 @@ impl Engine {
                     since: now,
                     alive: Arc::new(Pulse::new()),
                     said: Vec::new(),
+                    linked: false,
+                    unlinked: None,
                 };
                 self.connections.insert(connection_id, connection);
             }
@@ -273,6 +280,12 @@ impl Engine {
                         if left.is_empty() { self.settle(peer) } else { self.dial(peer, left) }
                     }
                     None => self.not_reached(peer_id, &error),
+                }
+            }
+            SwarmEvent::IncomingConnectionError { peer_id, error, .. } => {
+                let known = peer_id.and_then(PeerId::checked).is_some_and(|peer| self.keeper.is_known(peer));
+                if let Some(why) = Why::of_listening(&error).filter(|_| !known) {
+                    self.backend.shared.unlinked.add(why);
                 }
             }
             // What a relay says where this node is reached is its word only.
@@ -335,6 +348,10 @@ impl Engine {
 
     fn connection_gone(&mut self, id: ConnectionId, why: &str) {
         let Some(connection) = self.connections.remove(&id) else { return };
+        let strange = connection.carries && !connection.outbound && !self.swarm.behaviour().kith.closed;
+        if strange && !connection.linked && !self.keeper.is_known(connection.peer) {
+            self.backend.shared.unlinked.add(connection.unlinked.unwrap_or(Why::Unfinished));
+        }
         let reason = Error::new(ErrorKind::Unreachable, why);
         match connection.stream {
             Some(own) => self.stream_gone(own, reason),
@@ -346,7 +363,8 @@ impl Engine {
 
     /// Closes a connection that is of no use.
     fn give_up(&mut self, id: ConnectionId, reason: Error) {
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.unlinked.get_or_insert(Why::of(&reason));
         match connection.stream {
             Some(own) => self.stream_gone(own, reason),
             None => {
@@ -417,6 +435,9 @@ impl Engine {
         let dead: Vec<_> =
             self.connections.iter().filter(|(_, c)| self.due(c) <= now).map(|(id, _)| *id).collect();
         for id in dead {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.unlinked.get_or_insert(Why::Timeout);
+            }
             self.give_up(id, Error::new(ErrorKind::Unreachable, "the peer did not answer in time"));
             self.connection_gone(id, "the peer did not answer in time");
         }

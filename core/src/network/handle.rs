@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::gossip::{Judgement, MessageName, Topic};
 use super::link::Links;
+use super::unlinked::{Counts, Unlinked};
 use super::{LinkId, PeerId, PeerStatus, RelayStatus, address};
 use crate::{Error, ErrorKind, Result, limits};
 
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) quiet: watch::Sender<bool>,
     /// Whether each relay has given a place, or has not the first time.
     pub(super) relays_tried: watch::Sender<bool>,
+    pub(super) unlinked: Counts,
 }
 
 impl Shared {
@@ -45,6 +47,7 @@ impl Shared {
             addresses: Mutex::new(Vec::new()),
             quiet: watch::Sender::new(false),
             relays_tried: watch::Sender::new(true),
+            unlinked: Counts::default(),
         }
     }
 }
@@ -202,6 +205,12 @@ impl Network {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Peers { reply }).await?;
         answer.await.map_err(|_| is_closed())
+    }
+
+    /// How many connections others have made since the start that came to no link.
+    #[must_use]
+    pub fn unlinked(&self) -> Unlinked {
+        self.shared.unlinked.read()
     }
 
     /// Whether there is gossip: it is turned on, and there are sockets.

@@ -65,6 +65,11 @@ impl Keeper {
         self.dialer.failed(peer, reason, self.started.elapsed());
     }
 
+    /// Whether the peer has a link, or is to have one.
+    pub(super) fn is_known(&self, peer: PeerId) -> bool {
+        self.links.contains_key(&peer) || self.dialer.get(peer).is_some()
+    }
+
     pub(super) fn link(&self, peer: PeerId) -> Option<LinkId> {
         self.links.get(&peer).map(|linked| linked.link)
     }

@@ -11,6 +11,7 @@ use super::choice::{Choice, chooses};
 use super::engine::{Engine, Stream};
 use super::pulse::Watched;
 use super::stream::{Granted, Note, Setup, carry};
+use super::unlinked::Why;
 use super::wire::{Code, Goodbye, Hello};
 use crate::{Error, Result};
 
@@ -109,7 +110,11 @@ impl Engine {
             stream.link = Some(link);
             stream.connection
         });
-        let on = connection.and_then(|connection| self.connections.get(&connection));
+        let on = connection.and_then(|connection| self.connections.get_mut(&connection));
+        let on = on.map(|connection| {
+            connection.linked = true;
+            &*connection
+        });
         self.keeper.up(peer, link, on.is_some_and(|connection| connection.relayed));
         if let Some(entry) = self.peers.get_mut(&peer) {
             (entry.failure, entry.dialled) = (None, false);
@@ -137,7 +142,12 @@ impl Engine {
                 self.backend.shared.links.close(link);
                 self.keeper.down(stream.peer, link);
             }
-            None => self.failed(stream.peer, reason),
+            None => {
+                if let Some(connection) = self.connections.get_mut(&stream.connection) {
+                    connection.unlinked.get_or_insert(Why::of(&reason));
+                }
+                self.failed(stream.peer, reason);
+            }
         }
         self.latest.retain(|_, done| matches!(done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
     }

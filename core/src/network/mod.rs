@@ -28,6 +28,7 @@ mod relays;
 mod start;
 mod stream;
 mod transport;
+mod unlinked;
 mod wire;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub use handle::Network;
 pub use link::Events;
 pub use memory::Hub;
 pub use peer::PeerId;
+pub use unlinked::Unlinked;
 
 /// Names one link of this node; never used again for another one while the node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -154,10 +154,33 @@ pub struct NodeStatus {
     pub key_file: bool,
     /// Whether the directory is a copy of another node's, or lacks the high-water mark of its store: then nothing is signed.
     pub copied: bool,
+    /// Nodes of no member that have connected, and what became of it.
+    pub strangers: Strangers,
     /// Whether the node is suspended: it has no peers and no addresses then.
     pub suspended: bool,
     /// The engine that keeps the node's directory; `None`: everything is in memory.
     pub storage: Option<EngineName>,
+}
+
+/// Nodes that connected and did not prove to be a member's, counted since the node was opened or resumed. Anybody who finds its addresses may connect, as often as
+/// it likes: so there are no events of it, and nothing else is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Strangers {
+    /// Links that there are now. Whoever has just come may prove to be a member yet.
+    pub linked: u64,
+    /// Links that are over, for no reason of those below.
+    pub ended: u64,
+    /// Connections that were not taken: there are too many, or too many of one peer.
+    pub refused: u64,
+    /// Connections that came to no link: the other side went, or is no node of Kith. Members' are among them, who drop all but the first that comes through.
+    pub unfinished: u64,
+    /// Links and connections that ended since the protocol or its limits were broken.
+    pub misbehaved: u64,
+    /// Connections of nodes without a common version.
+    pub version: u64,
+    /// Links and connections that ended since the other side took too long.
+    pub timeout: u64,
 }
 
 /// What [`crate::node::Node::sync_once`] came to.

@@ -20,6 +20,7 @@ mod parting;
 mod process;
 mod registry;
 mod shared;
+mod strangers;
 mod switchboard;
 
 use std::path::Path;
@@ -39,7 +40,8 @@ pub use events::{Cursor, Event, Events};
 pub(crate) use gossip::fuzzing as gossip_fuzzing;
 pub use info::{
     ContextInfo, ContextPeer, ContextSecurity, ContextStatus, Entry, Executed, Explanation, InvitationInfo,
-    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo,
+    IssuedInvitation, Level, MemberInfo, NodeStatus, PeerInfo, RelayInfo, Strangers, SyncReport,
+    TransactionInfo,
 };
 pub use options::{
     Clock, CreateOptions, Durability, Encryption, Engine, InviteOptions, JoinOptions, Opener, Options,

@@ -55,14 +55,14 @@ pub(crate) fn of_session(ended: Ended) -> String {
 }
 
 /// What follows from the end of a link. What the peer says of this side, and that it went for good reasons, is all the same here.
-pub(crate) fn of_link(fault: bool, reason: &Error) -> String {
+pub(crate) fn of_link(fault: bool, reason: &Error) -> (Parting, String) {
     let word = match reason.kind() {
         ErrorKind::InvalidArgument if fault => Parting::Misbehaved,
         ErrorKind::LimitExceeded if fault => Parting::Limit,
         ErrorKind::Timeout if fault => Parting::Timeout,
         _ => Parting::Gone,
     };
-    word.because(reason.message())
+    (word, word.because(reason.message()))
 }
 
 #[cfg(test)]
@@ -102,8 +102,8 @@ mod tests {
             (ErrorKind::Unreachable, "gone"),
         ] {
             let reason = Error::new(kind, "so it was");
-            assert_eq!(of_link(true, &reason), format!("{word}: so it was"));
-            assert_eq!(of_link(false, &reason), "gone: so it was");
+            assert_eq!(of_link(true, &reason).1, format!("{word}: so it was"));
+            assert_eq!(of_link(false, &reason), (Parting::Gone, "gone: so it was".to_string()));
         }
     }
 }

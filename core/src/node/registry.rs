@@ -173,6 +173,10 @@ impl Registry {
                 .as_ref()
                 .and_then(|live| live.high_water.as_ref())
                 .is_some_and(|marks| marks.copied()),
+            strangers: live
+                .as_ref()
+                .map(|live| live.peers.strangers.with(live.network.unlinked()))
+                .unwrap_or_default(),
             suspended: live.is_none(),
             storage: *lock(&self.engine),
         })

@@ -2,6 +2,7 @@
 //! a peer: what cannot be taken is cut off, and catch-up repairs it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -77,7 +78,9 @@ struct Line {
     /// How often sessions of a context have ended on this link.
     ended: BTreeMap<ContextId, u32>,
     /// Why this side cuts it.
-    cut: Option<String>,
+    cut: Option<(Parting, String)>,
+    /// Whether the peer has proved to be a member's.
+    proved: bool,
 }
 
 impl Drop for Line {
@@ -181,7 +184,10 @@ impl Switchboard {
                 self.open_later(link, context);
             }
             ToSwitchboard::Proved { link } => {
-                if let Some(line) = self.lines.get(&link) {
+                if let Some(line) = self.lines.get_mut(&link) {
+                    if !std::mem::replace(&mut line.proved, true) {
+                        self.peers.strangers.proved();
+                    }
                     self.peers.befriend(line.peer);
                 }
             }
@@ -230,7 +236,11 @@ impl Switchboard {
             network::Event::LinkDown { link, reason, fault, .. } => {
                 tracing::debug!(%link, %reason, "a link is down");
                 if let Some(mut line) = self.lines.remove(&link) {
-                    let why = line.cut.take().unwrap_or_else(|| parting::of_link(fault, &reason));
+                    let cut = line.cut.take();
+                    let (parting, why) = cut.unwrap_or_else(|| parting::of_link(fault, &reason));
+                    if !line.proved {
+                        self.peers.strangers.left(parting);
+                    }
                     for (context, hosted) in &self.hosted {
                         if let Some(channel) = line.link.open_channel(context) {
                             say_closed(hosted, link, channel, why.clone());
@@ -250,7 +260,7 @@ impl Switchboard {
                 });
                 if let Some(error) = failed {
                     tracing::warn!(%link, %error, "a peer broke the protocol");
-                    self.cut(link, Parting::Misbehaved.because(error));
+                    self.cut(link, Parting::Misbehaved, error);
                 }
             }
             network::Event::Addresses { peer, addresses } => self.peers.learn(peer, addresses),
@@ -268,13 +278,13 @@ impl Switchboard {
     }
 
     fn link_up(&mut self, link: LinkId, peer: PeerId, outbound: bool, relayed: bool) {
-        let unused = || Parting::Closed.because("the link cannot be used");
-        let Ok(nonce) = random_bytes() else { return self.cut(link, unused()) };
+        let unused = "the link cannot be used";
+        let Ok(nonce) = random_bytes() else { return self.cut(link, Parting::Closed, unused) };
         let (mut state, hello) = match Link::new(&self.own.to_bytes(), &peer.to_bytes(), nonce) {
             Ok(made) => made,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a link cannot be used");
-                return self.cut(link, unused());
+                return self.cut(link, Parting::Closed, unused);
             }
         };
         if relayed {
@@ -293,8 +303,9 @@ impl Switchboard {
                 }
             }
         });
-        let (ended, cut) = Default::default();
-        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended, cut };
+        let (ended, cut, proved) = Default::default();
+        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended, cut, proved };
+        self.peers.strangers.came();
         self.lines.insert(link, line);
         self.send(link, hello);
         let contexts: Vec<(ContextId, [u8; 32], bool)> =
@@ -371,7 +382,7 @@ impl Switchboard {
         let waiting = line.waiting.fetch_add(length, Ordering::Relaxed) + length;
         if waiting > OUTBOUND || line.writer.send(frame).is_err() {
             tracing::warn!(%link, waiting, "a peer does not take what it is sent");
-            self.cut(link, Parting::Limit.because("it does not take what it is sent"));
+            self.cut(link, Parting::Limit, "it does not take what it is sent");
         }
     }
 
@@ -414,9 +425,9 @@ impl Switchboard {
     }
 
     /// The first reason counts.
-    fn cut(&mut self, link: LinkId, why: String) {
+    fn cut(&mut self, link: LinkId, parting: Parting, what: impl Display) {
         if let Some(line) = self.lines.get_mut(&link) {
-            line.cut.get_or_insert(why);
+            line.cut.get_or_insert_with(|| (parting, parting.because(what)));
         }
         let network = self.network.clone();
         tokio::spawn(async move {

@@ -4,6 +4,7 @@
 
 mod asking;
 mod catch_up;
+mod counted;
 mod crowds;
 mod evidence;
 mod forged;

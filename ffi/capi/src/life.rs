@@ -16,7 +16,8 @@ use crate::wait::{wait, wait_in_any_case};
 /// kith_node_contexts, kith_node_status and what handles know by themselves go on. Twice is fine. A node without a directory keeps its
 /// store in memory.
 ///
-/// KITH_TIMEOUT if that is not done within `deadline_ms`, since an application does not return from a call: it goes on in the background.
+/// KITH_TIMEOUT if that is not done within `deadline_ms`, since an application does not return from a call: it goes on in the background. KITH_STORAGE if the
+/// store cannot be closed in order: the node is suspended all the same, files and locks are given back, and resuming opens the store anew.
 ///
 /// # Safety
 /// `node` is a node of this library or NULL.
@@ -58,7 +59,8 @@ pub unsafe extern "C" fn kith_node_is_suspended(node: *const kith_node, suspende
 
 /// For the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns when every context is in step
 /// with those that are reached, when nobody is reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended
-/// again, which may take up to 10 s more. Cancelling it lets it finish in the background.
+/// again, which may take up to 10 s more; an error of that is the answer, its text says how far the round had come, and what is there the next one tells. Cancelling it
+/// lets it finish in the background.
 ///
 /// Of the outputs each may be NULL. `peers`: how many peers are connected at its end. `synced`: the ids (32 bytes each, one after the other) of the contexts that
 /// hold what a connected member's node holds, and nothing else is known of; `behind`: of those of which that is not known.

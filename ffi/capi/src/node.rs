@@ -113,6 +113,9 @@ pub unsafe extern "C" fn kith_node_addresses(
 ///  - sealed: whether everything in the directory is sealed under a key that the host keeps; key_file: whether that key lies in a file beside the store, since
 ///    the host gave none, so that whoever can read the directory can read everything in it;
 ///  - copied: whether the directory is a copy of another node's, or an import that nobody has adopted: it signs nothing (kith_node_adopt);
+///  - strangers: nodes that connected and did not prove to be a member's, counted since the node was opened or resumed (anybody may connect, so there are no events of
+///    it): linked (now), ended (links that are over for no reason of these:), refused (too many connections), unfinished (no link came of them: the other side went, or
+///    is no node of Kith; members drop all connections but the first), misbehaved (the protocol or its limits were broken), version (no common one), timeout;
 ///  - suspended: then there are no peers and no addresses;
 ///  - storage: "sled", "redb", or null: in memory.
 ///

@@ -204,6 +204,23 @@ static void a_peer_that_is_gone_is_named_with_the_reason(void) {
     close_both(node, context);
 }
 
+static void strangers_are_counted(void) {
+    struct pair pair;
+    kith_buffer address = {NULL, 0};
+    CHECK_OK(open_nodes(&pair));
+    CHECK(says(pair.one, "\"strangers\":{\"linked\":0,\"ended\":0,\"refused\":0,\"unfinished\":0,\"misbehaved\":0,\"version\":0,\"timeout\":0}"));
+    CHECK_OK(kith_node_addresses(pair.one, &address));
+    address.data[strcspn((char *)address.data, "\n")] = '\0';
+    CHECK_OK(kith_node_connect(pair.other, (char *)address.data));
+    UNTIL(says(pair.one, "\"linked\":1,\"ended\":0"));
+    CHECK(says(pair.one, "\"linked\":1,\"ended\":0"));
+    CHECK_OK(kith_node_shutdown(pair.other));
+    UNTIL(says(pair.one, "\"linked\":0,\"ended\":1"));
+    CHECK(says(pair.one, "\"linked\":0,\"ended\":1"));
+    kith_buffer_free(&address);
+    close_pair(&pair);
+}
+
 /* scenario: member_is_removed, mistakes_are_named */
 static void who_is_removed_writes_no_more(void) {
     struct pair pair;
@@ -325,6 +342,7 @@ int main(int argc, char **argv) {
     RUN(who_writes_at_once_ends_with_one_order);
     RUN(who_was_cut_off_comes_together_again);
     RUN(a_peer_that_is_gone_is_named_with_the_reason);
+    RUN(strangers_are_counted);
     RUN(who_is_removed_writes_no_more);
     RUN(who_leaves_is_gone_and_the_last_admin_stays);
     RUN(a_cursor_outlives_its_node);

@@ -267,6 +267,7 @@ pub struct NodeStatus {
     pub sealed: bool,
     pub key_file: bool,
     pub copied: bool,
+    pub strangers: Strangers,
     pub suspended: bool,
     /// "sled" or "redb"; none: everything is in memory.
     pub storage: Option<String>,
@@ -283,8 +284,36 @@ impl From<node::NodeStatus> for NodeStatus {
             sealed: status.sealed,
             key_file: status.key_file,
             copied: status.copied,
+            strangers: status.strangers.into(),
             suspended: status.suspended,
             storage: status.storage.map(|engine| engine.to_string()),
+        }
+    }
+}
+
+/// Nodes that connected and did not prove to be a member's, counted.
+#[derive(Clone, Debug, uniffi::Record)]
+#[allow(missing_docs)]
+pub struct Strangers {
+    pub linked: u64,
+    pub ended: u64,
+    pub refused: u64,
+    pub unfinished: u64,
+    pub misbehaved: u64,
+    pub version: u64,
+    pub timeout: u64,
+}
+
+impl From<node::Strangers> for Strangers {
+    fn from(strangers: node::Strangers) -> Self {
+        Self {
+            linked: strangers.linked,
+            ended: strangers.ended,
+            refused: strangers.refused,
+            unfinished: strangers.unfinished,
+            misbehaved: strangers.misbehaved,
+            version: strangers.version,
+            timeout: strangers.timeout,
         }
     }
 }

@@ -31,7 +31,8 @@ pub use events::{Event, Events, Happened};
 pub use gate::{after_fork, close_gate};
 pub use info::{
     ContextInfo, ContextPeer, ContextStatus, Difference, Explanation, InvitationInfo, IssuedInvitation,
-    MemberInfo, Message, NodeStatus, PeerInfo, RelayInfo, SyncReport, TransactionInfo, Verification, Written,
+    MemberInfo, Message, NodeStatus, PeerInfo, RelayInfo, Strangers, SyncReport, TransactionInfo,
+    Verification, Written,
 };
 pub use log::{LogRecord, LogSink, set_log};
 pub use node::{Hub, JoinProgress, Node, NodeOptions};

@@ -412,6 +412,18 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        name: "Strangers",
+        source: "node/info.rs",
+        declaration: "pub struct Strangers {",
+        kind: Kind::Fields,
+        places: [
+            at("/// How it stands with the node and the peers it knows", JSON),
+            at("class Strangers:", FIELD),
+            at("public data class Strangers(", KOTLIN),
+            at("public struct Strangers:", SWIFT),
+        ],
+    },
+    Group {
         name: "ContextSecurity",
         source: "node/info.rs",
         declaration: "pub struct ContextSecurity {",

@@ -236,7 +236,8 @@ public final class Node: Sendable {
     /// without a directory keeps its store in memory.
     ///
     /// `KithError.timeout` if that is not done within the deadline, since an application does not return from a call: it goes on in the
-    /// background. It does so in a cancelled task too: this does not throw `CancellationError`, but waits.
+    /// background. It does so in a cancelled task too: this does not throw `CancellationError`, but waits. `KithError.storage` if the store
+    /// cannot be closed in order: the node is suspended all the same, and resuming opens the store anew.
     public func suspend(deadline: Duration) async throws {
         try Callback.refuse()
         let deadline = try milliseconds(deadline, "deadline")
@@ -260,7 +261,8 @@ public final class Node: Sendable {
     ///
     /// Dials all known members' nodes at once, and returns when every context is in step with those that are reached, when nobody is
     /// reached, or when the budget (at most a day) is used up. A suspended node is resumed for it and suspended again, which may take up to
-    /// 10 s more. Cancelling lets it finish in the background.
+    /// 10 s more; an error of that is thrown, its text says how far the round had come, and what is there the next one tells. Cancelling
+    /// lets it finish in the background.
     public func syncOnce(budget: Duration) async throws -> SyncReport {
         let budget = try milliseconds(budget, "budget")
         return SyncReport(native: try await translated { try await native.syncOnce(budgetMs: budget) })

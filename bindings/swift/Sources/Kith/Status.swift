@@ -51,6 +51,34 @@ public struct Relay: Hashable, Sendable {
     }
 }
 
+/// Nodes that connected and did not prove to be a member's, counted since the node was opened or resumed.
+///
+/// Anybody who finds its addresses may connect, as often as it likes: so there are no events of it.
+public struct Strangers: Hashable, Sendable {
+    /// Links that there are now. Whoever has just come may prove to be a member yet.
+    public let linked: Int
+    /// Links that are over, for no reason of those below.
+    public let ended: Int
+    /// Connections that were not taken: there are too many, or too many of one peer.
+    public let refused: Int
+    /// Connections that came to no link: the other side went, or is no node of Kith. Members' are among them, who drop all but the
+    /// first.
+    public let unfinished: Int
+    /// Links and connections that ended since the protocol or its limits were broken.
+    public let misbehaved: Int
+    /// Connections of nodes without a common version.
+    public let version: Int
+    /// Links and connections that ended since the other side took too long.
+    public let timeout: Int
+
+    init(native: KithNative.Strangers) {
+        (linked, ended) = (Int(clamping: native.linked), Int(clamping: native.ended))
+        (refused, unfinished) = (Int(clamping: native.refused), Int(clamping: native.unfinished))
+        (misbehaved, version) = (Int(clamping: native.misbehaved), Int(clamping: native.version))
+        timeout = Int(clamping: native.timeout)
+    }
+}
+
 /// How it stands with a node.
 public struct NodeStatus: Hashable, Sendable {
     /// The node's id in the network.
@@ -69,6 +97,8 @@ public struct NodeStatus: Hashable, Sendable {
     public let hasKeyFile: Bool
     /// Whether the directory is a copy of another node's.
     public let isCopied: Bool
+    /// Nodes of no member that have connected, and what became of it.
+    public let strangers: Strangers
     /// Whether the node is suspended: it has no peers and no addresses then.
     public let isSuspended: Bool
     /// The engine that keeps the node's directory; `nil`: everything is in memory.
@@ -80,6 +110,7 @@ public struct NodeStatus: Hashable, Sendable {
         contexts = native.contexts.map(Data.init(hexadecimal:))
         (isSealed, hasKeyFile) = (native.sealed, native.keyFile)
         (isCopied, isSuspended) = (native.copied, native.suspended)
+        strangers = Strangers(native: native.strangers)
         storage = native.storage.flatMap(StorageEngine.init(rawValue:))
     }
 }

@@ -173,6 +173,25 @@ import KithTesting
         }
     }
 
+    @Test func strangersAreCounted() async throws {
+        let hub = Hub()
+        try await Node.forTests(in: hub).use { node in
+            let before = try await node.status().strangers
+            #expect((before.linked, before.ended, before.unfinished) == (0, 0, 0))
+            try await Node.forTests(in: hub).use { other in
+                try await other.connect(to: try #require(node.addresses.first))
+                try await eventually("somebody has come") { try await node.status().strangers.linked == 1 }
+            }
+            try await eventually("it has gone") {
+                let strangers = try await node.status().strangers
+                return (strangers.linked, strangers.ended) == (0, 1)
+            }
+            let after = try await node.status().strangers
+            #expect((after.refused, after.unfinished, after.misbehaved) == (0, 0, 0))
+            #expect((after.version, after.timeout) == (0, 0))
+        }
+    }
+
     // scenario: over_sockets
     @Test func nodesMeetOverSockets() async throws {
         try await Node.inMemory(here).use { one in

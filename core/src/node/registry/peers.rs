@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::limits;
 use crate::network::{Network, PeerId};
+use crate::node::strangers;
 use crate::storage::{Batch, Durability, Keyspace, Store, context_key};
 
 /// How long opening waits until the node listens.
@@ -21,6 +22,7 @@ pub(crate) struct Peers {
     known: Mutex<BTreeMap<PeerId, Known>>,
     /// How many addresses this node listens at.
     listening: watch::Sender<usize>,
+    pub(crate) strangers: strangers::Counts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -33,7 +35,8 @@ impl Peers {
     /// On the runtime that its work is to be done on.
     pub(crate) fn new(store: Arc<dyn Store>, network: Network, known: BTreeMap<PeerId, Known>) -> Self {
         let handle = tokio::runtime::Handle::current();
-        Self { store, network, handle, known: Mutex::new(known), listening: watch::Sender::new(0) }
+        let (known, listening) = (Mutex::new(known), watch::Sender::new(0));
+        Self { store, network, handle, known, listening, strangers: strangers::Counts::default() }
     }
 
     /// This node listens at one more address: its port is noted, so that the next start listens there again.

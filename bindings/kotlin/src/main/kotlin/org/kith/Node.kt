@@ -169,7 +169,8 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
      * handles know by themselves go on. Twice is fine. A node without a directory keeps its store in memory.
      *
      * [KithException.Timeout] if that is not done within the deadline, since an application does not return from a call: it goes on in the
-     * background, and so it does when the coroutine is cancelled.
+     * background, and so it does when the coroutine is cancelled. [KithException.Storage] if the store cannot be closed in order: the node is
+     * suspended all the same, and resuming opens the store anew.
      */
     public suspend fun suspend(deadline: Duration): Unit =
         translated { native.suspend(millisOf(deadline, "deadline")) }
@@ -187,7 +188,8 @@ public class Node internal constructor(private val native: NativeNode) : AutoClo
     /**
      * Catches up, for the short times in which systems let apps run in the background: dials all known members' nodes at once, and returns
      * when every context is in step with those that are reached, when nobody is reached, or when the budget (at most a day) is used up. A
-     * suspended node is resumed for it and suspended again, which may take up to 10 s more. Cancelling lets it finish in the background.
+     * suspended node is resumed for it and suspended again, which may take up to 10 s more; an error of that is thrown, its text says how far
+     * the round had come, and what is there the next one tells. Cancelling lets it finish in the background.
      */
     public suspend fun syncOnce(budget: Duration): SyncReport =
         translated { SyncReport.of(native.syncOnce(millisOf(budget, "budget"))) }

@@ -4,6 +4,7 @@ import org.kith.internal.ContextPeer as NativeContextPeer
 import org.kith.internal.ContextStatus as NativeContextStatus
 import org.kith.internal.NodeStatus as NativeNodeStatus
 import org.kith.internal.RelayInfo as NativeRelayInfo
+import org.kith.internal.Strangers as NativeStrangers
 import org.kith.internal.SyncReport as NativeSyncReport
 
 private fun idOf(hex: String): Id = Id(hex.chunked(2).map { it.toInt(16).toByte() }.toByteArray())
@@ -56,6 +57,43 @@ public data class Relay(
     }
 }
 
+/**
+ * Nodes that connected and did not prove to be a member's, counted since the node was opened or resumed. Anybody who finds its addresses
+ * may connect, as often as it likes: so there are no events of it.
+ */
+public data class Strangers(
+    /** Links that there are now. Whoever has just come may prove to be a member yet. */
+    val linked: Long,
+    /** Links that are over, for no reason of those below. */
+    val ended: Long,
+    /** Connections that were not taken: there are too many, or too many of one peer. */
+    val refused: Long,
+    /**
+     * Connections that came to no link: the other side went, or is no node of Kith. Members' are among them, who drop all but the
+     * first.
+     */
+    val unfinished: Long,
+    /** Links and connections that ended since the protocol or its limits were broken. */
+    val misbehaved: Long,
+    /** Connections of nodes without a common version. */
+    val version: Long,
+    /** Links and connections that ended since the other side took too long. */
+    val timeout: Long,
+) {
+    internal companion object {
+        fun of(counts: NativeStrangers): Strangers =
+            Strangers(
+                counts.linked.toLong(),
+                counts.ended.toLong(),
+                counts.refused.toLong(),
+                counts.unfinished.toLong(),
+                counts.misbehaved.toLong(),
+                counts.version.toLong(),
+                counts.timeout.toLong(),
+            )
+    }
+}
+
 /** How it stands with a node. */
 public data class NodeStatus(
     val id: String,
@@ -70,6 +108,8 @@ public data class NodeStatus(
     val keyFile: Boolean,
     /** Whether the directory is a copy of another node's. */
     val copied: Boolean,
+    /** Nodes of no member that have connected, and what became of it. */
+    val strangers: Strangers,
     /** Whether the node is suspended: it has no peers and no addresses then. */
     val suspended: Boolean,
     /** The engine that keeps the node's directory; `null`: everything is in memory. */
@@ -88,6 +128,7 @@ public data class NodeStatus(
                 status.sealed,
                 status.keyFile,
                 status.copied,
+                Strangers.of(status.strangers),
                 status.suspended,
                 status.storage?.let { name -> StorageEngine.entries.find { it.name.lowercase() == name } },
             )

@@ -319,6 +319,19 @@ internal class NodeTest {
         }
     }
 
+    @Test
+    fun `strangers are counted`() = test {
+        val hub = Hub()
+        hub.node().use { node ->
+            assertEquals(Strangers(0, 0, 0, 0, 0, 0, 0), node.status().strangers)
+            hub.node().use { other ->
+                other.connect(node.addresses.single())
+                eventually("somebody has come") { node.status().strangers == Strangers(1, 0, 0, 0, 0, 0, 0) }
+            }
+            eventually("it has gone") { node.status().strangers == Strangers(0, 1, 0, 0, 0, 0, 0) }
+        }
+    }
+
     // scenario: wrong_lengths
     @Test
     fun `ids and keys are values of 32 bytes`() {
