@@ -17,6 +17,21 @@ use kith_core::replica::{
 };
 use proptest::prelude::*;
 
+/// What the author of a transaction says next.
+fn next(previous: &Transaction, timestamp: u64) -> Draft {
+    Draft {
+        context: previous.header.context,
+        sequence: previous.header.sequence + 1,
+        previous: previous.header.id(),
+        parents: Vec::new(),
+        lamport: previous.header.lamport + 1,
+        timestamp,
+        kind: Kind::Note,
+        plaintext: Vec::new(),
+        commitment_key: [3; 32],
+    }
+}
+
 /// A tree of one author's transactions, parents first, all signed; each with the number of the one before it.
 fn tree(root: &Transaction, dice: &mut Dice, count: usize, forks: usize) -> Vec<(usize, Transaction)> {
     let mut all: Vec<(usize, Transaction)> = Vec::new();
@@ -27,18 +42,7 @@ fn tree(root: &Transaction, dice: &mut Dice, count: usize, forks: usize) -> Vec<
             length => length - 1,
         };
         let previous = all.get(before).map_or(root, |(_, transaction)| transaction);
-        let draft = Draft {
-            context: previous.header.context,
-            sequence: previous.header.sequence + 1,
-            previous: previous.header.id(),
-            parents: Vec::new(),
-            lamport: previous.header.lamport + 1,
-            timestamp: number as u64,
-            kind: Kind::Note,
-            plaintext: Vec::new(),
-            commitment_key: [3; 32],
-        };
-        all.push((before, draft.sign(actor_key(1))));
+        all.push((before, next(previous, number as u64).sign(actor_key(1))));
     }
     all
 }
@@ -154,6 +158,34 @@ fn some_covers_are_kept_for_a_while_and_beside_another() {
     }
     println!("of 2000: kept {kept}, beside another {beside}");
     assert!(kept > 1_000 && beside > 100);
+}
+
+/// A liar signs nothing but an invalid transaction, behind a valid one. The valid one was let in and nothing that was kept proved it, so it could be
+/// passed on to nobody: who had got it from the liar and who had not stayed apart for ever.
+#[test]
+fn what_only_an_invalid_transaction_covers_can_be_passed_on() {
+    let (world, mut one, root) = begin();
+    let mut valid = next(&root, 1).sign(actor_key(1));
+    let bad = next(&valid, 2);
+    let bad = Draft { lamport: bad.lamport + 1, ..bad }.sign(actor_key(1));
+    let run = SignedRun { headers: vec![bad.header.clone()], signature: bad.signature.unwrap() };
+    valid.signature = None;
+    valid.cover = Cover::new(Arc::new(run), 0);
+    let (id, invalid) = (valid.header.id(), bad.header.id());
+    assert!(one.receive(&[valid, bad], Some(&KeyValue)).is_empty());
+    assert_eq!(one.given[&id], Verdict::Valid);
+    assert_eq!(one.given[&invalid], Verdict::Invalid(Invalid::Lamport));
+    for reopened in [false, true] {
+        if reopened {
+            one.reopen();
+        }
+        let held = one.replica.transaction(&one.tables, &id).unwrap().unwrap();
+        assert_eq!((held.signature, held.distance()), (None, Some(1)), "opened again: {reopened}");
+        let mut other = Node::new(world.context);
+        assert!(other.receive(&world.transactions(), Some(&KeyValue)).is_empty());
+        assert!(other.receive(std::slice::from_ref(&held), Some(&KeyValue)).is_empty());
+        assert_eq!(other.replica.digest(), one.replica.digest());
+    }
 }
 
 #[test]

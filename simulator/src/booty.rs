@@ -190,10 +190,10 @@ impl World {
         let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
         let failed = |error: kith_core::Error| ("reading-works", number, error.to_string());
-        if let Some(detail) = not_gone(machine.replica(), &tables, &self.judge.honest).map_err(failed)? {
+        let held = history(machine.replica(), &tables).map_err(failed)?;
+        if let Some(detail) = not_gone(&held, &tables, &self.judge.honest).map_err(failed)? {
             return Err(("used-keys-are-gone", number, detail));
         }
-        let held = history(machine.replica(), &tables).map_err(failed)?;
         self.booty.push(Booty {
             node: number,
             member: node.me,

@@ -11,15 +11,17 @@ use kith_core::{Error, ErrorKind, Result};
 
 use crate::dice::Dice;
 
-type Space = BTreeMap<Vec<u8>, Arc<[u8]>>;
+/// Shared with who is told of what was written.
+type Key = Arc<[u8]>;
+type Space = BTreeMap<Key, Arc<[u8]>>;
 /// A record as it was, or as it would have been.
-type Row = (Keyspace, Vec<u8>, Option<Arc<[u8]>>);
+type Row = (Keyspace, Key, Option<Arc<[u8]>>);
 
 /// Most batches that wait to be flushed.
 const UNFLUSHED: usize = 12;
 
 /// A record: where it is kept, and under which key.
-pub type RecordKey = (Keyspace, Vec<u8>);
+pub type RecordKey = (Keyspace, Key);
 
 #[derive(Clone, Debug, Default)]
 struct Inner {
@@ -141,8 +143,8 @@ impl Disk {
         let mut inner = self.write();
         let space = &mut inner.spaces[Keyspace::Keys as usize];
         // Of the ratchet keys and what is remembered nothing could be repaired.
-        let chains = |row: &&Vec<u8>| row.get(4..9) == Some(b"ring/") && matches!(row.get(9), Some(1..=3));
-        let rows: Vec<Vec<u8>> = space.keys().filter(chains).cloned().collect();
+        let chains = |row: &&Key| row.get(4..9) == Some(b"ring/") && matches!(row.get(9), Some(1..=3));
+        let rows: Vec<Key> = space.keys().filter(chains).cloned().collect();
         if let Some(row) = dice.pick(&rows) {
             space.remove(row);
         }
@@ -300,32 +302,43 @@ impl Store for Disk {
     }
 
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<()> {
-        let row = |write: &Write| (write.keyspace, write.key.clone(), write.value.as_deref().map(Into::into));
-        let rows = || batch.writes.iter().map(row).collect();
-        self.write().at_write(rows, |inner| {
-            for write in &batch.writes {
-                if !inner.damaged.is_empty() {
-                    inner.damaged.remove(&(write.keyspace, write.key.clone()));
-                }
-                if write.value.is_some() {
-                    inner.written.push((write.keyspace, write.key.clone()));
-                }
-            }
-            match durability {
-                Durability::Power => {
-                    batch.writes.iter().for_each(|write| inner.set(row(write)));
-                    inner.unflushed.clear();
-                }
-                Durability::Process => {
-                    let undo = batch.writes.iter().map(|write| inner.put(row(write))).collect();
-                    inner.unflushed.push(undo);
-                    // An engine flushes by itself after a while.
-                    if inner.unflushed.len() > UNFLUSHED {
-                        inner.unflushed.remove(0);
+        let row =
+            |write: &Write| (write.keyspace, write.key[..].into(), write.value.as_deref().map(Into::into));
+        let rows = || batch.writes.iter().map(row);
+        self.write().at_write(
+            || rows().collect(),
+            |inner| {
+                let told = |inner: &mut Inner, (space, key, value): &Row| {
+                    if !inner.damaged.is_empty() {
+                        inner.damaged.remove(&(*space, Arc::clone(key)));
+                    }
+                    if value.is_some() {
+                        inner.written.push((*space, Arc::clone(key)));
+                    }
+                };
+                match durability {
+                    Durability::Power => {
+                        for row in rows() {
+                            told(inner, &row);
+                            inner.set(row);
+                        }
+                        inner.unflushed.clear();
+                    }
+                    Durability::Process => {
+                        let mut undo = Vec::with_capacity(batch.writes.len());
+                        for row in rows() {
+                            told(inner, &row);
+                            undo.push(inner.put(row));
+                        }
+                        inner.unflushed.push(undo);
+                        // An engine flushes by itself after a while.
+                        if inner.unflushed.len() > UNFLUSHED {
+                            inner.unflushed.remove(0);
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn close(&self) -> Result<()> {
@@ -364,7 +377,7 @@ impl Now<'_> {
         if self.intact || inner.damaged.is_empty() {
             return Ok(value.to_vec());
         }
-        match inner.damaged.get(&(space, key.to_vec())) {
+        match inner.damaged.get(&(space, key.into())) {
             Some((frames, record)) => frames.decode(space, key, record),
             None => Ok(value.to_vec()),
         }
@@ -394,9 +407,8 @@ impl Snapshot for Now<'_> {
         let inner = self.disk.read();
         let range = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         let entries = inner.spaces[keyspace as usize].range::<[u8], _>(range);
-        let copy = |(key, value): (&Vec<u8>, &Arc<[u8]>)| {
-            Ok((key.clone(), self.opened(&inner, keyspace, key, value)?))
-        };
+        let copy =
+            |(key, value): (&Key, &Arc<[u8]>)| Ok((key.to_vec(), self.opened(&inner, keyspace, key, value)?));
         if reverse {
             entries.rev().take(limit).map(copy).collect()
         } else {

@@ -186,8 +186,9 @@ impl Judge {
             ("commands", node.inbox.len(), QUEUE + 64),
         ];
         kept.extend(own.map(|(what, count, most)| Kept { what, count, most }));
-        let nearest = kept.iter().map(|kept| (100 * kept.count / kept.most.max(1), kept.what)).max();
-        self.fullest = self.fullest.max(nearest.unwrap_or_default());
+        let near = |kept: &&Kept| 100 * kept.count >= self.fullest.0 * kept.most.max(1);
+        let nearest = kept.iter().filter(near).map(|kept| (100 * kept.count / kept.most.max(1), kept.what));
+        self.fullest = nearest.fold(self.fullest, Ord::max);
         // Of these there are as many as there may be, soon.
         let (count, most) = (node.disk.rows(Keyspace::Events), EVENTS as usize);
         kept.push(Kept { what: "batches of events", count, most });

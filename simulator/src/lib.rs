@@ -25,6 +25,7 @@ pub mod network;
 pub mod node;
 pub mod plan;
 mod replays;
+mod report;
 pub mod shrink;
 mod superseded;
 pub mod thief;
@@ -37,4 +38,5 @@ const LACKING: u8 = 14;
 
 pub use booty::Stolen;
 pub use judge::Violation;
-pub use world::{Report, run};
+pub use report::Report;
+pub use world::run;

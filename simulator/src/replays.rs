@@ -38,7 +38,7 @@ impl Judge {
             let detail = format!("nothing proves {id}, and {} more", unproved.len() - 1);
             return Ok(Err(("what-is-held-can-be-proved", detail)));
         }
-        if let Some(detail) = crate::thief::not_gone(replica, &tables, &self.honest)? {
+        if let Some(detail) = crate::thief::not_gone(&history, &tables, &self.honest)? {
             return Ok(Err(("used-keys-are-gone", detail)));
         }
         let oracle = self.oracle(replica, &history);

@@ -1,13 +1,12 @@
 //! Who must not have keys, and tries to have them with all that its disk ever held.
 
+use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 
 use kith_core::Result;
 use kith_core::encryption::{Epoch, Leaf, Scope, Suite, Trouble, Wraps};
 use kith_core::keyring::{Key, Ring, Rows};
-use kith_core::replica::{
-    Kind, MemberId, Payload, Replica, StateRead, Table, Tip, Transaction, TransactionId,
-};
+use kith_core::replica::{Kind, MemberId, Payload, Replica, StateRead, Table, Transaction, TransactionId};
 use kith_core::storage::ContextTables;
 use kith_oracle::oracle::Oracle;
 use zeroize::Zeroizing;
@@ -208,26 +207,25 @@ impl World {
 
 /// A key that was used, or of a message that is known otherwise, and is still there.
 pub(crate) fn not_gone(
-    replica: &Replica,
+    history: &[Transaction],
     tables: &dyn StateRead,
     honest: &BTreeSet<MemberId>,
 ) -> Result<Option<String>> {
-    for (author, _) in replica.tips() {
-        let mut after = Tip { sequence: 0, id: TransactionId::default() };
-        loop {
-            let page = replica.chain(tables, author, after, 200)?;
-            let Some((id, last)) = page.last() else { break };
-            after = Tip { sequence: last.header.sequence, id: *id };
-            for (id, sealed) in page.iter().filter(|(_, t)| {
-                t.header.is_sealed() && (t.key.is_some() || honest.contains(author) && t.is_opened())
-            }) {
-                let key = row(&Key::Chain(TransactionId(sealed.header.epoch), *author));
-                let kept = tables.get(Table::Keys, &key)?;
-                if !kept.is_some_and(|kept| holds(&kept, sealed.header.counter)) {
-                    continue;
-                }
-                return Ok(Some(format!("the key of {id} is in the chain still")));
+    let mut chains: HashMap<(MemberId, [u8; 32]), Option<Vec<u8>>> = HashMap::new();
+    for sealed in history.iter().filter(|t| t.header.is_sealed()) {
+        let header = &sealed.header;
+        if sealed.key.is_none() && !(honest.contains(&header.author) && sealed.is_opened()) {
+            continue;
+        }
+        let chain = match chains.entry((header.author, header.epoch)) {
+            Entry::Occupied(chain) => chain.into_mut(),
+            Entry::Vacant(place) => {
+                let key = row(&Key::Chain(TransactionId(header.epoch), header.author));
+                place.insert(tables.get(Table::Keys, &key)?)
             }
+        };
+        if chain.as_ref().is_some_and(|chain| holds(chain, header.counter)) {
+            return Ok(Some(format!("the key of {} is in the chain still", header.id())));
         }
     }
     Ok(None)

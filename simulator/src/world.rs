@@ -12,12 +12,13 @@ use kith_core::node::machine::{Input, Joined, Machine, Order, Round};
 use kith_core::replica::MemberId;
 
 use crate::astray::Answers;
-use crate::booty::{Booty, Stolen};
+use crate::booty::Booty;
 use crate::dice::Dice;
 use crate::judge::{Judge, Violation};
 use crate::network::{Partition, Weather, Wire};
 use crate::node::{Good, Node};
 use crate::plan::Plan;
+use crate::report::Report;
 
 /// After how many rounds there is the first full comparison.
 const SAMPLE: usize = 500;
@@ -46,69 +47,6 @@ pub(crate) enum Happening {
     Well(usize),
     /// A message is sent that was held back.
     Late(usize),
-}
-
-/// What came of a world.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Happenings.
-    pub events: u64,
-    /// Rounds of contexts.
-    pub rounds: u64,
-    /// Transactions of the longest history.
-    pub transactions: u64,
-    /// Calls that were acknowledged.
-    pub acknowledged: u64,
-    /// Starts after a crash.
-    pub restarts: u64,
-    /// Processes that died in a write.
-    pub died_writing: u64,
-    /// Frames.
-    pub frames: u64,
-    /// Full comparisons with a replay.
-    pub replays: u64,
-    /// Epochs whose keys were tried to be had by those who must not have them, and the same by those who may.
-    pub thefts: (u64, u64),
-    /// Calls that were sealed with a key with which another one was, by who was set back with all that could tell.
-    pub twice: u64,
-    /// Members whose newest ratchet key all others had seen: their old ones are gone.
-    pub forgotten: u64,
-    /// What came of copied devices.
-    pub stolen: Stolen,
-    /// Those of these epochs that have their wraps apart from the transaction.
-    pub apart: u64,
-    /// Answers about wraps that went astray.
-    pub astray: u64,
-    /// Epochs whose wraps somebody waits for at the end.
-    pub wanted: u64,
-    /// Members that had replaced a ratchet key more than a week ago, with somebody away who has not heard of that: it is gone.
-    pub outlived: u64,
-    /// Messages that ask for what is sealed and not opened.
-    pub lacking: u64,
-    /// Calls that could not be opened at the end, which a liar sent.
-    pub unopened: u64,
-    /// ms of virtual time until all were equal.
-    pub equal_after: u64,
-    /// Rounds of all nodes from when nothing failed any more until all were equal.
-    pub healing: u64,
-    /// ms for which the longest sleep went on once the faults had stopped.
-    pub slept: u64,
-    /// Nodes whose state is another one than the others', since their application is.
-    pub diverged: u64,
-    /// Joiners that were told why they are not let in.
-    pub refused: u64,
-    /// Answers of liars that said of sealed calls what they do not say.
-    pub false_shares: u64,
-    /// Epochs and ratchet keys of liars that are not what they must be.
-    pub false_keys: u64,
-    /// Torn stores that were right, and those of which that was told.
-    pub torn: (u64, u64),
-    /// Reads that failed.
-    pub failed_reads: u64,
-    /// What came nearest to its limit, in hundredths of it.
-    pub fullest: (usize, &'static str),
-    /// A fingerprint of everything that happened.
-    pub trace: u64,
 }
 
 /// Whom a wish was for.
@@ -325,7 +263,7 @@ impl World {
             return Ok(());
         }
         let node = &mut self.nodes[number];
-        let Some(mut machine) = node.machine.take() else { return Ok(()) };
+        let Some(machine) = &mut node.machine else { return Ok(()) };
         let count = node.inbox.len().min(machine.room());
         let inputs: Vec<Input> = node.inbox.drain(..count).collect();
         self.report.rounds += 1;
@@ -335,19 +273,17 @@ impl World {
         };
         let dead = self.nodes[number].disk.is_dead();
         if dead {
+            self.nodes[number].machine = None;
             // What was told before the process died, was told.
             for (wish, answer) in round.answers.into_iter().filter(|(_, answer)| answer.is_ok()) {
                 self.answered(number, wish, answer)?;
             }
             self.report.died_writing += 1;
             let (power, down) = self.nodes[number].dying();
-            drop(machine);
             self.crash(number, power, down);
             return Ok(());
         }
-        let closed = machine.closed();
-        self.nodes[number].machine = Some(machine);
-        if closed.is_some() {
+        if self.nodes[number].machine.as_ref().and_then(Machine::closed).is_some() {
             self.crash(number, false, 1_000);
             return Ok(());
         }
@@ -446,6 +382,7 @@ impl World {
         let node = &mut self.nodes[number];
         let Some(machine) = &node.machine else { return Ok(()) };
         self.report.transactions = self.report.transactions.max(machine.replica().transactions());
+        self.report.covered = self.report.covered.max(machine.replica().covers() as u64);
         if node.asks() {
             match machine.joined() {
                 Joined::Done => node.joined = true,

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::ring::{Change, EpochDraft, Key, Ring, Rows};
 use super::seen::{Known, Seen};
+use super::sent::Sent;
 use super::stored::decode;
 use crate::encryption::rules::{self, Choice, Rotate, Usage};
 use crate::encryption::{Scope, Secret, Suite, Trouble, check_package, seal_again};
@@ -105,6 +106,7 @@ pub(crate) struct Keeper {
     pub(crate) troubles: Vec<(TransactionId, MemberId, Trouble)>,
     /// Who gave keys that cannot be used.
     pub(crate) complaints: BTreeSet<MemberId>,
+    sent: Sent,
     /// What [`Key::Wanted`] says, once it was read.
     wanted: RefCell<Option<Vec<TransactionId>>>,
     /// Whether this member was away for so long that its own key is due for a new one.
@@ -168,6 +170,7 @@ impl Keeper {
             tidied: None,
             troubles: Vec::new(),
             complaints: BTreeSet::new(),
+            sent: Sent::default(),
             wanted: RefCell::default(),
             slept: false,
         }
@@ -342,9 +345,11 @@ impl Keeper {
     /// A transaction as it goes to somebody: as it was sent to who has the keys, as shared history to a member that has not, and never what it says
     /// to anybody else.
     pub(crate) fn show(
+        &self,
         replica: &Replica,
         tables: &dyn StateRead,
         to: &MemberId,
+        id: &TransactionId,
         mut transaction: Transaction,
     ) -> Result<Option<Transaction>> {
         let member = replica.member(to).is_some();
@@ -354,9 +359,15 @@ impl Keeper {
         };
         if !member || replica.has_keys(tables, to, &TransactionId(transaction.header.epoch))? {
             let scope = Scope { suite: suite(replica.suite())?, context: replica.context() };
-            transaction.payload = seal_again(&scope, &transaction.header, transaction.plaintext(), &key)?;
+            let seal = || seal_again(&scope, &transaction.header, transaction.plaintext(), &key);
+            transaction.payload = self.sent.get_or(id, seal)?;
         }
         Ok(Some(transaction))
+    }
+
+    /// A round is over: what was kept for it goes.
+    pub(crate) fn round_is_over(&self) {
+        self.sent.clear();
     }
 
     /// The author's chains in lesser epochs: it never goes back to those.
@@ -389,12 +400,14 @@ impl Keyring for Keeper {
         let rows = Stored::new(tables);
         let (mut sealed, mut opened, change) =
             rows.told(self.ring(scope, &rows).seal(&epoch, header, plaintext, signer))?;
+        let id = sealed.header.id();
+        self.sent.keep(id, &sealed.payload);
         sealed.payload = std::mem::take(&mut opened.payload);
         let mut changes = vec![change];
         if other {
             changes.push(Self::keep(&Book { last: Some(epoch), ..Self::book(tables)? }));
         }
-        self.sealed = Some((sealed.header.id(), changes));
+        self.sealed = Some((id, changes));
         Ok(sealed)
     }
 

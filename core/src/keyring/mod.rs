@@ -9,6 +9,7 @@ pub(crate) mod fuzzing;
 mod keeper;
 mod ring;
 mod seen;
+mod sent;
 mod stored;
 
 pub(crate) use keeper::{Keeper, Prepared};

@@ -40,7 +40,7 @@ use crate::keyring::Keeper;
 use crate::network::LinkId;
 use crate::replica::{Blocked, Replica, TransactionId, View, WaitingRoom};
 use crate::storage::{ContextTables, Durability, Store};
-use crate::sync::{Kept, Verified};
+use crate::sync::{Kept, Passing, Verified};
 use crate::{Error, Result};
 
 /// Most commands in one round.
@@ -80,6 +80,8 @@ pub(crate) struct Actor {
     sessions: BTreeMap<LinkId, Connected>,
     /// Signatures that some session has verified.
     verified: Verified,
+    /// What was pushed to one peer, and goes to others: of the present round, once its batch is durable.
+    passing: Passing,
     /// What sessions delivered after the last batch: the next round begins with it.
     left_over: VecDeque<sessions::Delivery>,
     /// Of a delivery that is taken in over several rounds: what is in the history, and told to the sessions with the rest, since the
@@ -123,6 +125,7 @@ impl Actor {
             room: WaitingRoom::default(),
             sessions: BTreeMap::new(),
             verified: Verified::default(),
+            passing: Passing::default(),
             left_over: VecDeque::new(),
             held_back: Vec::new(),
             postponed: VecDeque::new(),
@@ -244,7 +247,7 @@ impl Actor {
 
     /// What is kept for later, each beside its limit.
     pub(super) fn kept(&self) -> Vec<Kept> {
-        let mut all = Vec::with_capacity(32 * (1 + self.sessions.len()));
+        let mut all = Vec::with_capacity(16);
         all.push(Kept::new("postponed commands", self.postponed.len(), ROUND));
         self.sessions.values().for_each(|connected| connected.session.add_kept(&mut all));
         all
@@ -278,6 +281,8 @@ impl Actor {
             stage.fail(&error);
             self.verifying.fail(&error);
         }
+        self.keeper.round_is_over();
+        self.passing.clear();
     }
 
     /// Nothing is done on what is in memory while it is not what the store holds.
@@ -336,6 +341,8 @@ impl Actor {
         };
         self.store_in_pieces(written, stage)?;
         self.flush(stage)?;
+        // The history is another one now.
+        self.passing.clear();
         {
             let snapshot = store.snapshot()?;
             self.follow_up(&ContextTables::new(&*snapshot, number), stage)?;
@@ -363,14 +370,20 @@ impl Actor {
         let role = member.map(|facts| facts.role);
         let mut facts = shared.facts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         facts.role = role;
-        facts.application = self.replica.application().to_string();
-        facts.name = self.replica.name().to_string();
+        if facts.application != self.replica.application() {
+            facts.application = self.replica.application().to_string();
+        }
+        if facts.name != self.replica.name() {
+            facts.name = self.replica.name().to_string();
+        }
         drop(facts);
-        let proved = || {
-            self.sessions.values().map(|connected| connected.session.status()).filter(|s| s.member.is_some())
-        };
-        let equal = proved().next().is_some() && proved().all(|status| status.equal) && self.room.is_empty();
-        let unsettled = self.sessions.values().filter_map(|connected| connected.session.unsettled()).min();
+        // With somebody, and with all who have proved who they are.
+        let (mut equal, mut unsettled) = (None, None);
+        for session in self.sessions.values().map(|connected| &connected.session) {
+            equal = [equal, session.in_step()].into_iter().flatten().min();
+            unsettled = [unsettled, session.unsettled()].into_iter().flatten().min();
+        }
+        let equal = equal == Some(true) && self.room.is_empty();
         let settled = unsettled.map_or(self.told, |mark| mark.saturating_sub(1).min(self.told));
         let in_step = InStep { equal, written: self.written, settled };
         shared.in_step.send_if_modified(|present| std::mem::replace(present, in_step) != in_step);

@@ -289,7 +289,7 @@ impl Machine {
         self.actor.statuses()
     }
 
-    /// What is kept for later, each beside its limit.
+    /// What is kept for later, each beside its limit; what is empty is left out.
     #[must_use]
     pub fn kept(&self) -> Vec<Kept> {
         self.actor.kept()
@@ -360,7 +360,8 @@ pub fn shown(
     to: &MemberId,
     transaction: Transaction,
 ) -> Result<Option<Transaction>> {
-    crate::keyring::Keeper::show(replica, tables, to, transaction)
+    let id = transaction.header.id();
+    crate::keyring::Keeper::new(replica.context(), *to).show(replica, tables, to, &id, transaction)
 }
 
 /// What is never answered was dropped.

@@ -12,7 +12,7 @@ use crate::replica::{
     Header, Kind, Malformed, MemberId, Payload, Place, Replica, Role, StateRead, Tip, Transaction,
     TransactionId,
 };
-use crate::sync::{History, Position, Standing, Tips, Verified};
+use crate::sync::{History, Passing, Position, Standing, Tips, Verified};
 
 /// A context's history as sync sees it: the replica and its tables, between two batches, when all of it is durable.
 pub(crate) struct Held<'a> {
@@ -21,6 +21,7 @@ pub(crate) struct Held<'a> {
     pub(crate) verified: &'a Verified,
     pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) keeper: &'a Keeper,
+    pub(crate) passing: &'a Passing,
     /// Whether keys are on the way.
     pub(crate) awaits: bool,
 }
@@ -202,8 +203,21 @@ impl History for Held<'_> {
         Ok(found)
     }
 
-    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
-        Keeper::show(self.replica, self.tables, to, transaction)
+    fn show(
+        &self,
+        to: &MemberId,
+        id: &TransactionId,
+        transaction: Transaction,
+    ) -> Result<Option<Transaction>> {
+        self.keeper.show(self.replica, self.tables, to, id, transaction)
+    }
+
+    fn has_keys(&self, who: &MemberId, epoch: &TransactionId) -> Result<bool> {
+        self.replica.has_keys(self.tables, who, epoch)
+    }
+
+    fn passing(&self) -> Option<&Passing> {
+        Some(self.passing)
     }
 
     fn may_read(&self, who: &MemberId) -> bool {

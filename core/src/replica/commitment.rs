@@ -86,8 +86,8 @@ impl SetHash {
 
     fn bytes(&self) -> [u8; LANES * 2] {
         let mut bytes = [0; LANES * 2];
-        for (pair, lane) in bytes.chunks_exact_mut(2).zip(self.lanes.iter()) {
-            pair.copy_from_slice(&lane.to_le_bytes());
+        for (pair, lane) in bytes.as_chunks_mut().0.iter_mut().zip(self.lanes.iter()) {
+            *pair = lane.to_le_bytes();
         }
         bytes
     }
@@ -95,8 +95,8 @@ impl SetHash {
 
 fn lanes(bytes: &[u8; LANES * 2]) -> [u16; LANES] {
     let mut lanes = [0; LANES];
-    for (lane, pair) in lanes.iter_mut().zip(bytes.chunks_exact(2)) {
-        *lane = u16::from_le_bytes([pair[0], pair[1]]);
+    for (lane, pair) in lanes.iter_mut().zip(bytes.as_chunks().0) {
+        *lane = u16::from_le_bytes(*pair);
     }
     lanes
 }

@@ -41,11 +41,9 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    pub(super) fn kept(&self) -> [Kept; 2] {
-        [
-            Kept::new("what makes the peer a member", self.supporting.len(), limits::SYNC_LINEAGE),
-            Kept::new("evidence", self.evidence.0.len(), limits::SYNC_EVIDENCE),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "what makes the peer a member", self.supporting.len(), limits::SYNC_LINEAGE);
+        Kept::note(all, "evidence", self.evidence.0.len(), limits::SYNC_EVIDENCE);
     }
 
     pub(super) fn begin(

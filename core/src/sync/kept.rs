@@ -15,24 +15,24 @@ impl Kept {
     pub(crate) const fn new(what: &'static str, count: usize, most: usize) -> Self {
         Self { what, count, most }
     }
+
+    /// Says what is kept. Of what is empty there is nothing to say: no limit is so low.
+    pub(super) fn note(all: &mut Vec<Self>, what: &'static str, count: usize, most: usize) {
+        if count > 0 {
+            all.push(Self::new(what, count, most));
+        }
+    }
 }
 
 impl Session {
     /// See the module.
-    #[must_use]
-    pub fn kept(&self) -> Vec<Kept> {
-        let mut all = Vec::new();
-        self.add_kept(&mut all);
-        all
-    }
-
     pub(crate) fn add_kept(&self, all: &mut Vec<Kept>) {
-        all.extend(self.live.kept());
-        all.extend(self.outgoing.kept());
-        all.extend(self.incoming.kept());
-        all.extend(self.shares.kept());
-        all.extend(self.wraps.kept());
-        all.extend(self.rounds.kept());
-        all.extend(self.handshake.kept());
+        self.live.kept(all);
+        self.outgoing.kept(all);
+        self.incoming.kept(all);
+        self.shares.kept(all);
+        self.wraps.kept(all);
+        self.rounds.kept(all);
+        self.handshake.kept(all);
     }
 }

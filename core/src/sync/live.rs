@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use super::batch::{Batch, Purpose, runs, size};
 use super::kept::Kept;
 use super::message::Message;
+use super::passing::Pushed;
 use super::proof::covering_run;
 use super::rounds::STALL_TIME;
 use super::sender::shown;
 use super::session::{Session, Step, Turn};
-use super::{Failure, SessionEvent};
+use super::{Failure, History, Output, Priority, SessionEvent};
 use crate::limits;
-use crate::replica::TransactionId;
+use crate::replica::{MemberId, TransactionId};
 
 /// How long a peer has to answer `Want`.
 const ANSWER_TIME: u64 = 30_000;
@@ -47,13 +48,11 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn kept(&self) -> [Kept; 4] {
-        [
-            Kept::new("delivered by the peer", self.delivered.len(), DELIVERED),
-            Kept::new("to be pushed", self.pushes.len(), limits::SYNC_PUSHES),
-            Kept::new("to be asked for", self.wanted.len(), limits::SYNC_WANTED),
-            Kept::new("wanted by the peer", self.to_answer.len(), limits::SYNC_WANTED),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "delivered by the peer", self.delivered.len(), DELIVERED);
+        Kept::note(all, "to be pushed", self.pushes.len(), limits::SYNC_PUSHES);
+        Kept::note(all, "to be asked for", self.wanted.len(), limits::SYNC_WANTED);
+        Kept::note(all, "wanted by the peer", self.to_answer.len(), limits::SYNC_WANTED);
     }
 
     pub(super) fn forget_pushes(&mut self) {
@@ -98,6 +97,42 @@ impl Live {
     }
 }
 
+/// The first batch of what waits to be pushed to a peer, and under which epochs something in it is sealed.
+fn pushed(
+    history: &dyn History,
+    peer: &MemberId,
+    waiting: &[TransactionId],
+    aim: usize,
+) -> crate::Result<(Pushed, Vec<TransactionId>)> {
+    let (mut transactions, mut bytes, mut epochs) = (Vec::new(), 0, Vec::new());
+    let mut pushed = Pushed::default();
+    for id in waiting {
+        let Some(transaction) = history.transaction(id)? else {
+            pushed.incomplete = true;
+            pushed.taken += 1;
+            continue;
+        };
+        bytes += size(&transaction);
+        if bytes > aim && !transactions.is_empty() {
+            break;
+        }
+        let epoch = TransactionId(transaction.header.epoch);
+        if transaction.header.is_sealed() && !epochs.contains(&epoch) {
+            epochs.push(epoch);
+        }
+        transactions.push((*id, transaction));
+        pushed.taken += 1;
+    }
+    let (runs, uncovered) = runs(shown(history, peer, transactions)?);
+    pushed.incomplete |= !uncovered.is_empty();
+    if !runs.is_empty() {
+        let batch = Batch::encode(Purpose::Push, &runs);
+        let length = batch.length as usize;
+        pushed.batch = Some((Message::Batch(batch).encode(), length));
+    }
+    Ok((pushed, epochs))
+}
+
 impl Session {
     pub(super) fn take_added(
         &mut self,
@@ -135,29 +170,23 @@ impl Session {
     /// Pushes what waits, as far as the round and the window allow.
     pub(super) fn push(&mut self, turn: &mut Turn<'_>) -> Step {
         while self.rounds.may_push() && self.outgoing.has_room() && !self.live.pushes.is_empty() {
-            let (mut transactions, mut bytes) = (Vec::new(), 0);
-            let mut incomplete = false;
-            let lowest = self.live.lowest().unwrap_or_default();
-            while let Some((id, mark)) = self.live.pushes.pop_front() {
-                let Some(transaction) = turn.history.transaction(&id)? else {
-                    incomplete = true;
-                    continue;
-                };
-                bytes += size(&transaction);
-                if bytes > self.batch() && !transactions.is_empty() {
-                    self.live.pushes.push_front((id, mark));
-                    break;
+            let (history, peer, aim) = (turn.history, self.peer()?, self.batch());
+            let waiting: Vec<TransactionId> = self.live.pushes.iter().map(|(id, _)| *id).collect();
+            let pushed = match history.passing() {
+                Some(passing) => {
+                    let make = || pushed(history, &peer, &waiting, aim);
+                    passing.get_or(history, &peer, &waiting, aim, make)?
                 }
-                transactions.push((id, transaction));
-            }
-            let (runs, uncovered) = runs(shown(turn.history, &self.peer()?, transactions)?);
-            if !runs.is_empty() {
-                let batch = Batch::encode(Purpose::Push, &runs);
-                self.outgoing.sent(batch.length as usize, lowest);
-                turn.send(&Message::Batch(batch));
+                None => pushed(history, &peer, &waiting, aim)?.0,
+            };
+            let lowest = self.live.lowest().unwrap_or_default();
+            self.live.pushes.drain(..pushed.taken);
+            if let Some((message, length)) = pushed.batch {
+                self.outgoing.sent(length, lowest);
+                turn.out.push(Output::Send { priority: Priority::Live, message });
             }
             // What cannot be shown alone goes with what covers it, which a comparison finds.
-            if incomplete || !uncovered.is_empty() {
+            if pushed.incomplete {
                 self.compare_again(turn)?;
             }
         }

@@ -12,6 +12,7 @@ mod kept;
 mod link;
 mod live;
 mod message;
+mod passing;
 mod proof;
 mod rounds;
 mod sender;
@@ -31,6 +32,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use kept::Kept;
 pub use link::{Channel, Link, LinkError, LinkOutput};
+pub use passing::Passing;
 pub use proof::Binding;
 pub(crate) use proof::signed_run;
 pub use session::{Session, Status};
@@ -121,9 +123,26 @@ pub trait History {
     }
 
     /// A transaction as it is to go to somebody: sealed for who has the keys and for who is no member, and else what it says. `None`: not at all.
-    fn show(&self, to: &MemberId, transaction: Transaction) -> Result<Option<Transaction>> {
-        let _ = to;
+    fn show(
+        &self,
+        to: &MemberId,
+        id: &TransactionId,
+        transaction: Transaction,
+    ) -> Result<Option<Transaction>> {
+        let _ = (to, id);
         Ok(Some(transaction))
+    }
+
+    /// Whether somebody may be expected to have the keys of an epoch.
+    fn has_keys(&self, who: &MemberId, epoch: &TransactionId) -> Result<bool> {
+        let _ = (who, epoch);
+        Ok(true)
+    }
+
+    /// What was made for another session on this very history. Only where [`Self::show`] asks nothing of who something is for but
+    /// [`Self::may_read`] and [`Self::has_keys`].
+    fn passing(&self) -> Option<&Passing> {
+        None
     }
 
     /// Whether somebody may be told what sealed transactions say.

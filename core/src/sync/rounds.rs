@@ -82,18 +82,16 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn kept(&self) -> [Kept; 3] {
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
         let (tips, unknown, delivering) = match &self.phase {
             Phase::Differing(difference) => {
                 (difference.tips, difference.unknown.len(), difference.delivering.len())
             }
             _ => (0, 0, 0),
         };
-        [
-            Kept::new("tips of the peer", tips, limits::SYNC_VECTOR),
-            Kept::new("unknown tips of the peer", unknown, limits::SYNC_VECTOR),
-            Kept::new("deliveries to be counted", delivering, limits::SYNC_WINDOW_BATCHES),
-        ]
+        Kept::note(all, "tips of the peer", tips, limits::SYNC_VECTOR);
+        Kept::note(all, "unknown tips of the peer", unknown, limits::SYNC_VECTOR);
+        Kept::note(all, "deliveries to be counted", delivering, limits::SYNC_WINDOW_BATCHES);
     }
 
     pub(super) fn new(seed: u64, now: u64) -> Self {
@@ -123,6 +121,10 @@ impl Rounds {
         status.equal = self.equal;
         status.behind_since = (!self.equal).then_some(self.behind_since);
         status
+    }
+
+    pub(super) fn is_equal(&self) -> bool {
+        self.equal
     }
 
     pub(super) fn is_idle(&self) -> bool {

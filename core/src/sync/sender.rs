@@ -72,7 +72,8 @@ impl Cursor {
 
 /// As they are to go to a member.
 pub(super) fn shown(history: &dyn History, to: &MemberId, items: Vec<Named>) -> Result<Vec<Named>> {
-    let show = |(id, transaction)| Ok(history.show(to, transaction)?.map(|transaction| (id, transaction)));
+    let show =
+        |(id, transaction)| Ok(history.show(to, &id, transaction)?.map(|transaction| (id, transaction)));
     items.into_iter().filter_map(|item| show(item).transpose()).collect()
 }
 

@@ -279,6 +279,11 @@ impl Session {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Whether both hold the same and nothing of it is still to be learnt from the peer; `None` before it has proved who it is.
+    pub(crate) fn in_step(&self) -> Option<bool> {
+        self.handshake.proved().map(|_| self.rounds.is_equal() && self.shares.is_settled())
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -40,17 +40,16 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub(super) fn kept(&self) -> [Kept; 3] {
-        [
-            Kept::new("shares asked for", self.asked.len(), limits::SYNC_WANTED),
-            // The last question of them all is asked while there is room for one.
-            Kept::new(
-                "shares that the peer lacks too",
-                self.unable.len(),
-                limits::SYNC_SHARES + limits::SYNC_WANTED - 1,
-            ),
-            Kept::new("shares owed", self.owed.len(), limits::SYNC_SHARES),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "shares asked for", self.asked.len(), limits::SYNC_WANTED);
+        // The last question of them all is asked while there is room for one.
+        Kept::note(
+            all,
+            "shares that the peer lacks too",
+            self.unable.len(),
+            limits::SYNC_SHARES + limits::SYNC_WANTED - 1,
+        );
+        Kept::note(all, "shares owed", self.owed.len(), limits::SYNC_SHARES);
     }
 
     pub(super) fn is_settled(&self) -> bool {

@@ -29,11 +29,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn kept(&self) -> [Kept; 2] {
-        [
-            Kept::new("batches sent ahead", self.sent.len(), limits::SYNC_WINDOW_BATCHES),
-            Kept::new("bytes sent ahead", self.bytes, limits::SYNC_WINDOW),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "batches sent ahead", self.sent.len(), limits::SYNC_WINDOW_BATCHES);
+        Kept::note(all, "bytes sent ahead", self.bytes, limits::SYNC_WINDOW);
     }
 
     /// Whether any batch may go out.
@@ -76,11 +74,9 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn kept(&self) -> [Kept; 2] {
-        [
-            Kept::new("batches received ahead", self.received.len(), limits::SYNC_WINDOW_BATCHES),
-            Kept::new("bytes received ahead", self.bytes, limits::SYNC_WINDOW),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "batches received ahead", self.received.len(), limits::SYNC_WINDOW_BATCHES);
+        Kept::note(all, "bytes received ahead", self.bytes, limits::SYNC_WINDOW);
     }
 
     /// Takes a batch in; gives its token.

@@ -52,12 +52,10 @@ pub(super) struct Wraps {
 }
 
 impl Wraps {
-    pub(super) fn kept(&self) -> [Kept; 3] {
-        [
-            Kept::new("wraps asked for", self.asked.len().max(self.order.len()), limits::SYNC_WRAPS),
-            Kept::new("wraps given", self.gave.len(), limits::SYNC_WRAPS),
-            Kept::new("wraps owed", self.owed.len(), limits::SYNC_WRAPS),
-        ]
+    pub(super) fn kept(&self, all: &mut Vec<Kept>) {
+        Kept::note(all, "wraps asked for", self.asked.len().max(self.order.len()), limits::SYNC_WRAPS);
+        Kept::note(all, "wraps given", self.gave.len(), limits::SYNC_WRAPS);
+        Kept::note(all, "wraps owed", self.owed.len(), limits::SYNC_WRAPS);
     }
 
     pub(super) fn may_ask(&self, epoch: &TransactionId) -> bool {

@@ -260,6 +260,7 @@ impl Keeper {
         match self.ring(self.scope(replica)?, &rows).open(sealed) {
             Ok((mut opened, key, change)) => {
                 let kept = Some(change).filter(|_| !faults::is(Fault::KeepKeys));
+                self.sent.keep(sealed.header.id(), &sealed.payload);
                 Ok(Some((std::mem::take(&mut opened.payload), key, writes(kept))))
             }
             Err(trouble @ (Trouble::State | Trouble::StateVersion)) => rows.told(Err(trouble)),

@@ -166,7 +166,9 @@ impl Actor {
             }
             own.push(*id);
             // As it goes to those who are no members: nobody is given what it says who lacks its keys.
-            shown.extend(held.show(&MemberId([0; 32]), transaction)?.map(|transaction| (*id, transaction)));
+            shown.extend(
+                held.show(&MemberId([0; 32]), id, transaction)?.map(|transaction| (*id, transaction)),
+            );
         }
         let keys = self.gossiping.keys.as_ref();
         let content = gossip::announce(shown);

@@ -101,6 +101,7 @@ impl Actor {
             verified: &self.verified,
             surroundings: &*self.start.surroundings,
             keeper: &self.keeper,
+            passing: &self.passing,
             awaits: self.fetching.awaits(self.now()),
         }
     }
@@ -164,6 +165,7 @@ impl Actor {
             verified: &self.verified,
             surroundings: &*self.start.surroundings,
             keeper: &self.keeper,
+            passing: &self.passing,
             awaits: self.fetching.awaits(now),
         };
         let outputs = input(&mut connected.session, &held, now)?;
