@@ -22,7 +22,7 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::ForgetPending, 18),
     (Fault::ForgetCover, 4),
     (Fault::AskNobody, 6),
-    (Fault::BelieveJuniors, 11),
+    (Fault::BelieveJuniors, 24),
     (Fault::TrustShares, 11),
     (Fault::UseOnce, 6),
     (Fault::BelieveRecords, 39),
@@ -33,11 +33,12 @@ const LATELY: &[(Fault, u64)] = &[
     (Fault::SendAhead, 98),
     (Fault::KeepRatchet, 10),
     (Fault::SealToOld, 10),
-    (Fault::SameNonce, 13),
+    (Fault::SameNonce, 21),
     (Fault::KeepRatchets, 9),
     (Fault::KeepForWeeks, 18),
     (Fault::KeepRoot, 4),
     (Fault::TellNobody, 87),
+    (Fault::MeetAtOnce, 109),
 ];
 
 /// A world among those from `seed` on that goes wrong with a rule turned off, and not with all rules in force.

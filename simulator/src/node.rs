@@ -9,7 +9,7 @@ use kith_core::application::Application;
 use kith_core::invitation::Invitation;
 use kith_core::network::{LinkId, PeerId};
 use kith_core::node::Clock;
-use kith_core::node::machine::{Heard, Input, Machine, Round, Setup, Signed, Surroundings};
+use kith_core::node::machine::{Heard, Input, Machine, Reopening, Round, Setup, Signed, Surroundings};
 use kith_core::replica::{ContextId, Header, MemberId, TransactionId};
 use kith_core::storage::Durability;
 use kith_core::sync::{Link, LinkOutput};
@@ -38,8 +38,8 @@ pub struct Line {
     pub link: Link,
     /// Whether this node dialled.
     pub outbound: bool,
-    /// How often a session has ended since both held the same.
-    pub ended: u32,
+    /// When a session that ends is begun again.
+    pub reopening: Reopening,
 }
 
 /// Most batches of events that are kept.
@@ -320,7 +320,7 @@ impl Node {
                         liar.closed(id);
                     }
                     self.inbox.push_back(Input::Heard(Heard::Closed { link: id, channel }));
-                    orders.extend(self.reopen_later(id));
+                    orders.extend(self.reopen_later(id, now));
                     continue;
                 }
                 _ => continue,
@@ -331,7 +331,7 @@ impl Node {
                 if let Some(line) = self.lines.get_mut(&id) {
                     todo.extend(line.link.close(channel));
                 }
-                orders.extend(self.reopen_later(id));
+                orders.extend(self.reopen_later(id, now));
             }
         }
         orders
@@ -354,13 +354,12 @@ impl Node {
     }
 
     /// The side that dialled opens channels, so it is the one that opens them again.
-    pub(crate) fn reopen_later(&mut self, id: LinkId) -> Option<LineOrder> {
+    pub(crate) fn reopen_later(&mut self, id: LinkId, now: u64) -> Option<LineOrder> {
         let asks = self.asks();
         let line = self.lines.get_mut(&id)?;
         if !line.outbound && !asks {
             return None;
         }
-        line.ended += 1;
-        Some(LineOrder::Reopen((200 << (line.ended - 1).min(16)).min(60_000)))
+        Some(LineOrder::Reopen(line.reopening.ended(now)))
     }
 }

@@ -1,5 +1,7 @@
 //! What came of a world, in numbers.
 
+use std::hash::Hasher;
+
 use crate::booty::Stolen;
 
 /// What came of a world.
@@ -65,4 +67,32 @@ pub struct Report {
     pub fullest: (usize, &'static str),
     /// A fingerprint of everything that happened.
     pub trace: u64,
+}
+
+/// A fingerprint that goes on from the one before; the same in each process and on each machine of 64 bits.
+pub(crate) struct Print(pub(crate) u64);
+
+impl Hasher for Print {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The upper half decides on the lower one too, in the next step.
+        self.0 = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

@@ -156,7 +156,7 @@ impl World {
         self.say(&call(0, 5, 2));
         // It is looked for what can go once a minute at most.
         self.until(self.now() + 70_000)?;
-        self.become_equal()?;
+        self.become_equal(self.report.rounds)?;
         let all = self.seen_by_all()?;
         let size = |world: &Self, number: usize| {
             world.nodes[number].machine.as_ref().map_or(0, |machine| machine.replica().transactions())

@@ -1,7 +1,7 @@
 //! Connections between nodes: who dials whom, and what goes over a wire.
 
 use kith_core::network::LinkId;
-use kith_core::node::machine::{Heard, Input};
+use kith_core::node::machine::{Heard, Input, Reopening};
 use kith_core::sync::{Channel, Link};
 
 use crate::network::{Lane, PATIENCE, Wire};
@@ -104,7 +104,7 @@ impl World {
             return;
         };
         let outbound = side == 0;
-        node.lines.insert(id, Line { wire, side, link, outbound, ended: 0 });
+        node.lines.insert(id, Line { wire, side, link, outbound, reopening: Reopening::default() });
         let asks = node.asks();
         let outputs = match (node.context, node.lines.get_mut(&id)) {
             (Some((context, access_key)), Some(line)) => line.link.add(context, access_key, outbound || asks),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::hash::Hash as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +19,13 @@ use crate::judge::{Judge, Violation};
 use crate::network::{Partition, Weather, Wire};
 use crate::node::{Good, Node};
 use crate::plan::Plan;
-use crate::report::Report;
+use crate::report::{Print, Report};
 
 /// After how many rounds there is the first full comparison.
 const SAMPLE: usize = 500;
 
 /// What happens at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Happening {
     Step(usize),
     Wake(usize),
@@ -181,10 +182,10 @@ impl World {
         let peace = self.report.rounds;
         self.until(self.now() + 20_000)?;
         self.last_words()?;
-        self.become_equal()?;
+        self.become_equal(peace)?;
         self.report.healing = self.report.rounds - peace;
         self.be_let_in()?;
-        self.become_equal()?;
+        self.become_equal(self.report.rounds)?;
         self.refused_rightly()?;
         self.report.equal_after = self.now();
         self.divergence_is_told()?;
@@ -206,7 +207,7 @@ impl World {
             let Some(Reverse((at, _, what))) = self.queue.pop() else { break };
             self.time.fetch_max(at, Ordering::Relaxed);
             self.report.events += 1;
-            self.trace(at, format_args!("{what:?}"));
+            self.trace(at, what);
             match what {
                 Happening::Step(index) => self.act(self.plan.steps[index].act)?,
                 Happening::Wake(node) => self.wake(node)?,
@@ -224,14 +225,13 @@ impl World {
         Ok(())
     }
 
-    fn trace(&mut self, at: u64, what: std::fmt::Arguments<'_>) {
-        let text = what.to_string();
+    fn trace(&mut self, at: u64, what: Happening) {
         if self.tells {
-            eprintln!("{at:>9} {text}");
+            eprintln!("{at:>9} {what:?}");
         }
-        for byte in text.bytes().chain(at.to_le_bytes()) {
-            self.report.trace = (self.report.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        let mut print = Print(self.report.trace);
+        (at, what).hash(&mut print);
+        self.report.trace = print.0;
     }
 
     /// A node is to look at what has come, or at the time.
@@ -334,12 +334,12 @@ impl World {
                     let Some(line) = node.lines.get_mut(&link) else { continue };
                     let outputs = line.link.close(channel);
                     let mut orders = node.carry_out(link, outputs, peer, now);
-                    orders.extend(node.reopen_later(link));
+                    orders.extend(node.reopen_later(link, now));
                     self.line_orders(number, link, orders)?;
                 }
                 Order::InStep { link } => {
                     if let Some(line) = node.lines.get_mut(&link) {
-                        line.ended = 0;
+                        line.reopening.in_step(now);
                     }
                 }
             }

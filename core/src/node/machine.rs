@@ -16,6 +16,7 @@ use super::command::{Command, Load, Reply};
 use super::info::ContextStatus;
 use super::options::{Clock, InviteOptions};
 use super::parting::Parting;
+pub use super::reopening::Reopening;
 use super::shared::{ContextShared, Facts, InStep, Joining, Running};
 use super::switchboard::ToSwitchboard;
 use crate::application::Application;
@@ -150,7 +151,7 @@ pub enum Order {
         link: LinkId,
         channel: Channel,
     },
-    /// The peer holds the same: a channel to it may be opened again without a pause.
+    /// The peer holds the same: see [`Reopening::in_step`].
     InStep {
         link: LinkId,
     },

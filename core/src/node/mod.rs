@@ -19,6 +19,7 @@ mod options;
 mod parting;
 mod process;
 mod registry;
+mod reopening;
 mod shared;
 mod strangers;
 mod switchboard;

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::actor::random_bytes;
 use super::command::{Command, Load};
 use super::gossip::EnvelopeKeys;
 use super::parting::{self, Parting};
 use super::registry::Peers;
+use super::reopening::Reopening;
 use crate::network::{self, Judgement, LinkId, MessageName, Network, PeerId, Topic};
 use crate::replica::ContextId;
 use crate::sync::{Channel, Link, LinkOutput};
@@ -23,8 +25,6 @@ use crate::sync::{Channel, Link, LinkOutput};
 const OUTBOUND: usize = 64 << 20;
 /// Steps of gossip that wait for the network; more are dropped.
 const GOSSIP: usize = 1024;
-/// How long until a channel is opened again after a session ended, the first time and at most.
-const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
 
 /// What contexts' threads tell the switchboard.
 pub(crate) enum ToSwitchboard {
@@ -40,7 +40,7 @@ pub(crate) enum ToSwitchboard {
     Close { link: LinkId, context: ContextId, channel: Channel },
     /// The peer is a member's: worth remembering.
     Proved { link: LinkId },
-    /// The peer's history is the same: its channel may be opened again without a pause.
+    /// The peer's history is the same.
     InStep { link: LinkId, context: ContextId },
     /// Asks a peer for a context again.
     Reopen { link: LinkId, context: ContextId },
@@ -75,8 +75,8 @@ struct Line {
     writer: mpsc::UnboundedSender<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
     writing: JoinHandle<()>,
-    /// How often sessions of a context have ended on this link.
-    ended: BTreeMap<ContextId, u32>,
+    /// When sessions that end are begun again, by context.
+    reopening: BTreeMap<ContextId, Reopening>,
     /// Why this side cuts it.
     cut: Option<(Parting, String)>,
     /// Whether the peer has proved to be a member's.
@@ -98,6 +98,7 @@ pub(crate) struct Switchboard {
     gossip: mpsc::Sender<Gossip>,
     topics: HashMap<Topic, (ContextId, Arc<EnvelopeKeys>)>,
     itself: mpsc::UnboundedSender<ToSwitchboard>,
+    started: Instant,
 }
 
 impl Switchboard {
@@ -110,7 +111,8 @@ impl Switchboard {
         let (gossip, steps) = mpsc::channel(GOSSIP);
         tokio::spawn(carry_gossip(network.clone(), steps));
         let (hosted, lines, topics) = Default::default();
-        Self { network, own, peers, hosted, lines, gossip, topics, itself }
+        let started = Instant::now();
+        Self { network, own, peers, hosted, lines, gossip, topics, itself, started }
     }
 
     pub(crate) async fn run(
@@ -168,7 +170,7 @@ impl Switchboard {
                 let links: Vec<LinkId> = self.lines.keys().copied().collect();
                 for link in links {
                     self.on_line(link, |line| {
-                        line.ended.remove(&context);
+                        line.reopening.remove(&context);
                         line.link.remove(&context)
                     });
                 }
@@ -192,8 +194,9 @@ impl Switchboard {
                 }
             }
             ToSwitchboard::InStep { link, context } => {
-                if let Some(line) = self.lines.get_mut(&link) {
-                    line.ended.remove(&context);
+                let now = self.now();
+                if let (Some(line), true) = (self.lines.get_mut(&link), self.hosted.contains_key(&context)) {
+                    line.reopening.entry(context).or_default().in_step(now);
                 }
             }
             ToSwitchboard::Reopen { link, context } => {
@@ -205,20 +208,24 @@ impl Switchboard {
         }
     }
 
+    /// Time in ms from any fixed start.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The side that dialled opens channels, so it is the one that opens them again.
     fn open_later(&mut self, link: LinkId, context: ContextId) {
+        let now = self.now();
         let (Some(hosted), Some(line)) = (self.hosted.get(&context), self.lines.get_mut(&link)) else {
             return;
         };
         if !line.outbound && !hosted.ask {
             return;
         }
-        let ended = line.ended.entry(context).or_default();
-        *ended = ended.saturating_add(1);
-        let delay = REOPEN.0.saturating_mul(1 << (*ended - 1).min(16)).min(REOPEN.1);
+        let pause = Duration::from_millis(line.reopening.entry(context).or_default().ended(now));
         let itself = self.itself.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(pause).await;
             // The switchboard may be gone by then.
             let _ = itself.send(ToSwitchboard::Reopen { link, context });
         });
@@ -303,8 +310,8 @@ impl Switchboard {
                 }
             }
         });
-        let (ended, cut, proved) = Default::default();
-        let line = Line { link: state, peer, outbound, writer, waiting, writing, ended, cut, proved };
+        let (reopening, cut, proved) = Default::default();
+        let line = Line { link: state, peer, outbound, writer, waiting, writing, reopening, cut, proved };
         self.peers.strangers.came();
         self.lines.insert(link, line);
         self.send(link, hello);

@@ -91,11 +91,13 @@ pub enum Fault {
     KeepRoot = 40,
     /// Who has got an epoch's wraps at last tells nobody of those that have asked for them before.
     TellNobody = 41,
+    /// A session that ends is begun again at once if its peer was in step before, however short it was.
+    MeetAtOnce = 42,
 }
 
 impl Fault {
     /// Each broken rule, which the simulator has to find.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::TieBreakByArrival,
         Self::SkipRerun,
         Self::RemovalWithoutLast,
@@ -137,6 +139,7 @@ impl Fault {
         Self::KeepForWeeks,
         Self::KeepRoot,
         Self::TellNobody,
+        Self::MeetAtOnce,
     ];
 }
 

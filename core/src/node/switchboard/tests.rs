@@ -136,9 +136,10 @@ async fn a_context_that_is_gone_leaves_nothing_on_the_link() {
     let ended = || ToSwitchboard::Close { link, context: CONTEXT, channel: 0 };
     switchboard.order(ToSwitchboard::Host { context: CONTEXT, access_key: KEY, commands, ask: true });
     switchboard.order(ended());
-    assert_eq!(switchboard.lines[&link].ended.len(), 1, "control: a session that ends is counted");
+    assert_eq!(switchboard.lines[&link].reopening.len(), 1, "control: a session that ends is counted");
     switchboard.order(ToSwitchboard::Unhost { context: CONTEXT });
     // Its thread says so of its sessions, too, and later.
     switchboard.order(ended());
-    assert_eq!(switchboard.lines[&link].ended.len(), 0);
+    switchboard.order(ToSwitchboard::InStep { link, context: CONTEXT });
+    assert_eq!(switchboard.lines[&link].reopening.len(), 0);
 }
