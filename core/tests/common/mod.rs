@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used)]
 
 pub mod actions;
+pub mod covering;
 pub mod deliver;
 pub mod junk;
 pub mod property;
