@@ -135,7 +135,7 @@ fn some_covers_are_kept_for_a_while_and_beside_another() {
 }
 
 /// A liar signs nothing but an invalid transaction, behind a valid one. The valid one was let in and nothing that was kept proved it, so it could be
-/// passed on to nobody: who had got it from the liar and who had not stayed apart for ever. (The control is in `faults.rs`.)
+/// passed on to nobody: who had got it from the liar and who had not stayed apart for ever. (Without what is kept it is bare: see the next test.)
 #[test]
 fn what_only_an_invalid_transaction_covers_can_be_passed_on() {
     assert_eq!(passed_on(), Ok(()));
