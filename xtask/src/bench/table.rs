@@ -220,7 +220,11 @@ const BY_ENGINE: &[Row] = &[
 const ALIKE: &[Row] = &[
     row("append 4 KiB and fsync, bare", "fsync.us", "µs", "the disk"),
     row("`get` from Rust", "get.rust.us", "µs", "handing over to the pool of blocking threads"),
-    beside(row("`get` from C", "get.c.us", "µs", "reading the store, on the caller's own thread"), "get.rust.us", "Rust"),
+    beside(
+        row("`get` from C", "get.c.us", "µs", "reading the store, on the caller's own thread"),
+        "get.rust.us",
+        "Rust",
+    ),
     beside(
         row("`get` from Python", "get.python.us", "µs", "the event loop of asyncio"),
         "get.rust.us",
