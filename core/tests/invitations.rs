@@ -268,6 +268,21 @@ async fn each_caller_of_a_join_gives_up_for_itself_alone() {
     second.await.unwrap().unwrap_err();
     assert_eq!(ben.contexts().unwrap().len(), 0);
 
+    // One that gives up while the node sleeps leaves nothing either, once that is awake.
+    let waiting = joining(Duration::from_secs(1));
+    while ben.contexts().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ben.suspend(PATIENCE).await.unwrap();
+    waiting.await.unwrap().unwrap_err();
+    ben.resume().await.unwrap();
+    let gone = async {
+        while !ben.contexts().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+
     // Who leaves it meanwhile ends it for all, at once.
     let waiting = joining(Duration::from_secs(3600));
     while ben.contexts().unwrap().is_empty() {

@@ -40,6 +40,8 @@ impl Registry {
                 // Ends only with the node.
                 () = reached => Ok(Err(Error::closed("the node has been shut down"))),
             };
+            // Its rows stay for the next start; or somebody has left it, and there are none.
+            let closed = matches!(&outcome, Ok(Err(error)) if error.kind() == ErrorKind::Closed);
             let error = match outcome {
                 Ok(Ok(())) => {
                     let (node, id) = (Arc::clone(&node), context.id());
@@ -51,7 +53,7 @@ impl Registry {
                 Err(_) => node.why_not_reached(&invitation, timeout).await,
             };
             drop(waiting);
-            if error.kind() != ErrorKind::Closed {
+            if !closed {
                 let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context));
                 if node.is_live() {
                     cleaning.await.map_err(|e| Error::internal(format!("cleaning up panicked: {e}")))??;
