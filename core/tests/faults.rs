@@ -6,6 +6,7 @@
 
 mod common;
 
+use common::covering::passed_on;
 use common::property::{Property, delivery, on_the_way, reopening, try_from_seed, verified};
 use kith_core::replica::faults::{Fault, set};
 
@@ -41,6 +42,13 @@ fn each_broken_rule_makes_the_properties_fail() {
     // Where calls are sealed: what does not open a commitment is taken for what a call says.
     let failure = outcome(Fault::TrustShares, delivery).expect_err("a false content was not noticed");
     println!("delivery with {:?}: {}", Fault::TrustShares, failure.lines().next().unwrap_or_default());
+    // What covers a transaction that has no signature is not kept: what only an invalid one covers stays with those who got it.
+    assert_eq!(passed_on(), Ok(()));
+    set(Fault::ForgetCover);
+    let apart = passed_on();
+    set(Fault::None);
+    println!("passing on with {:?}: {apart:?}", Fault::ForgetCover);
+    assert!(apart.is_err_and(|why| why.starts_with("Invalid(Malformed(Signature))")));
     // What a member can find out by itself.
     assert_eq!(outcome(Fault::None, verified), Ok(()));
     for (fault, seen) in [
