@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kith_core::keyring::Key;
 use kith_core::network::LinkId;
-use kith_core::replica::{Table, TransactionId};
+use kith_core::replica::{StateRead, Table, TransactionId};
 use kith_core::storage::ContextTables;
 use kith_core::sync::Channel;
 
@@ -123,11 +123,24 @@ impl World {
         self.say_on(late.node, late.link, late.channel, late.message)
     }
 
-    /// No member goes on wanting the wraps of an epoch that one has whom it is connected to, or that its author is there for.
+    /// No member goes on wanting the wraps of an epoch that one has whom it is connected to, or that its author is there for. Those that are here already wait for
+    /// nothing but others that their author made before them.
     pub(crate) fn nothing_is_wanted_in_vain(&mut self) -> Go {
         for number in self.members() {
+            let mut missing = BTreeSet::new();
             for epoch in self.wanted(number)? {
                 self.report.wanted += 1;
+                let of = self.epoch_author(number, &epoch);
+                let wrong = |detail| Err(("nothing-is-wanted-in-vain", number, detail));
+                if self.holds_wraps(number, &epoch) {
+                    if !missing.contains(&of) {
+                        return wrong(format!(
+                            "it has the wraps of {epoch} by {of:?}, and does not open its own"
+                        ));
+                    }
+                    continue;
+                }
+                missing.insert(of);
                 let who = self.nodes[number].lines.values().find_map(|line| {
                     let other = self.wires[line.wire].ends[1 - line.side];
                     let whole = self.wires[line.wire].up == [true, true];
@@ -135,10 +148,9 @@ impl World {
                     (right && self.could_give(other, &epoch)).then_some(other)
                 });
                 if let Some(who) = who {
-                    let of = self.epoch_author(number, &epoch);
-                    let detail =
-                        format!("it wants the wraps of {epoch} by {of:?} still, and node {who} is there");
-                    return Err(("nothing-is-wanted-in-vain", number, detail));
+                    return wrong(format!(
+                        "it wants the wraps of {epoch} by {of:?} still, and node {who} is there"
+                    ));
                 }
             }
         }
@@ -163,6 +175,14 @@ impl World {
         self.nodes.iter().find(|node| node.me == at.author).map(|node| node.number)
     }
 
+    /// Whether a node has its wrap of an epoch, by itself or with those of the others.
+    fn holds_wraps(&self, number: usize, epoch: &TransactionId) -> bool {
+        let snapshot = self.nodes[number].disk.intact();
+        let tables = ContextTables::new(&*snapshot, NUMBER);
+        let has = |key| matches!(StateRead::get(&tables, Table::Keys, &row(&key)), Ok(Some(_)));
+        has(Key::Leaf(*epoch)) || has(Key::Wraps(*epoch))
+    }
+
     /// Whether a node has the wraps of an epoch, or is its author's: that has them, or says that nobody has.
     fn could_give(&self, number: usize, epoch: &TransactionId) -> bool {
         let node = &self.nodes[number];
@@ -171,7 +191,7 @@ impl World {
         };
         let snapshot = node.disk.intact();
         let tables = ContextTables::new(&*snapshot, NUMBER);
-        let has = kith_core::replica::StateRead::get(&tables, Table::Keys, &row(&Key::Wraps(*epoch)));
+        let has = StateRead::get(&tables, Table::Keys, &row(&Key::Wraps(*epoch)));
         let author = machine.replica().location(&tables, epoch).ok().flatten().map(|at| at.author);
         matches!(has, Ok(Some(_))) || author == Some(node.me)
     }
