@@ -358,11 +358,13 @@ async fn opening_may_be_given_up_at_any_moment() {
     let node = loop {
         match tokio::time::timeout(patience, opening()).await {
             Ok(Ok(node)) => break node,
-            // The one before may have the directory still.
+            // The one before may have the directory still: that says nothing of how long opening takes.
             Ok(Err(error)) => assert_eq!(error.kind(), ErrorKind::Busy, "{error}"),
-            Err(_) => given_up += 1,
+            Err(_) => {
+                given_up += 1;
+                patience = (patience + patience / 4).min(PATIENCE);
+            }
         }
-        patience = (patience + patience / 4).min(PATIENCE);
     };
     assert!(given_up >= 3, "the control: {given_up}");
     let found = node.context(context.id()).unwrap().get(key("x"), Level::Tentative).await.unwrap();
