@@ -152,8 +152,9 @@ async fn who_joins_late_reads_all_epochs_and_who_is_removed_gets_no_more_keys() 
     assert_eq!(after.len(), before.len() + 1, "one new epoch, for those that stay");
     let security = mine.security().await.unwrap();
     assert_eq!((security.members, security.members_able), (2, 2));
-    // Carl never got any key that it was sealed with. (The epoch itself he may have got, from a member that heard of his removal and of that in one.)
+    // Carl never got it, nor any key that it was sealed with.
     let new = after.difference(&before).next().unwrap();
+    assert!(!epochs(&c, &his).contains(new));
     let rows = c.snapshot().unwrap().scan(Keyspace::Keys, &[], None, false, usize::MAX).unwrap();
     assert!(rows.iter().all(|(row, _)| !row.windows(32).any(|part| part == new.0)));
     for node in [anna, ben, carl] {
