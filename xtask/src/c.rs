@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::count::{self, Count};
+use crate::failures;
 use crate::guides::{self, Typed};
 use crate::install::{STATIC_NEEDS, install};
 use crate::scenarios::{self, Language, Ran};
@@ -101,13 +102,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("the pages of kith.h and kith.hpp have everything", &|_| docs::check()),
     ] {
         headline(name);
-        match check(&installed) {
-            Ok(()) => count.passed += 1,
-            Err(Failed(message)) => {
-                eprintln!("failed: {message}");
-                count.failed += 1;
-            }
-        }
+        count.check(name, check(&installed));
     }
     let mut ran = Ran::default();
     headline("a panic in the library is an error, in all ways to link it");
@@ -118,7 +113,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
                 count
             }
             Err(Failed(message)) => {
-                eprintln!("failed: {message}");
+                failures::tell(&message);
                 Count { failed: 1, ..Count::default() }
             }
         };

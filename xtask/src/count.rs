@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::AddAssign;
 
+use crate::failures;
+use crate::tools::{Failed, Result};
+
 /// A count of tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
@@ -26,8 +29,7 @@ impl fmt::Display for Count {
 }
 
 impl Count {
-    /// From a runner's output: `select` picks the part of a line that has the numbers, if it is a closing line. A runner
-    /// that failed without a failed test to show for it (it did not compile, it was killed) counts as one.
+    /// From a runner's output: `select` picks the part of a line that has the numbers, if it is a closing line.
     pub(crate) fn of<'a>(
         lines: &'a [String],
         succeeded: bool,
@@ -37,10 +39,27 @@ impl Count {
         for numbers in lines.iter().filter_map(|line| select(line)) {
             count += Self::parse(numbers);
         }
-        if !succeeded && count.failed == 0 {
-            count.failed = 1;
+        count.judged(lines, succeeded)
+    }
+
+    /// A runner that failed without a failed test to show for it (it did not compile, it was killed) counts as one.
+    fn judged(mut self, lines: &[String], succeeded: bool) -> Self {
+        if !succeeded || self.failed > 0 {
+            self.failed = self.failed.max(1);
+            failures::keep_of_runner(lines);
         }
-        count
+        self
+    }
+
+    /// Adds a check that passes or fails as a whole.
+    pub(crate) fn check(&mut self, name: &str, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(Failed(message)) => {
+                failures::tell(&format!("{name}: {message}"));
+                self.failed += 1;
+            }
+        }
     }
 
     /// Sums every "NUMBER word" of a closing line. Words that say nothing about a test are passed over.
@@ -98,10 +117,7 @@ pub(crate) fn surefire(lines: &[String], succeeded: bool) -> Count {
             count += Count { passed: run.saturating_sub(failed + skipped), failed, skipped };
         }
     }
-    if !succeeded && count.failed == 0 {
-        count.failed = 1;
-    }
-    count
+    count.judged(lines, succeeded)
 }
 
 /// The lines of Swift Testing: "✔ Test run with 59 tests passed after 6.6 seconds.", and before it one for each failed test, "✘ Test
@@ -120,10 +136,7 @@ pub(crate) fn swift_testing(lines: &[String], succeeded: bool) -> Count {
         }
     }
     count.passed = count.passed.saturating_sub(count.failed + count.skipped);
-    if !succeeded && count.failed == 0 {
-        count.failed = 1;
-    }
-    count
+    count.judged(lines, succeeded)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::count::Count;
+use crate::failures;
 use crate::parallel::{Task, two_at_a_time};
 use crate::tools::{
     During, Failed, Options, Result, cargo, command, empty_folder, found, headline, host, root, run, start,
@@ -205,7 +206,8 @@ impl Built {
             }
             Err(Failed(why)) => {
                 let again = self.again(job, &scratch)?;
-                eprintln!("{}: {why}\n(all of it: {})\n{again}", job.name(), log.display());
+                failures::tell(&format!("{}: {why}", job.name()));
+                eprintln!("(all of it: {})\n{again}", log.display());
                 Ok(Count { failed: 1, ..Count::default() })
             }
         }

@@ -184,13 +184,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ("the programs of README and guide, in a project with nothing but the installed package", programs),
     ] {
         headline(name);
-        match check(&settings) {
-            Ok(()) => count.passed += 1,
-            Err(Failed(message)) => {
-                eprintln!("failed: {message}");
-                count.failed += 1;
-            }
-        }
+        count.check(name, check(&settings));
     }
     Ok(count)
 }

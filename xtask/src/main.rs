@@ -8,6 +8,7 @@ mod c;
 mod count;
 mod demo;
 mod errors;
+mod failures;
 mod fuzz;
 mod guides;
 mod install;
@@ -183,7 +184,7 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
         let begun = Instant::now();
         // A part that cannot run counts as a failure, and the others still run.
         let count = part(options).unwrap_or_else(|Failed(message)| {
-            eprintln!("xtask: {name} tests: {message}");
+            failures::tell(&format!("{name} tests: {message}"));
             Count { failed: 1, ..Count::default() }
         });
         println!("{name}: {count} (in {} s)", begun.elapsed().as_secs());
@@ -195,6 +196,11 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
         let count = scenarios::judge(&wanted)?;
         println!("scenarios: {count}");
         total += count;
+    }
+    let failed = failures::all();
+    if !failed.is_empty() {
+        tools::headline("what failed");
+        failed.iter().for_each(|what| println!("{what}"));
     }
     println!("{total}");
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");

@@ -31,14 +31,9 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         for (second, other) in LANGUAGES.into_iter().enumerate().filter(|(_, other)| *other != one) {
             // Each of them makes and joins both ways.
             let way = if (first + second) % 2 == 1 { Way::Terminal } else { Way::Pipes };
-            headline(&format!("notebooks: {one} makes, {other} joins ({way:?})"));
-            match pair(&programs, one, other, way) {
-                Ok(()) => count.passed += 1,
-                Err(Failed(message)) => {
-                    eprintln!("failed: {message}");
-                    count.failed += 1;
-                }
-            }
+            let name = format!("notebooks: {one} makes, {other} joins ({way:?})");
+            headline(&name);
+            count.check(&name, pair(&programs, one, other, way));
         }
     }
     if count.failed == 0 {

@@ -77,36 +77,26 @@ fn equipped(python: PathBuf) -> Result<(PathBuf, PathBuf)> {
     Ok((python, empty_folder("python")?))
 }
 
-/// Adds a check that passes or fails as a whole.
-fn add(count: &mut Count, outcome: Result<()>) {
-    match outcome {
-        Ok(()) => count.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("xtask: {message}");
-            count.failed += 1;
-        }
-    }
-}
-
 pub(crate) fn test(options: &Options) -> Result<Count> {
     let wheel = wheel(options)?;
     let (python, scratch) = as_typed(&wheel)?;
     let mut count = Count { passed: 1, ..Count::default() };
-    add(&mut count, types(&wheel, &python, &scratch));
+    count.check("types in Python", types(&wheel, &python, &scratch));
     for (page, name) in [("README.md", "readme"), ("bindings/python/README.md", "package-readme")] {
-        headline(&format!("the example in Python of {page}"));
-        add(&mut count, example(&python, &scratch, page, name));
+        let title = format!("the example in Python of {page}");
+        headline(&title);
+        count.check(&title, example(&python, &scratch, page, name));
     }
     headline("the guide's programs in Python");
-    add(&mut count, guide(&python, &scratch));
+    count.check("the guide in Python", guide(&python, &scratch));
     headline("the known answers of encryption, by their second implementation");
-    add(&mut count, known_answers(&python, &scratch));
+    count.check("the known answers in Python", known_answers(&python, &scratch));
     headline("pytest");
     let (tests, ran) = pytest(&python, &scratch, &tools::root().join("bindings/python/tests"), false)?;
     scenarios::keep(Language::Python, &ran)?;
     count += tests;
     count += versions::others(&wheel)?;
-    add(&mut count, versions::from_sources(options));
+    count.check("the package from its sources", versions::from_sources(options));
     Ok(count)
 }
 

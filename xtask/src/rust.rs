@@ -26,13 +26,7 @@ pub(crate) fn test(_options: &Options) -> Result<Count> {
     }
     scenarios::keep(Language::Rust, &ran)?;
     headline("what the guide in Rust has its reader type");
-    match guide() {
-        Ok(()) => total.passed += 1,
-        Err(Failed(message)) => {
-            eprintln!("failed: {message}");
-            total.failed += 1;
-        }
-    }
+    total.check("the guide in Rust", guide());
     Ok(total)
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::borders::has;
 use crate::count::Count;
+use crate::failures;
 use crate::tools::{During, Failed, Result, headline, root};
 pub(crate) use ran::{Ran, forget, keep, keep_part};
 use sources::Sources;
@@ -315,7 +316,7 @@ fn title(name: &str) -> String {
 
 fn told(faults: &[String]) -> Result<()> {
     for fault in faults {
-        eprintln!("scenarios: {fault}");
+        failures::tell(&format!("scenarios: {fault}"));
     }
     if faults.is_empty() { Ok(()) } else { Err(Failed(format!("scenarios: {} faults", faults.len()))) }
 }
@@ -373,8 +374,10 @@ pub(crate) fn judge(parts: &[&str]) -> Result<Count> {
     for language in Language::ALL.into_iter().filter(|language| parts.contains(&language.part())) {
         let sources = Sources::read(language)?;
         let mut found = list.compared(language, &sources);
-        let ran = ran::kept(language)?.unwrap_or_default();
-        found.extend(list.not_shown(language, &sources, &ran));
+        match ran::kept(language)? {
+            Some(ran) => found.extend(list.not_shown(language, &sources, &ran)),
+            None => found.push("none of its tests ran".to_owned()),
+        }
         let all = list.scenario.iter().filter(|scenario| scenario.is_for(language)).count();
         if found.is_empty() {
             println!("{}: all {all} scenarios are shown", language.title());

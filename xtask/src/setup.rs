@@ -1,5 +1,7 @@
 //! The programs that the tasks need. On Debian and its kin, as root, what is missing is installed.
 
+use std::time::Duration;
+
 use crate::tools::{Failed, Result, command, found, headline, run};
 
 /// A program, and Debian's package that has it.
@@ -73,14 +75,35 @@ fn install(wanted: impl Fn() -> Vec<&'static str>) -> Result<()> {
         )));
     }
     headline(&format!("installing {list}"));
-    run(command("apt-get").args(["-q", "update"]))?;
-    run(command("apt-get")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-q", "install", "-y", "--no-install-recommends"])
-        .args(&missing))?;
+    fetched(|| {
+        run(command("apt-get").args(["-q", "update"]))?;
+        run(command("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-q", "install", "-y", "--no-install-recommends"])
+            .args(&missing))
+    })?;
     let missing = wanted();
     if missing.is_empty() { Ok(()) } else { Err(Failed(format!("still missing: {}", missing.join(" ")))) }
 }
+
+/// Does what fetches from a mirror; one that does not answer, or not wholly, is asked again.
+pub(crate) fn fetched(fetch: impl FnMut() -> Result<()>) -> Result<()> {
+    fetched_with(PAUSES, fetch)
+}
+
+fn fetched_with(pauses: [Duration; 3], mut fetch: impl FnMut() -> Result<()>) -> Result<()> {
+    for pause in pauses {
+        match fetch() {
+            Ok(()) => return Ok(()),
+            Err(Failed(message)) => println!("{message}; once more in {} s", pause.as_secs()),
+        }
+        std::thread::sleep(pause);
+    }
+    fetch()
+}
+
+/// How long a mirror is left alone, each time that it has failed.
+const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(60)];
 
 fn missing() -> Vec<&'static str> {
     let mut packages = packages_of(&PROGRAMS);
@@ -103,4 +126,21 @@ fn python_has_venv() -> bool {
 fn can_install() -> bool {
     let root = command("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     root && found("apt-get")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_fails_is_asked_again_and_not_for_ever() {
+        for (failing, asked, right) in [(0, 1, true), (3, 4, true), (4, 4, false), (9, 4, false)] {
+            let mut times = 0;
+            let outcome = fetched_with([Duration::ZERO; 3], || {
+                times += 1;
+                if times > failing { Ok(()) } else { Err(Failed("away".into())) }
+            });
+            assert_eq!((times, outcome.is_ok()), (asked, right), "{failing}");
+        }
+    }
 }

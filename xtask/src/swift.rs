@@ -115,13 +115,7 @@ pub(crate) fn test(options: &Options) -> Result<Count> {
         ),
     ] {
         headline(name);
-        match check(&toolchain, &package) {
-            Ok(()) => count.passed += 1,
-            Err(Failed(message)) => {
-                eprintln!("failed: {message}");
-                count.failed += 1;
-            }
-        }
+        count.check(name, check(&toolchain, &package));
     }
     Ok(count)
 }

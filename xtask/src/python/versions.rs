@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{environment_of, isolated, pip, pytest_of};
 use crate::count::Count;
+use crate::failures;
 use crate::parallel::{Task, two_at_a_time};
 use crate::tools::{
     During, Failed, Options, Result, capture, command, empty_folder, headline, root, run, target,
@@ -66,7 +67,7 @@ pub(super) fn others(wheel: &Path) -> Result<Count> {
 
 fn tried(python: &Path, minor: u32, wheel: &Path) -> Count {
     let count = on(python, minor, wheel).unwrap_or_else(|Failed(message)| {
-        eprintln!("xtask: Python 3.{minor}: {message}");
+        failures::tell(&format!("Python 3.{minor}: {message}"));
         Count { failed: 1, ..Count::default() }
     });
     println!("Python 3.{minor}: {count}");

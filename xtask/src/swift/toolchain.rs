@@ -79,10 +79,20 @@ fn make(root: &Path) -> Result<()> {
     setup::for_swift()?;
     let mirror = mirror()?;
     headline("making a root with Debian 13 and Swift in it");
-    if root.exists() {
-        std::fs::remove_dir_all(root).during("removing a root that was not finished")?;
-    }
-    run(command("debootstrap").args(["--variant=minbase", SUITE]).arg(root).arg(mirror))?;
+    setup::fetched(|| {
+        if root.exists() {
+            std::fs::remove_dir_all(root).during("removing a root that was not finished")?;
+        }
+        let made = run(command("debootstrap").args(["--variant=minbase", SUITE]).arg(root).arg(&mirror));
+        // It says no more than where it says more.
+        if made.is_err()
+            && let Ok(log) = std::fs::read_to_string(root.join("debootstrap/debootstrap.log"))
+        {
+            let lines: Vec<&str> = log.lines().collect();
+            println!("{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        }
+        made
+    })?;
     let mut install = enter(root)?;
     install.args([
         "/",
@@ -94,7 +104,8 @@ fn make(root: &Path) -> Result<()> {
         "-y",
         "--no-install-recommends",
     ]);
-    run(install.args(PACKAGES))?;
+    install.args(PACKAGES);
+    setup::fetched(|| run(&mut install))?;
     run(enter(root)?.args(["/", "apt-get", "clean"]))?;
     run(enter(root)?.args(["/", "swift", "--version"]))?;
     std::fs::write(root.join(READY), "").during("finishing the root")
