@@ -11,7 +11,7 @@ use kith_core::network::Hub;
 use kith_core::node::{Context, CreateOptions, Encryption, Engine, Event, Level, Node, Options};
 use kith_core::replica::{Kind, Role, Transaction, TransactionId};
 use kith_core::storage::{Keyspace, MemoryStore, Store};
-use nodes::{PATIENCE, equal, history, join, key, until};
+use nodes::{PATIENCE, equal, history, join, key, peer, until};
 
 /// Most messages of one author in one epoch.
 const MESSAGES: usize = 256;
@@ -191,6 +191,47 @@ async fn what_comes_with_a_removal_does_not_go_to_the_removed() {
         for node in [anna, carl] {
             node.shutdown().await.unwrap();
         }
+    }
+}
+
+/// Ben hears of Carl's removal together with what follows it, while he is connected with him.
+#[tokio::test]
+async fn who_hears_of_a_removal_and_more_passes_on_no_more_than_the_removal() {
+    let hub = Hub::new();
+    let (anna, a) = watched(&hub).await;
+    let (ben, b) = watched(&hub).await;
+    let (carl, c) = watched(&hub).await;
+    let mine = anna.create_context(sealed(Encryption::X25519)).await.unwrap();
+    let yours = join(&mine, &ben, Role::Writer).await.unwrap();
+    let his = join(&mine, &carl, Role::Writer).await.unwrap();
+    ben.connect(&carl.addresses()[0]).await.unwrap();
+    mine.put(key("x"), b"for all three").await.unwrap();
+    equal(&mine, &yours).await;
+    equal(&mine, &his).await;
+    hub.partition(peer(&anna), peer(&ben));
+    hub.partition(peer(&anna), peer(&carl));
+    yours.put(key("x"), b"while Anna is away").await.unwrap();
+    equal(&yours, &his).await;
+    let ids = |store: &MemoryStore, context: &Context| -> BTreeSet<TransactionId> {
+        history(store, context).iter().map(|transaction| transaction.header.id()).collect()
+    };
+    let mut known = ids(&a, &mine);
+    let removal = mine.remove(his.me()).await.unwrap();
+    mine.put(key("x"), b"not for Carl").await.unwrap();
+    known.insert(removal);
+    let after = &ids(&a, &mine) - &known;
+    assert_eq!(after.len(), 2, "new keys, and what is sealed with them");
+
+    let mut events = his.events(None).await.unwrap();
+    hub.heal(peer(&anna), peer(&ben));
+    ben.connect(&anna.addresses()[0]).await.unwrap();
+    until(&mut events, |event| matches!(event, Event::Closed { .. })).await;
+    equal(&mine, &yours).await;
+    assert!(ids(&b, &yours).is_superset(&after));
+    assert!(ids(&c, &his).contains(&removal));
+    assert!(ids(&c, &his).is_disjoint(&after));
+    for node in [anna, ben, carl] {
+        node.shutdown().await.unwrap();
     }
 }
 

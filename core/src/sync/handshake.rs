@@ -236,6 +236,15 @@ impl Session {
         }
     }
 
+    /// What the peer is now, if it has proved a key that is no member's.
+    pub(super) fn standing_if_no_member(&self, turn: &Turn<'_>) -> Result<Option<Standing>> {
+        let Some((member, _)) = self.handshake.proved else { return Ok(None) };
+        if turn.history.may_read(&member) {
+            return Ok(None);
+        }
+        turn.history.standing(&member, &self.handshake.supporting).map(Some)
+    }
+
     /// Whether the peer's key was proved, but could not be judged for want of a history.
     pub(super) fn is_unjudged(&self) -> bool {
         self.handshake.proved.is_some_and(|(_, role)| role.is_none())

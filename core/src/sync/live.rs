@@ -9,10 +9,10 @@ use super::passing::Pushed;
 use super::proof::covering_run;
 use super::rounds::STALL_TIME;
 use super::sender::shown;
-use super::session::{Session, Step, Turn};
-use super::{Failure, History, Output, Priority, SessionEvent};
+use super::session::{Session, Step, Stop, Turn};
+use super::{Failure, History, Output, Priority, SessionEvent, Standing};
 use crate::limits;
-use crate::replica::{MemberId, TransactionId};
+use crate::replica::{Kind, MemberId, TransactionId};
 
 /// How long a peer has to answer `Want`.
 const ANSWER_TIME: u64 = 30_000;
@@ -147,6 +147,7 @@ impl Session {
             return Ok(());
         }
         self.ask_shares(turn)?;
+        let others = self.for_peer(others, turn)?;
         if others.is_empty() {
             return Ok(());
         }
@@ -156,6 +157,22 @@ impl Session {
         }
         self.live.pushes.extend(others.into_iter().map(|id| (id, mark)));
         self.push(turn)
+    }
+
+    /// Of what is new, what the peer is pushed: all of it, as long as it is a member. The last that one who was removed gets is what removed it, for
+    /// which it may need what stands before; nothing that was made for those that stay.
+    fn for_peer(&self, mut new: Vec<TransactionId>, turn: &Turn<'_>) -> Result<Vec<TransactionId>, Stop> {
+        let Some(Standing::Removed(removal)) = self.standing_if_no_member(turn)? else { return Ok(new) };
+        let peer = self.peer()?;
+        new.truncate(new.iter().rposition(|id| removal.contains(id)).map_or(0, |last| last + 1));
+        for (at, id) in new.iter().enumerate() {
+            let epoch = turn.history.transaction(id)?.is_some_and(|new| new.header.kind == Kind::Epoch as u8);
+            if epoch && !turn.history.has_keys(&peer, id)? {
+                new.truncate(at);
+                break;
+            }
+        }
+        Ok(new)
     }
 
     pub(super) fn take_gossiped(&mut self, transactions: &[TransactionId], turn: &mut Turn<'_>) -> Step {

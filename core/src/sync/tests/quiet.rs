@@ -1,7 +1,7 @@
 use super::super::message::Message;
 use super::super::rounds::{FIRST_PAUSE, STALL_TIME};
-use super::super::{Ended, Failure, SessionEvent};
-use super::world::{Dice, Store, World, genesis, history, sign};
+use super::super::{Ended, Failure, History as _, SessionEvent, Standing};
+use super::world::{Dice, Store, World, genesis, history, member, sign};
 use crate::limits;
 use crate::replica::payload::Tip;
 use crate::replica::{Kind, TransactionId};
@@ -96,6 +96,23 @@ fn many_pushes_are_acknowledged_now_and_then() {
     }
     world.assert_same();
     assert_eq!(world.sent.len(), before + 200 + 200 / (limits::SYNC_WINDOW_BATCHES / 4));
+}
+
+#[test]
+fn the_last_that_a_removed_peer_is_pushed_is_its_removal() {
+    for (removal, gets) in [(None, 5), (Some(1), 2), (Some(0), 1), (Some(9), 0)] {
+        let (mut world, mut dice) = equal(2);
+        let ids: Vec<TransactionId> = (0..5).map(|_| world.peers[0].store.write(0, vec![5; 33])).collect();
+        if let Some(removal) = removal {
+            let removal = ids.get(removal).copied().unwrap_or_default();
+            world.peers[0].store.standings.insert(member(1), Standing::Removed(vec![removal]));
+        }
+        world.announce(0, &ids);
+        world.settle(&mut dice);
+        let store = &world.peers[1].store;
+        let has: Vec<bool> = ids.iter().map(|id| store.transaction(id).unwrap().is_some()).collect();
+        assert_eq!(has, [0, 1, 2, 3, 4].map(|at| at < gets), "{removal:?}");
+    }
 }
 
 #[test]

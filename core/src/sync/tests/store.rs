@@ -341,6 +341,10 @@ impl History for Store {
         Ok(of.is_some_and(|of| of.epoch.proves(&of.scope, &of.author, of.index, given)))
     }
 
+    fn may_read(&self, who: &MemberId) -> bool {
+        !matches!(self.standings.get(who), Some(Standing::Removed(_)))
+    }
+
     fn standing(&self, member: &MemberId, supporting: &[Transaction]) -> Result<Standing> {
         if let Some(standing) = self.standings.get(member) {
             return Ok(standing.clone());
