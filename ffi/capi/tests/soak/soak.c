@@ -340,6 +340,34 @@ static void nodes_leave_nothing(void) {
     CHECK(flat(before, "nodes opened and closed", count, 256 * KIB + count * 64L, 2, 8));
 }
 
+/* Nodes that are freed while they begin anew: when resuming has just ended, and, cancelled, while it goes on in the background. */
+static int nodes_in_the_middle(int count) {
+    kith_cancel *cancel = NULL;
+    int good = kith_cancel_new(&cancel) == KITH_OK && kith_cancel_fire(cancel) == KITH_OK;
+    for (int i = 0; good && i < count; i++) {
+        kith_node *node = NULL;
+        kith_status resumed;
+        good = lone_node(&node) == KITH_OK && kith_node_suspend(node, WAIT_MS) == KITH_OK &&
+               kith_cancel_bind(i % 2 == 0 ? cancel : NULL) == KITH_OK;
+        resumed = kith_node_resume(node);
+        good = good && (resumed == KITH_OK || resumed == KITH_CANCELLED) && kith_cancel_bind(NULL) == KITH_OK;
+        kith_node_free(node);
+    }
+    kith_cancel_free(cancel);
+    return good;
+}
+
+static void nodes_freed_while_they_begin_leave_nothing(void) {
+    int count = times(100, 20000);
+    struct usage first = used(), before;
+    CHECK(nodes_in_the_middle(20));
+    UNTIL(few(first, 2, 8));
+    before = used();
+    CHECK(nodes_in_the_middle(count));
+    UNTIL(few(before, 2, 8));
+    CHECK(flat(before, "nodes freed while they begin", count, 256 * KIB + count * 64L, 2, 8));
+}
+
 int main(int argc, char **argv) {
     folder = argc > 1 ? argv[1] : ".";
     RUN(what_stays_is_seen);
@@ -347,6 +375,7 @@ int main(int argc, char **argv) {
     RUN(subscriptions_leave_nothing);
     RUN(rounds_with_a_host_application_leave_nothing);
     RUN(nodes_leave_nothing);
+    RUN(nodes_freed_while_they_begin_leave_nothing);
     RUN(joins_and_leaves_leave_only_their_history);
     return check_finish();
 }
