@@ -19,13 +19,35 @@ private inline fun measure(name: String, calls: Int, warm: Int = calls * 2, body
     // The JVM compiles what is called often, and again what is called very often.
     repeat(warm) { body() }
     val times = LongArray(calls)
-    for (call in 0..<calls) {
-        val start = System.nanoTime()
+    for (call in 0..<calls) times[call] = timed(body)
+    tell(name, times)
+}
+
+/** Two in turns: what is compared meets the same machine. */
+private inline fun compare(name: String, other: String, calls: Int, warm: Int, body: () -> Unit, otherBody: () -> Unit) {
+    repeat(warm) {
         body()
-        times[call] = System.nanoTime() - start
+        otherBody()
     }
+    val times = LongArray(calls)
+    val others = LongArray(calls)
+    for (call in 0..<calls) {
+        times[call] = timed(body)
+        others[call] = timed(otherBody)
+    }
+    tell(name, times)
+    tell(other, others)
+}
+
+private inline fun timed(body: () -> Unit): Long {
+    val start = System.nanoTime()
+    body()
+    return System.nanoTime() - start
+}
+
+private fun tell(name: String, times: LongArray) {
     times.sort()
-    println("figure border.$name ${times[calls / 2] / 1e3}")
+    println("figure border.$name ${times[times.size / 2] / 1e3}")
 }
 
 private val large = ByteArray(64 * 1024) { 7 }
@@ -42,13 +64,19 @@ private suspend fun kotlin(calls: Int) = Hub().node().use { node ->
     context.put(smallKey, small)
     context.put(largeKey, large)
     repeat(100) { context.put(StateKey.of("page", "$it"), small) }
-    measure("kotlin.get", calls) { check(context.get(smallKey)?.size == 100) }
-    measure("kotlin.get64k", calls) { check(context.get(largeKey)?.size == large.size) }
+    compare(
+        "kotlin.get", "kotlin.get64k", calls, warm = calls * 2,
+        { check(context.get(smallKey)?.size == 100) },
+        { check(context.get(largeKey)?.size == large.size) },
+    )
     measure("kotlin.page", calls / 10) { check(context.entries(prefix, limit = 100).size == 100) }
     measure("kotlin.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
     measure("kotlin.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
-    measure("kotlin.put", calls / 10, warm = calls / 20) { context.put(smallKey, small) }
-    measure("kotlin.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
+    compare(
+        "kotlin.put", "kotlin.put64k", calls / 10, warm = calls / 20,
+        { context.put(smallKey, small) },
+        { context.put(largeKey, large) },
+    )
     val count = calls / 10
     repeat(count) { context.put(smallKey, small) }
     context.subscribe(after = 0).use { events ->
@@ -68,13 +96,19 @@ private fun java(calls: Int) {
         context.put(smallKey, small)
         context.put(largeKey, large)
         repeat(100) { context.put(StateKey.of("page", "$it"), small) }
-        measure("java.get", calls) { check(context.get(smallKey)?.size == 100) }
-        measure("java.get64k", calls) { check(context.get(largeKey)?.size == large.size) }
+        compare(
+            "java.get", "java.get64k", calls, warm = calls * 2,
+            { check(context.get(smallKey)?.size == 100) },
+            { check(context.get(largeKey)?.size == large.size) },
+        )
         measure("java.page", calls / 10) { check(context.entries(prefix, null, 100).size == 100) }
         measure("java.host", calls) { check(own.query("echo", ByteArray(32)).size == 32) }
         measure("java.execute", calls / 10) { check(own.execute("echo", ByteArray(32)).output.size == 32) }
-        measure("java.put", calls / 10, warm = calls / 20) { context.put(smallKey, small) }
-        measure("java.put64k", calls / 10, warm = calls / 20) { context.put(largeKey, large) }
+        compare(
+            "java.put", "java.put64k", calls / 10, warm = calls / 20,
+            { context.put(smallKey, small) },
+            { context.put(largeKey, large) },
+        )
         val count = calls / 10
         repeat(count) { context.put(smallKey, small) }
         context.subscribe(0).use { events ->

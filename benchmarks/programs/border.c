@@ -31,18 +31,44 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void measure(const char *name, size_t calls, void (*body)(void)) {
-    double *times = malloc(calls * sizeof *times);
-    if (times == NULL) exit(1);
-    for (size_t call = 0; call < calls / 10 + 1; call++) body();
-    for (size_t call = 0; call < calls; call++) {
-        double start = now();
-        body();
-        times[call] = now() - start;
-    }
+static double timed(void (*body)(void)) {
+    double start = now();
+    body();
+    return now() - start;
+}
+
+static void tell(const char *name, size_t calls, double *times) {
     qsort(times, calls, sizeof *times, ascending);
     printf("figure border.c.%s %f\n", name, times[calls / 2]);
     free(times);
+}
+
+static double *room(size_t calls) {
+    double *times = malloc(calls * sizeof *times);
+    if (times == NULL) exit(1);
+    return times;
+}
+
+static void measure(const char *name, size_t calls, void (*body)(void)) {
+    double *times = room(calls);
+    for (size_t call = 0; call < calls / 10 + 1; call++) body();
+    for (size_t call = 0; call < calls; call++) times[call] = timed(body);
+    tell(name, calls, times);
+}
+
+/* Two in turns: what is compared meets the same machine. */
+static void compare(const char *name, void (*body)(void), const char *other_name, void (*other)(void), size_t calls) {
+    double *times = room(calls), *other_times = room(calls);
+    for (size_t call = 0; call < calls / 10 + 1; call++) {
+        body();
+        other();
+    }
+    for (size_t call = 0; call < calls; call++) {
+        times[call] = timed(body);
+        other_times[call] = timed(other);
+    }
+    tell(name, calls, times);
+    tell(other_name, calls, other_times);
 }
 
 static void get_small(void) {
@@ -141,13 +167,11 @@ int main(int count, char **arguments) {
         OK(kith_state_key_of("page", name, key));
         OK(kith_context_put(context, key, large, 100, NULL));
     }
-    measure("get", calls, get_small);
-    measure("get64k", calls, get_large);
+    compare("get", get_small, "get64k", get_large, calls);
     measure("page", calls / 10, page);
     measure("host", calls, host);
     measure("execute", calls / 10, execute);
-    measure("put", calls / 10, put_small);
-    measure("put64k", calls / 10, put_large);
+    compare("put", put_small, "put64k", put_large, calls / 10);
     events(calls / 10);
     kith_node_shutdown(node);
     kith_node_shutdown(other);

@@ -15,17 +15,39 @@ func micros(_ duration: Duration) -> Double {
     Double(duration.components.seconds) * 1e6 + Double(duration.components.attoseconds) / 1e12
 }
 
-@MainActor func measure(_ name: String, _ calls: Int, _ body: () async throws -> Void) async throws {
+typealias Body = () async throws -> Void
+
+@MainActor func timed(_ body: Body) async throws -> Double {
+    let clock = ContinuousClock()
+    let start = clock.now
+    try await body()
+    return micros(clock.now - start)
+}
+
+func tell(_ name: String, _ times: [Double]) {
+    print("figure border.swift.\(name) \(times.sorted()[times.count / 2])")
+}
+
+@MainActor func measure(_ name: String, _ calls: Int, _ body: Body) async throws {
     for _ in 0..<(calls / 10 + 1) { try await body() }
     var times: [Double] = []
-    let clock = ContinuousClock()
-    for _ in 0..<calls {
-        let start = clock.now
+    for _ in 0..<calls { times.append(try await timed(body)) }
+    tell(name, times)
+}
+
+/// Two in turns: what is compared meets the same machine.
+@MainActor func compare(_ name: String, _ other: String, _ calls: Int, _ body: Body, _ otherBody: Body) async throws {
+    for _ in 0..<(calls / 10 + 1) {
         try await body()
-        times.append(micros(clock.now - start))
+        try await otherBody()
     }
-    times.sort()
-    print("figure border.swift.\(name) \(times[calls / 2])")
+    var (times, others): ([Double], [Double]) = ([], [])
+    for _ in 0..<calls {
+        times.append(try await timed(body))
+        others.append(try await timed(otherBody))
+    }
+    tell(name, times)
+    tell(other, others)
 }
 
 let calls = Int(CommandLine.arguments[1])!
@@ -40,11 +62,10 @@ try await Node.forTests().use { node in
     try await context.put(smallKey, small)
     try await context.put(largeKey, large)
     for number in 0..<100 { try await context.put(StateKey("page", "\(number)"), small) }
-    try await measure("get", calls) {
+    try await compare("get", "get64k", calls) {
         let value = try await context.get(smallKey)
         precondition(value?.count == 100)
-    }
-    try await measure("get64k", calls) {
+    } _: {
         let value = try await context.get(largeKey)
         precondition(value?.count == large.count)
     }
@@ -60,8 +81,11 @@ try await Node.forTests().use { node in
         let receipt = try await own.execute("echo", Data(count: 32))
         precondition(receipt.output.count == 32)
     }
-    try await measure("put", calls / 10) { try await context.put(smallKey, small) }
-    try await measure("put64k", calls / 10) { try await context.put(largeKey, large) }
+    try await compare("put", "put64k", calls / 10) {
+        try await context.put(smallKey, small)
+    } _: {
+        try await context.put(largeKey, large)
+    }
     let count = calls / 10
     for _ in 0..<count { try await context.put(smallKey, small) }
     let events = try await context.events(after: 0)

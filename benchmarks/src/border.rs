@@ -42,6 +42,29 @@ async fn measure<F: Future<Output = Result<()>>>(
     Ok(())
 }
 
+/// Two in turns: what is compared meets the same machine.
+async fn compare<F: Future<Output = Result<()>>, G: Future<Output = Result<()>>>(
+    [name, other]: [&str; 2],
+    calls: usize,
+    body: impl Fn() -> F,
+    other_body: impl Fn() -> G,
+) -> Result<()> {
+    let (mut times, mut others) = (Vec::new(), Vec::new());
+    for call in 0..=calls + calls / 10 {
+        let start = Instant::now();
+        body().await?;
+        let middle = Instant::now();
+        other_body().await?;
+        if call > calls / 10 {
+            others.push(middle.elapsed());
+            times.push(middle - start);
+        }
+    }
+    figure(&format!("border.rust.{name}"), micros(median(times)?));
+    figure(&format!("border.rust.{other}"), micros(median(others)?));
+    Ok(())
+}
+
 /// Whether the value under a key has this length.
 async fn get(context: &Context, key: StateKey, length: usize) -> Result<()> {
     let found = context.get(key, Level::Tentative).await?;
@@ -68,8 +91,8 @@ pub(crate) async fn run(calls: usize) -> Result<()> {
         context.put(StateKey::of("page", &number.to_string()), small).await?;
     }
 
-    measure("get", calls, || get(&context, small_key, small.len())).await?;
-    measure("get64k", calls, || get(&context, large_key, large.len())).await?;
+    let get_small = || get(&context, small_key, small.len());
+    compare(["get", "get64k"], calls, get_small, || get(&context, large_key, large.len())).await?;
     let page = || async {
         let page = context.entries(&prefix, None, 100, Level::Tentative).await?;
         check(page.len() == 100, || "another page".into())
@@ -85,13 +108,11 @@ pub(crate) async fn run(calls: usize) -> Result<()> {
         check(executed.output.len() == 32, || "another answer".into())
     };
     measure("execute", calls / 10, execute).await?;
-    for (name, key, value) in [("put", small_key, small), ("put64k", large_key, &large)] {
-        let put = || async {
-            context.put(key, value).await?;
-            Ok(())
-        };
-        measure(name, calls / 10, put).await?;
-    }
+    let put = async |key, value: &[u8]| -> Result<()> {
+        context.put(key, value).await?;
+        Ok(())
+    };
+    compare(["put", "put64k"], calls / 10, || put(small_key, small), || put(large_key, &large)).await?;
 
     let count = calls / 10;
     for _ in 0..count {
