@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use crate::tools::{During, Result, command, target};
+use crate::tools::{During, Result, command, run_by, target};
 
 /// Where the tests find it.
 const PLACE: &str = "KITH_TEST_SMALL_DISK";
@@ -48,21 +48,12 @@ pub(crate) fn with_small_disk(inner: &Command) -> Result<Command> {
     match &*ALLOWED {
         Ok(way) => {
             outer = command("unshare");
-            outer.args(*way).args(["sh", "-c", MOUNT]).arg(inner.get_program()).env(PLACE, place()?);
+            outer.args(*way).args(["sh", "-c", MOUNT]).env(PLACE, place()?);
         }
-        Err(_) => outer = command(inner.get_program()),
+        // Does nothing but run it.
+        Err(_) => outer = command("env"),
     }
-    outer.args(inner.get_args());
-    if let Some(folder) = inner.get_current_dir() {
-        outer.current_dir(folder);
-    }
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    Ok(outer)
+    Ok(run_by(outer, inner))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::tools::{
-    self, During, Failed, Options, Result, cargo, command, empty_folder, headline, root, run, tee,
+    self, During, Failed, Options, Result, cargo, command, empty_folder, headline, root, run, run_by, tee,
 };
 use crate::{c, kotlin, python, setup, swift};
 
@@ -94,13 +94,18 @@ impl Figures {
         Ok(Self::head() + &self.row(name, what)?)
     }
 
-    /// The table, and the goals that are missed.
-    fn table(&self) -> Result<(String, Vec<String>)> {
+    /// The table.
+    fn table(&self) -> Result<String> {
         let mut table = Self::head();
         for (name, what) in ROWS {
             table += &self.row(name, what)?;
         }
-        table += "\n| goal | measured | |\n| --- | --: | --- |\n";
+        Ok(table)
+    }
+
+    /// Whether the goals are met, and those that are not.
+    fn goals(&self) -> Result<(String, Vec<String>)> {
+        let mut table = "| goal | measured | |\n| --- | --: | --- |\n".to_owned();
         let mut missed = Vec::new();
         let mut judge = |what: String, measured: f64, most: f64, unit: &str| {
             let met = measured <= most;
@@ -148,20 +153,21 @@ pub(crate) fn measure(options: &Options, flags: &[&str]) -> Result<()> {
     for (_, program) in &mut programs {
         program.arg(calls);
     }
-    let mut figures = Figures::default();
+    let (mut figures, mut pinned) = (Figures::default(), Figures::default());
     // In turns: what else the machine does falls on all of them alike.
     for round in 1..=rounds {
         for (title, program) in &mut programs {
             headline(&format!("the border from {title}, round {round} of {rounds}"));
-            let (succeeded, lines) = tee(program)?;
-            if !succeeded {
-                return Err(Failed("a benchmark failed".into()));
-            }
-            figures.read(&lines)?;
+            figures.read(&said_by(program)?)?;
+            headline("the same on one processor");
+            let mut taskset = command("taskset");
+            taskset.args(["--cpu-list", "0"]);
+            pinned.read(&said_by(&mut run_by(taskset, program))?)?;
         }
     }
 
-    let (table, missed) = figures.table()?;
+    let (goals, missed) = pinned.goals()?;
+    let table = format!("{}\nOn one processor:\n\n{}\n{goals}", figures.table()?, pinned.table()?);
     println!("\n{table}");
     for goal in missed {
         println!("missed: {goal}");
@@ -174,6 +180,11 @@ pub(crate) fn measure(options: &Options, flags: &[&str]) -> Result<()> {
         println!("{PAGE} and {FIGURES} have it");
     }
     Ok(())
+}
+
+fn said_by(program: &mut Command) -> Result<Vec<String>> {
+    let (succeeded, lines) = tee(program)?;
+    if succeeded { Ok(lines) } else { Err(Failed("a benchmark failed".into())) }
 }
 
 /// What measures in each language, built.
@@ -241,16 +252,16 @@ mod tests {
         let small = |language: &str, name: &str| language == "c" || ["get", "put"].contains(&name);
         let even = figures(|language, name| if small(language, name) { 1.0 } else { 26.0 });
         assert_eq!(
-            even.table().expect("all are there").1,
+            even.goals().expect("all are there").1,
             ["a page of 100 in Python: at most 3 `get`s: 26.0"]
         );
         let over = figures(|language, name| if small(language, name) { 10.0 } else { 35.1 });
         assert_eq!(
-            over.table().expect("all are there").1.len(),
+            over.goals().expect("all are there").1.len(),
             13,
             "five languages, in and out; whole calls of two; the page"
         );
-        assert!(Figures::default().table().is_err());
+        assert!(Figures::default().goals().is_err() && Figures::default().table().is_err());
     }
 
     #[test]
