@@ -13,7 +13,7 @@ module kith_nativeFFI {
 ";
 
 /// What is there once, and what takes its place.
-const CHANGES: [(&str, &str); 4] = [
+const CHANGES: [(&str, &str); 5] = [
     (
         "    freeFunc: (UInt64) -> (),\n",
         "    freeFunc: (UInt64) -> (),\n    cancelFunc: @escaping @Sendable (UInt64) -> (),\n",
@@ -28,7 +28,41 @@ const CHANGES: [(&str, &str); 4] = [
         "    } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY\n    } onCancel: { cancellation.cancel() }\n",
     ),
     ("fatalError(\"Cancellation not supported yet\")", "throw CancellationError()"),
+    (BYTES, BYTES_AT_ONCE),
 ];
+
+/// How bytes are written. By what stands there for every type, an argument is copied into an array, and that into a buffer of Rust's; and an
+/// answer into bytes, these into an array and that into bytes.
+const BYTES: &str = "\
+    public static func write(_ value: Data, into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        writeBytes(&buf, value)
+    }
+";
+/// The same, and the two ways without what lies between: the length, big-endian, and the bytes.
+const BYTES_AT_ONCE: &str = "\
+    public static func write(_ value: Data, into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        writeBytes(&buf, value)
+    }
+
+    public static func lower(_ value: Data) -> RustBuffer {
+        let buffer = try! rustCall { ffi_kith_uniffi_rustbuffer_alloc(UInt64(value.count + 4), $0) }
+        UnsafeMutableRawPointer(buffer.data!).storeBytes(of: Int32(value.count).bigEndian, as: Int32.self)
+        value.copyBytes(to: buffer.data! + 4, count: value.count)
+        return buffer
+    }
+
+    public static func lift(_ buf: RustBuffer) throws -> Data {
+        defer { buf.deallocate() }
+        guard buf.len >= 4, let data = buf.data else { throw UniffiInternalError.bufferOverflow }
+        let count = Int(Int32(bigEndian: UnsafeRawPointer(data).loadUnaligned(as: Int32.self)))
+        guard count >= 0, count + 4 == Int(buf.len) else { throw UniffiInternalError.incompleteData }
+        return Data(bytes: data + 4, count: count)
+    }
+";
 
 const CALL: &str = "await uniffiRustCallAsync(\n";
 const FREE: &str = "            freeFunc: ffi_kith_uniffi_rust_future_free_";
