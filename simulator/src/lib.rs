@@ -23,6 +23,7 @@ mod ledger;
 pub mod liar;
 pub mod network;
 pub mod node;
+mod parted;
 pub mod plan;
 mod replays;
 mod report;

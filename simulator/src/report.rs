@@ -53,6 +53,8 @@ pub struct Report {
     pub slept: u64,
     /// Nodes whose state is another one than the others', since their application is.
     pub diverged: u64,
+    /// Removed members in whose stores was looked for what follows their removal.
+    pub parted: u64,
     /// Joiners that were told why they are not let in.
     pub refused: u64,
     /// Answers of liars that said of sealed calls what they do not say.

@@ -190,6 +190,7 @@ impl World {
         self.report.equal_after = self.now();
         self.divergence_is_told()?;
         self.steal()?;
+        self.removed_have_nothing_that_follows()?;
         for node in 0..self.nodes.len() {
             self.compare(node)?;
         }

@@ -320,6 +320,31 @@ fn who_lost_the_last_use_of_an_invitation_is_told_so() {
     }
 }
 
+/// While two are apart from the third, that one removes one of them, makes new keys and writes on. The other hears of all that at once, and passed all of it on
+/// to the removed one, with which it was still connected: by its rule the last that this one is sent is its removal. (Without the rule about half of these worlds break it.)
+#[test]
+fn who_hears_of_a_removal_and_more_passes_on_no_more_than_the_removal() {
+    let mut looked = 0;
+    for seed in 1..=8 {
+        let join = |node| Act::Join { node, by: 0, role: Role::Writer, again: false };
+        let apart = Partition { group: 0b001, one_way: false, flaps: 0, until: 30_000 };
+        let mut steps = vec![
+            Step { at: 100, act: join(1) },
+            Step { at: 2_000, act: join(2) },
+            Step { at: 8_000, act: Act::Split(apart) },
+            Step { at: 9_000, act: Act::Remove { by: 0, target: 2 } },
+        ];
+        for number in 0..3 {
+            let call = Act::Call { node: 0, method: 1, key: 1, value: number };
+            steps.push(Step { at: 10_000 + 1_000 * u64::from(number), act: call });
+        }
+        let plan = Plan { until: 60_000, seed, ..world(steps, true) };
+        let report = run(&plan).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        looked += report.parted;
+    }
+    assert_eq!(looked, 8, "each removed one's store");
+}
+
 /// An application that is another one on a single node answers and writes something else there; nobody else is harmed, and `verify` finds it.
 #[test]
 fn where_an_application_differs_is_found() {
