@@ -201,6 +201,10 @@ fn test(options: &Options, parts: &[&str]) -> Result<()> {
     if !failed.is_empty() {
         tools::headline("what failed");
         failed.iter().for_each(|what| println!("{what}"));
+        // A disk or a memory that is full looks like anything else above.
+        for words in [&["df", "-h", "."][..], &["free", "-h"]] {
+            let _ = tools::run(tools::command(words[0]).args(&words[1..]));
+        }
     }
     println!("{total}");
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
