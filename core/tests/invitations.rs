@@ -314,3 +314,42 @@ async fn all_callers_of_a_join_are_refused_together_and_the_next_one_begins_anew
         yours.leave().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_join_by_a_bad_invitation_has_its_own_still() {
+    let hub = Hub::new();
+    let (anna, ben) = (open(&hub).await, open(&hub).await);
+    let mine = anna.create_context(CreateOptions::default()).await.unwrap();
+    let mut revoked = Vec::new();
+    for _ in 0..2 {
+        let made = mine.invite(invite(1)).await.unwrap();
+        mine.revoke(made.invite).await.unwrap();
+        revoked.push(made.to_text());
+    }
+    let good = mine.invite(invite(1)).await.unwrap().to_text();
+    // Nobody is there to refuse before all are waiting.
+    anna.suspend(PATIENCE).await.unwrap();
+    let joining = |token: &str| {
+        let (ben, token) = (ben.clone(), token.to_owned());
+        tokio::spawn(async move { ben.join(&token, within(PATIENCE)).await })
+    };
+    let first = joining(&revoked[0]);
+    while ben.contexts().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let waiting = [joining(&revoked[0]), joining(&revoked[1]), joining(&good), joining(&good)];
+    anna.resume().await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::InvitationRevoked);
+    let [same, other, good, also] = waiting;
+    // Whose turn comes after another one has joined is a member like that one.
+    for refused in [same, other] {
+        match refused.await.unwrap() {
+            Ok(context) => equal(&mine, &context).await,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvitationRevoked),
+        }
+    }
+    for joined in [good, also] {
+        equal(&mine, &joined.await.unwrap().unwrap()).await;
+    }
+    assert_eq!(mine.members().await.unwrap().len(), 2);
+}

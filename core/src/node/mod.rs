@@ -112,8 +112,8 @@ impl Node {
     /// Joins a context by an invitation, and returns once this node is a member and has caught up. If that fails, nothing of the context
     /// stays; that is so too if the future is dropped before. Joining a context that this node is a member of gives that context.
     ///
-    /// Several calls for one context at the same time wait for one join, by the invitation of the first; each has a deadline of its own, and the join is given up with the last
-    /// of them. So is one that a restart had interrupted and that has gone on by itself since, once a call has waited for it.
+    /// Several calls for one context at the same time wait for one join, by the invitation of the first; if that is refused, by that of another one. Each has a deadline of
+    /// its own, and the join is given up with the last of them. So is one that a restart had interrupted and that has gone on by itself since, once a call has waited for it.
     pub async fn join(&self, invitation: &str, options: JoinOptions) -> Result<Context> {
         let invitation = Invitation::from_text(invitation)?;
         self.registry.join(invitation, options).await

@@ -27,39 +27,51 @@ impl Registry {
     ) -> Result<Context> {
         // Dropped with this future: whoever gives up waiting gives up joining.
         let (caller, gone) = oneshot::channel::<()>();
+        let mut gone = gone;
         let work = self.on_runtime(move |node| async move {
-            let waiting = node.begin_join(&invitation).await?;
-            let context = waiting.0.clone();
             let timeout = options.timeout.unwrap_or(Duration::from_secs(60));
-            let reached = reach(node.live.subscribe(), node.closed.subscribe(), &invitation);
-            let outcome = tokio::select! {
-                // First, so that who is a member already stays one.
-                biased;
-                outcome = tokio::time::timeout(timeout, joined(&context, &options)) => outcome,
-                _ = gone => Ok(Err(Error::new(ErrorKind::Cancelled, "joining was given up"))),
-                // Ends only with the node.
-                () = reached => Ok(Err(Error::closed("the node has been shut down"))),
-            };
-            // Its rows stay for the next start; or somebody has left it, and there are none.
-            let closed = matches!(&outcome, Ok(Err(error)) if error.kind() == ErrorKind::Closed);
-            let error = match outcome {
-                Ok(Ok(())) => {
-                    let (node, id) = (Arc::clone(&node), context.id());
-                    let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;
-                    noted.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
-                    return Ok(context);
+            let begun = tokio::time::Instant::now();
+            loop {
+                let waiting = node.begin_join(&invitation).await?;
+                let context = waiting.0.clone();
+                let by_another = node.joins_by_another(&invitation);
+                let left = timeout.saturating_sub(begun.elapsed());
+                let reached = reach(node.live.subscribe(), node.closed.subscribe(), &invitation);
+                let outcome = tokio::select! {
+                    // First, so that who is a member already stays one.
+                    biased;
+                    outcome = tokio::time::timeout(left, joined(&context, &options)) => outcome,
+                    _ = &mut gone => Ok(Err(Error::new(ErrorKind::Cancelled, "joining was given up"))),
+                    // Ends only with the node.
+                    () = reached => Ok(Err(Error::closed("the node has been shut down"))),
+                };
+                // Its rows stay for the next start; or somebody has left it, and there are none.
+                let closed = matches!(&outcome, Ok(Err(error)) if error.kind() == ErrorKind::Closed);
+                let error = match outcome {
+                    Ok(Ok(())) => {
+                        let (node, id) = (Arc::clone(&node), context.id());
+                        let noted = tokio::task::spawn_blocking(move || node.joined(&id)).await;
+                        noted.map_err(|e| Error::internal(format!("storing panicked: {e}")))??;
+                        return Ok(context);
+                    }
+                    Ok(Err(error)) => error,
+                    Err(_) => node.why_not_reached(&invitation, timeout).await,
+                };
+                drop(waiting);
+                // What another one's invitation was refused for says nothing of this one.
+                if by_another && refused_with(&context, &error) {
+                    continue;
                 }
-                Ok(Err(error)) => error,
-                Err(_) => node.why_not_reached(&invitation, timeout).await,
-            };
-            drop(waiting);
-            if !closed {
-                let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context));
-                if node.is_live() {
-                    cleaning.await.map_err(|e| Error::internal(format!("cleaning up panicked: {e}")))??;
+                if !closed {
+                    let cleaning = tokio::spawn(give_up(Arc::downgrade(&node), context));
+                    if node.is_live() {
+                        cleaning
+                            .await
+                            .map_err(|e| Error::internal(format!("cleaning up panicked: {e}")))??;
+                    }
                 }
+                return Err(error);
             }
-            Err(error)
         });
         let outcome = work.await;
         drop(caller);
@@ -112,6 +124,13 @@ impl Registry {
             |open: &Open| Arc::ptr_eq(&open.context.shared, &context.shared) && open.row.invitation.is_some();
         let there = lock(&self.contexts).get(&context.id()).is_some_and(the_same);
         if unwanted && there { self.forget_now(context.id()).await } else { Ok(()) }
+    }
+
+    /// Whether this node joins the context, and by another invitation.
+    fn joins_by_another(&self, invitation: &Invitation) -> bool {
+        let contexts = lock(&self.contexts);
+        let used = contexts.get(&invitation.context).and_then(|open| open.row.invitation.as_ref());
+        used.is_some_and(|used| *used != invitation.to_bytes())
     }
 
     /// Whether this node holds that context, and not another one of the same name.
@@ -169,6 +188,11 @@ impl Drop for Waiting {
 
 fn is_refused(context: &Context) -> bool {
     matches!(&*context.shared.joining.borrow(), Joining::Failed(_))
+}
+
+/// Whether a join ended with this refusal, and not for this caller alone.
+fn refused_with(context: &Context, error: &Error) -> bool {
+    matches!(&*context.shared.joining.borrow(), Joining::Failed(refused) if refused.kind() == error.kind())
 }
 
 /// Ends a join that nobody waits for any more, once the node is not suspended.
