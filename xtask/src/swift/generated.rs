@@ -40,7 +40,7 @@ const BYTES: &str = "\
         writeBytes(&buf, value)
     }
 ";
-/// The same, and the two ways without what lies between: the length, big-endian, and the bytes.
+/// The same, and the two ways without what lies between: the length, big-endian, and the bytes. A buffer of Rust's that is not empty has a place, so `data!` is there.
 const BYTES_AT_ONCE: &str = "\
     public static func write(_ value: Data, into buf: inout [UInt8]) {
         let len = Int32(value.count)

@@ -328,16 +328,20 @@ static int nodes(int count) {
     return 1;
 }
 
-static void nodes_leave_nothing(void) {
-    int count = times(15, 100000);
+/* Whether nodes leave nothing, of which so many come and go, after a few. */
+static void gone(int (*come_and_go)(int), int few_first, int count, const char *what) {
     struct usage first = used(), before;
-    CHECK(nodes(5));
+    CHECK(come_and_go(few_first));
     /* Where other work goes on beside, some handles stay for a fraction of a second after shutdown (seen up to 0.2 s; which ones is not known). */
     UNTIL(few(first, 2, 8));
     before = used();
-    CHECK(nodes(count));
+    CHECK(come_and_go(count));
     UNTIL(few(before, 2, 8));
-    CHECK(flat(before, "nodes opened and closed", count, 256 * KIB + count * 64L, 2, 8));
+    CHECK(flat(before, what, count, 256 * KIB + count * 64L, 2, 8));
+}
+
+static void nodes_leave_nothing(void) {
+    gone(nodes, 5, times(15, 100000), "nodes opened and closed");
 }
 
 /* Nodes that are freed while they begin anew: when resuming has just ended, and, cancelled, while it goes on in the background. */
@@ -358,14 +362,7 @@ static int nodes_in_the_middle(int count) {
 }
 
 static void nodes_freed_while_they_begin_leave_nothing(void) {
-    int count = times(100, 20000);
-    struct usage first = used(), before;
-    CHECK(nodes_in_the_middle(20));
-    UNTIL(few(first, 2, 8));
-    before = used();
-    CHECK(nodes_in_the_middle(count));
-    UNTIL(few(before, 2, 8));
-    CHECK(flat(before, "nodes freed while they begin", count, 256 * KIB + count * 64L, 2, 8));
+    gone(nodes_in_the_middle, 20, times(100, 20000), "nodes freed while they begin");
 }
 
 int main(int argc, char **argv) {
